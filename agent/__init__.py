@@ -1,0 +1,1 @@
+"""The charge point's mind: one identity agent around one session state machine."""

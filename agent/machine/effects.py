@@ -1,0 +1,98 @@
+"""What is to be done: the effects that the session machine asks for, in the imperative, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.machine.events import Obstacle
+
+
+class Topic(StrEnum):
+    """What a message to the driver is about; voices choose the words."""
+
+    PLUG_IN = "plug_in"
+    STARTED = "started"
+    TOPPED_UP = "topped_up"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    CREDIT_LOW = "credit_low"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    NOT_STARTED = "not_started"
+    REFUND_DUE = "refund_due"
+    REFUND_PAID = "refund_paid"
+    REFUND_FAILED = "refund_failed"
+    CHARGER_SILENT = "charger_silent"
+
+
+@dataclass(frozen=True, slots=True)
+class StartCharging:
+    """Ask the charger to start; `attempt` counts from 1."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopCharging:
+    """Ask the charger to stop a transaction."""
+
+    transaction_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishZapReceipt:
+    """Publish the NIP-57 receipt of a payment, if the payment was a zap."""
+
+    payment_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishStatus:
+    """Publish the state of the charge point. Replaceable: made anew at each start."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Tell the driver something.
+
+    Attributes:
+        topic: what about.
+        amount_msat: the amount the message is about, where it has one.
+        obstacle: why there was no charging (NOT_STARTED only).
+    """
+
+    topic: Topic
+    amount_msat: int = 0
+    obstacle: Obstacle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayRefund:
+    """Pay a refund whose invoice is stored, or learn what became of it."""
+
+    refund_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRefund:
+    """A refund fell due: pay it by itself where the driver's address is known."""
+
+    refund_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendCdr:
+    """Hand the charge detail record of the closed session on."""
+
+
+Effect = (
+    StartCharging
+    | StopCharging
+    | PublishZapReceipt
+    | PublishStatus
+    | SendMessage
+    | PayRefund
+    | OfferRefund
+    | SendCdr
+)

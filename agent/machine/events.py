@@ -1,0 +1,253 @@
+"""What happened: the events that the session machine takes, in the past tense, frozen.
+
+Every event carries `key`, under which it is journalled exactly once, and `at_ms`, the
+time at which it happened as Unix milliseconds: the machines have no clock of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.tariff.model import Tariff
+
+
+class ConnectorStatus(StrEnum):
+    """A connector's state: OCPP 1.6 section 7.7 by its names, and OFFLINE for a lost charger."""
+
+    AVAILABLE = "Available"
+    PREPARING = "Preparing"
+    CHARGING = "Charging"
+    SUSPENDED_EVSE = "SuspendedEVSE"
+    SUSPENDED_EV = "SuspendedEV"
+    FINISHING = "Finishing"
+    RESERVED = "Reserved"
+    UNAVAILABLE = "Unavailable"
+    FAULTED = "Faulted"
+    OFFLINE = "Offline"
+
+
+class Obstacle(StrEnum):
+    """Why a payment buys no charging and goes back in full."""
+
+    OFFLINE = "offline"
+    OCCUPIED = "occupied"
+    FAULTED = "faulted"
+    UNAVAILABLE = "unavailable"
+    RESERVED = "reserved"
+    DISABLED = "disabled"
+    REJECTED = "rejected"
+    NOT_PLUGGED_IN = "not plugged in"
+    LATE = "paid too late"
+
+
+class StopBy(StrEnum):
+    """Who or what asked for the stop of a session."""
+
+    DRIVER = "driver"
+    OPERATOR = "operator"
+    CREDIT = "credit"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who paid, as far as he showed himself: the owner of a session and of its refund.
+
+    Attributes:
+        pubkey: hex public key of the zap's or message's author; None when he stayed
+            anonymous (an `anon` zap, an LNURL payment): then the secret link alone owns.
+        linking_keys: keys that proved themselves as the payer's by LNURL-auth (LUD-04).
+    """
+
+    pubkey: str | None = None
+    linking_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSettled:
+    """The wallet said that an invoice was paid: it opens a session or tops it up.
+
+    Attributes:
+        payment_hash: hex hash of the invoice; a hash is credited once.
+        amount_msat: what arrived.
+        payer: who paid.
+        tariff: the tariff frozen in the quote that the driver saw.
+        obstacle: why this money cannot buy charging; None when it can.
+        start_deadline_ms: until when charging must have begun.
+    """
+
+    key: str
+    at_ms: int
+    payment_hash: str
+    amount_msat: int
+    payer: Payer
+    tariff: Tariff
+    start_deadline_ms: int
+    obstacle: Obstacle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartRejected:
+    """The charger refused to start."""
+
+    key: str
+    at_ms: int
+    reason: Obstacle = Obstacle.REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStarted:
+    """The charger began a transaction; `register_wh` is its meter at that moment."""
+
+    key: str
+    at_ms: int
+    transaction_id: int
+    register_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeterSampled:
+    """The charger's meter was read.
+
+    Attributes:
+        register_wh: the energy register; None when the sample had power only.
+        power_w: the measured power; None when it was not reported.
+    """
+
+    key: str
+    at_ms: int
+    register_wh: int | None
+    power_w: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorStatusChanged:
+    """The connector of the session changed its state."""
+
+    key: str
+    at_ms: int
+    status: ConnectorStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Somebody entitled asked for the end of charging."""
+
+    key: str
+    at_ms: int
+    by: StopBy
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStopped:
+    """The charger ended the transaction; `register_wh` is its meter, None when unreadable."""
+
+    key: str
+    at_ms: int
+    register_wh: int | None
+    reason: str = "Local"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The time that `deadline()` named has come."""
+
+    key: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOffered:
+    """A one-time withdraw key was handed to the payer (LUD-03).
+
+    Attributes:
+        refund_no: which refund of the session; one past the last opens a refund of what
+            is left while charging.
+        k1: the one-time key.
+        amount_msat: what may be withdrawn with it.
+        expires_at_ms: until when the amount holds while the session is still open.
+    """
+
+    key: str
+    at_ms: int
+    refund_no: int
+    k1: str
+    amount_msat: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundClaimed:
+    """The payer gave an invoice for his refund: the one decision on this money.
+
+    Attributes:
+        refund_no: which refund of the session.
+        bolt11: the invoice to be paid.
+        payment_hash: its hash, hex.
+        fee_limit_msat: what routing may cost at most.
+        k1: the withdraw key he used; "" when he was identified otherwise.
+    """
+
+    key: str
+    at_ms: int
+    refund_no: int
+    bolt11: str
+    payment_hash: str
+    amount_msat: int
+    fee_limit_msat: int
+    k1: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSent:
+    """The invoice of a refund is about to be handed to the wallet: from here on it may be paid."""
+
+    key: str
+    at_ms: int
+    refund_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSettled:
+    """The wallet said that the refund arrived; the fee is the operator's."""
+
+    key: str
+    at_ms: int
+    refund_no: int
+    fee_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundUncertain:
+    """The wallet could not say what became of the payment: it may still arrive."""
+
+    key: str
+    at_ms: int
+    refund_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFailed:
+    """The wallet said finally that the payment did not and will not arrive."""
+
+    key: str
+    at_ms: int
+    refund_no: int
+    reason: str
+
+
+RefundEvent = (
+    RefundOffered | RefundClaimed | RefundSent | RefundSettled | RefundUncertain | RefundFailed
+)
+SessionEvent = (
+    PaymentSettled
+    | StartRejected
+    | TransactionStarted
+    | MeterSampled
+    | ConnectorStatusChanged
+    | StopRequested
+    | TransactionStopped
+    | DeadlineReached
+)
+Event = SessionEvent | RefundEvent

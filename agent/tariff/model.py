@@ -1,0 +1,109 @@
+"""The tariff of a session, frozen in msat when the driver saw it, and the bill it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MS_PER_HOUR = 3_600_000
+MS_PER_MINUTE = 60_000
+WH_PER_KWH = 1_000
+
+
+class Dimension(StrEnum):
+    """What a line of a bill charges for (OCPI's tariff dimensions, by their OCPI names)."""
+
+    ENERGY = "ENERGY"
+    TIME = "TIME"
+    PARKING_TIME = "PARKING_TIME"
+    FLAT = "FLAT"
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Prices in msat, as quoted: a change of price or exchange rate never reaches a session.
+
+    Attributes:
+        name: the tariff's name in the operator's file.
+        energy_per_kwh_msat: price of one kWh.
+        time_per_hour_msat: price of one hour of charging.
+        idle_per_minute_msat: price of one minute in which the car draws nothing.
+        idle_grace_ms: idle time of a session that is free.
+        flat_msat: price of a session in which any energy flowed.
+    """
+
+    name: str
+    energy_per_kwh_msat: int
+    time_per_hour_msat: int = 0
+    idle_per_minute_msat: int = 0
+    idle_grace_ms: int = 0
+    flat_msat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a session used: energy, time under power and time idle."""
+
+    energy_wh: int = 0
+    charging_ms: int = 0
+    idle_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One line of a bill.
+
+    Attributes:
+        dimension: what is charged for.
+        quantity: Wh for ENERGY, ms for TIME and PARKING_TIME, 1 for FLAT.
+        price_msat: the price of one kWh, hour, minute or session.
+        amount_msat: what the line costs, rounded down to a whole msat.
+    """
+
+    dimension: Dimension
+    quantity: int
+    price_msat: int
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The lines of a bill; lines without a price are left out."""
+
+    lines: tuple[BillLine, ...] = ()
+
+    @property
+    def total_msat(self) -> int:
+        """The sum of all lines in msat."""
+        return sum(line.amount_msat for line in self.lines)
+
+
+def bill(tariff: Tariff, usage: Usage) -> Bill:
+    """The bill of a session: what its usage costs by the frozen tariff.
+
+    A session without energy costs nothing but idle time: the flat fee buys charging,
+    and money that bought no charging goes back in full.
+    """
+    billed_idle_ms = max(0, usage.idle_ms - tariff.idle_grace_ms)
+    lines = (
+        BillLine(
+            Dimension.ENERGY,
+            usage.energy_wh,
+            tariff.energy_per_kwh_msat,
+            usage.energy_wh * tariff.energy_per_kwh_msat // WH_PER_KWH,
+        ),
+        BillLine(
+            Dimension.TIME,
+            usage.charging_ms,
+            tariff.time_per_hour_msat,
+            usage.charging_ms * tariff.time_per_hour_msat // MS_PER_HOUR,
+        ),
+        BillLine(
+            Dimension.PARKING_TIME,
+            billed_idle_ms,
+            tariff.idle_per_minute_msat,
+            billed_idle_ms * tariff.idle_per_minute_msat // MS_PER_MINUTE,
+        ),
+        BillLine(Dimension.FLAT, 1, tariff.flat_msat, tariff.flat_msat if usage.energy_wh else 0),
+    )
+    return Bill(tuple(line for line in lines if line.amount_msat))

@@ -1,0 +1,1 @@
+"""Secondary adapters and the composition root: OCPP, LNURL, web pages, command line."""

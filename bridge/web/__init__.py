@@ -1,0 +1,1 @@
+"""The driver's pages over HTTP."""

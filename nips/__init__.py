@@ -1,0 +1,1 @@
+"""The nostr protocol: one file per specification, and the one relay pool."""

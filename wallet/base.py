@@ -1,0 +1,180 @@
+"""What a Lightning backend must do, in the terms of BOLT 11: the wallet's whole contract.
+
+A backend is the only authority on whether money moved. Its notifications are hints to
+look; what it cannot say is UNKNOWN, and never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class WalletError(Exception):
+    """Root of all that can go wrong in this room. Its text never holds a secret."""
+
+
+class WalletConfigError(WalletError):
+    """The wallet's URL or one of its files is wrong; the text says what to do."""
+
+
+class WalletUnavailable(WalletError):
+    """The backend cannot be reached or does not answer now; nothing is known to have happened."""
+
+
+class WalletRefused(WalletError):
+    """The backend answered and said no, finally: nothing was done."""
+
+
+class InvoiceState(StrEnum):
+    """What became of an invoice of ours."""
+
+    OPEN = "open"
+    HELD = "held"
+    SETTLED = "settled"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+
+class PaymentState(StrEnum):
+    """What became of a payment we sent."""
+
+    SETTLED = "settled"
+    FAILED = "failed"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice of ours.
+
+    Attributes:
+        bolt11: the payment request.
+        payment_hash: hex.
+        amount_msat: what it asks for.
+        expires_at_ms: Unix milliseconds after which it should not be paid.
+    """
+
+    bolt11: str
+    payment_hash: str
+    amount_msat: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An invoice of ours that was paid.
+
+    Attributes:
+        payment_hash: hex.
+        amount_msat: what arrived.
+        settled_at_ms: when, as the backend says.
+        cursor: pass it to `Wallet.settlements` to go on behind this one.
+    """
+
+    payment_hash: str
+    amount_msat: int
+    settled_at_ms: int
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentOutcome:
+    """What became of a payment of ours.
+
+    Attributes:
+        state: SETTLED and FAILED are final; PENDING and UNKNOWN are looked up again.
+        fee_msat: what routing cost, when SETTLED.
+        reason: why it failed, in words an operator understands, when FAILED.
+    """
+
+    state: PaymentState
+    fee_msat: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletInfo:
+    """What an operator wants to know of a backend.
+
+    Attributes:
+        name: backend and alias of the node, for a person.
+        network: "bitcoin", "testnet", "signet", "regtest".
+        balance_msat: what can be spent; None when the backend does not say.
+        inbound_msat: what can be received; None when the backend does not say.
+        play_money: True for the built-in wallet, whose money is worth nothing.
+        holds: True when hold invoices work.
+        missing: permissions that the given key lacks, in words.
+    """
+
+    name: str
+    network: str
+    balance_msat: int | None = None
+    inbound_msat: int | None = None
+    play_money: bool = False
+    holds: bool = False
+    missing: tuple[str, ...] = ()
+
+
+class Wallet(Protocol):
+    """A Lightning backend. All methods may raise WalletUnavailable."""
+
+    async def open(self) -> None:
+        """Connect and check; raises WalletConfigError when it can never work as configured."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and files; idempotent."""
+        ...
+
+    async def info(self) -> WalletInfo:
+        """The backend's name, network and liquidity."""
+        ...
+
+    async def create_invoice(
+        self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
+    ) -> Invoice:
+        """Make an invoice.
+
+        Args:
+            amount_msat: what it asks for; a backend of whole sats refuses a fraction.
+            memo: the plain description, used when `description` is None.
+            description: its SHA-256 becomes the invoice's `h` field (LUD-06, NIP-57).
+            expiry_s: seconds until it should not be paid any more.
+
+        Raises:
+            WalletRefused: the backend will not make this invoice.
+        """
+        ...
+
+    async def lookup_invoice(self, payment_hash: str) -> tuple[InvoiceState, Settlement | None]:
+        """What became of an invoice of ours; the Settlement when it is SETTLED."""
+        ...
+
+    def settlements(self, cursor: str) -> AsyncIterator[Settlement]:
+        """Every settlement behind `cursor` ("" for all the backend still has), then live ones.
+
+        May repeat a settlement, never skips one that the backend reports. Raises
+        WalletUnavailable when the stream is lost: the caller comes back with its cursor
+        and looks up every open invoice.
+        """
+        ...
+
+    async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
+        """Pay an invoice, at most once per payment hash however often it is called.
+
+        Returns:
+            SETTLED or FAILED when final, PENDING or UNKNOWN otherwise. FAILED is only
+            said when the payment cannot arrive any more.
+
+        Raises:
+            WalletUnavailable: only when the request surely never reached the backend.
+        """
+        ...
+
+    async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
+        """What became of a payment; UNKNOWN when the backend has no record of it."""
+        ...
