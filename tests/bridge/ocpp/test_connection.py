@@ -105,7 +105,7 @@ async def test_a_flood_without_waiting_for_answers_is_answered_in_order() -> Non
     site = RecordingSite("CP001")
     async with serving(site) as server, charger(server) as raw:
         for number in range(300):
-            await raw.send([2, f"n{number}", "Heartbeat", {}])
+            await raw.send(f'[2,"n{number}","Heartbeat",{{}}]')
         for number in range(300):
             assert (await raw.receive())[1] == f"n{number}"
 
@@ -116,7 +116,7 @@ async def test_who_sends_faster_than_he_may_waits() -> None:
     async with serving(site, limits=limits) as server, charger(server) as raw:
         before = time.monotonic()
         for number in range(40):
-            await raw.send([2, f"n{number}", "Heartbeat", {}])
+            await raw.send(f'[2,"n{number}","Heartbeat",{{}}]')
         for _ in range(40):
             await raw.receive()
         assert time.monotonic() - before > 0.25
