@@ -253,6 +253,11 @@ class Journal:
         )
         return [codec.decode_event(kind, body) for kind, body in rows if kind not in left_out]
 
+    def has_event(self, key: str) -> bool:
+        """Whether an event of this key is stored."""
+        row = self._reading.execute("SELECT 1 FROM events WHERE key = ?", (key,))
+        return row.fetchone() is not None
+
     async def add_quote(self, quote: Quote) -> None:
         """Store a quote before its invoice is shown to anyone."""
         values = (
