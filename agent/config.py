@@ -118,6 +118,7 @@ class SessionsConfig(_Table):
     max_payment_sat: Annotated[int, Field(ge=1)] = 200_000
     invoice_expiry_s: Annotated[int, Field(ge=30, le=86_400)] = 600
     offline_timeout_s: Annotated[int, Field(ge=60)] = 3600
+    no_energy_timeout_s: Annotated[int, Field(ge=0)] = 900
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
