@@ -11,6 +11,7 @@ from typing import Protocol
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from agent.journal.errors import JournalError
 from agent.ports import AgentError
 from bridge.ocpp import frames
 from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer
@@ -216,7 +217,7 @@ class Connection:
             return frames.encode_result(
                 call.message_id, await self._handlers.answer(call.action, call.payload)
             )
-        except AgentError as error:
+        except (AgentError, JournalError) as error:
             logger.warning("%s: %s was not stored: %s", self.charge_point_id, call.action, error)
         except Exception:
             logger.exception("%s: %s could not be handled", self.charge_point_id, call.action)

@@ -61,7 +61,7 @@ async def test_a_session_of_a_well_behaved_charger() -> None:
     assert [(report.connector, report.status) for report in point.of(StatusReport)] == [
         (1, ConnectorStatus.SUSPENDED_EVSE)
     ]
-    assert point.of(StartReport) == [StartReport(1, "TAG", 100, now)]
+    assert point.of(StartReport) == [StartReport(1, "TAG", 100, now, now)]
     assert point.batches == [3, 2]
     assert point.of(MeterReport)[0] == MeterReport(1, 1, now, 150, 7400)
     assert point.reports[-2:] == [
