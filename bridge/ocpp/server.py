@@ -117,13 +117,15 @@ class OcppServer:
                 else f"cannot be listened on: {error.strerror or error}"
             )
             raise CannotListen(f"{self._listen} {reason}") from None
-        for charge_point_id in self._site.charge_point_ids():
-            if self._policy(charge_point_id).password is None:
-                logger.warning(
-                    "%s has no password_file: whoever reaches %s can pretend to be it",
-                    charge_point_id,
-                    self._listen,
-                )
+        ids = self._site.charge_point_ids()
+        bare = [name for name in ids if self._policy(name).password is None]
+        if bare:
+            names = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if bare[5:] else "")
+            logger.warning(
+                "no password_file for %s: whoever reaches %s can pretend to be that charge point",
+                names,
+                self._listen,
+            )
 
     @property
     def port(self) -> int:
