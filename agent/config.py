@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from agent.config_errors import ConfigError as ConfigError
@@ -85,6 +92,7 @@ class SessionsConfig(_Table):
     max_payment_sat: Annotated[int, whole(1, _MOST_SAT)] = 200_000
     invoice_expiry_s: Annotated[int, whole(30, 86_400)] = 600
     offline_timeout_s: Annotated[int, whole(60, 604_800)] = 3600
+    no_energy_timeout_s: Annotated[int, whole(0, 86_400)] = 900
 
 
 # A price of less than one msat could not be charged.
@@ -168,6 +176,16 @@ class Config(_Table):
     sessions: SessionsConfig = SessionsConfig()
     tariffs: dict[str, TariffConfig] = {}
     charge_points: tuple[ChargePointConfig, ...] = ()
+    _base_dir: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder of the file: where relative paths in it start; "." without a file."""
+        return self._base_dir
+
+    def model_post_init(self, context: Path | None, /) -> None:
+        """Remember where the file is."""
+        self._base_dir = context or Path()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -48,6 +48,7 @@ class StopBy(StrEnum):
     OPERATOR = "operator"
     CREDIT = "credit"
     REFUND = "refund"
+    NO_ENERGY = "no energy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class TransactionStopped:
 
     key: str
     at_ms: int
+    transaction_id: int
     register_wh: int | None
     reason: str = "Local"
 
@@ -162,8 +164,8 @@ class RefundOffered:
     """A one-time withdraw key was handed to the payer (LUD-03).
 
     Attributes:
-        refund_no: which refund of the session; one past the last opens a refund of what
-            is left while charging.
+        refund_no: which refund of the session, from 1; one past the last while the session
+            is open offers what is left of its credit.
         k1: the one-time key.
         amount_msat: what may be withdrawn with it.
         expires_at_ms: until when the amount holds while the session is still open.

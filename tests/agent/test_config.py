@@ -113,6 +113,7 @@ connectors = [{{ id = 1, type = "IEC_62196_T2", max_power_w = 22000 }}]
 
 def test_paths_start_at_the_files_folder_and_so_do_their_defaults(tmp_path: Path) -> None:
     config = load(written(tmp_path, '[strom]\ndata_dir = "journal"\n'))
+    assert config.base_dir == tmp_path
     assert config.strom.data_dir == tmp_path / "journal"
     assert config.nostr.seed_file == tmp_path / "secrets" / "seed"
     assert load(written(tmp_path, "")).strom.data_dir == tmp_path / "data"
