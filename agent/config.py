@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from agent.config_errors import ConfigError as ConfigError
 from agent.config_errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
+from agent.config_values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
 from agent.config_values import (
     ChargePointId,
     ConnectorType,
