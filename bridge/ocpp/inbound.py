@@ -40,6 +40,10 @@ class Inbound:
         charge_point: to whom all is reported.
         clock: our time in Unix ms.
         heartbeat_s: how often the charger shall say that it is there.
+
+    Attributes:
+        booted: whether it sent a BootNotification.
+        showed_status: whether it sent a StatusNotification.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Inbound:
         self._heartbeat_s = heartbeat_s
         self._charger_clock = timestamps.Clock()
         self._connectors: dict[int, int] = {}
+        self.booted = False
+        self.showed_status = False
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
@@ -73,6 +79,7 @@ class Inbound:
             as_text(payload.get("firmwareVersion"), 50) or "unknown",
         )
         self._charger_clock.was_told()
+        self.booted = True
         return _checked(
             "BootNotification",
             {
@@ -97,6 +104,7 @@ class Inbound:
 
     async def status_notification(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.9."""
+        self.showed_status = True
         connector = as_int(payload.get("connectorId"))
         name = as_text(payload.get("status"), 50).strip()
         status = _STATUSES.get(name.lower())
