@@ -82,8 +82,16 @@ async def test_an_unknown_tag_is_told_so() -> None:
 
 async def test_notifications_are_acknowledged() -> None:
     async with serving(RecordingSite("CP001")) as server, charger(server) as raw:
-        for action in ("DiagnosticsStatusNotification", "FirmwareStatusNotification"):
+        for action in (
+            "DiagnosticsStatusNotification",
+            "FirmwareStatusNotification",
+            "LogStatusNotification",
+            "SignedFirmwareStatusNotification",
+        ):
             assert await raw.call(action, {"status": "Idle"}) == {}
+        event = {"type": "InvalidCentralSystemCertificate", "timestamp": "2026-01-01T00:00:00Z"}
+        assert await raw.call("SecurityEventNotification", event) == {}
+        assert await raw.call("SignCertificate", {"csr": "x"}) == {"status": "Rejected"}
         answer = await raw.call("DataTransfer", {"vendorId": "x"})
         assert answer == {"status": "UnknownVendorId"}
 
