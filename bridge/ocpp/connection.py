@@ -26,6 +26,7 @@ class Limits:
 
     Attributes:
         frame_bytes: the largest frame; a larger one closes the connection (code 1009).
+        message_bytes: the largest frame that is neither an answer nor about a transaction.
         queued_frames: frames that may wait to be read; then the socket is not read.
         frames_per_s: lasting rate; what comes faster waits in the charger.
         burst_frames: what may come at once.
@@ -37,6 +38,7 @@ class Limits:
     """
 
     frame_bytes: int = 1 << 20
+    message_bytes: int = 1 << 17
     queued_frames: int = 16
     frames_per_s: float = 400.0
     burst_frames: int = 800
@@ -189,6 +191,10 @@ class Connection:
 
     async def _take(self, frame: bytes) -> None:
         self._log.received(self.charge_point_id, frame)
+        if len(frame) > self._limits.message_bytes and not frames.may_be_large(frame):
+            self._complain("it is too large")
+            await self._socket.close(1009, "message too big")
+            return
         try:
             message = frames.decode(frame)
         except InvalidFrame as invalid:
