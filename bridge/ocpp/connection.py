@@ -43,7 +43,7 @@ class Limits:
     frames_per_s: float = 400.0
     burst_frames: int = 800
     ping_interval_s: float | None = 10.0
-    ping_timeout_s: float = 10.0
+    ping_timeout_s: float = 20.0
     call_timeout_s: float = 30.0
     silence_s: float = 5.0
     heartbeat_s: int = 300
@@ -130,8 +130,7 @@ class Connection:
                 await self._slow_down()
                 frame = await self._socket.recv(decode=False)
         except ConnectionClosed as closed:
-            code = closed.rcvd.code if closed.rcvd else None
-            logger.info("%s: the connection ended (code %s)", self.charge_point_id, code)
+            logger.info("%s: the connection ended: %s", self.charge_point_id, closed)
         finally:
             self._closed = True
             for future in self._pending.values():
