@@ -1,8 +1,8 @@
 """What went over the wire, per charge point: bounded on the disk, secrets masked.
 
 Each charge point has two files, ID.log and ID.1.log: when the first is full it becomes the
-second. A line is a JSON object with `at_ms`, `dir` ("in" from the charger, "out" to it) and
-`frame`, the message as text.
+second. A line is the time in Unix ms, `<` for a message from the charger or `>` for one to it,
+and the message, with a tab between each and on one line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ _FLUSH_S = 1.0
 _FOLLOW_S = 0.5
 _MAX_WAITING = 8_000_000
 
-_SUSPECT = (b"authorizationkey", b"passw", b"secret", b"privatekey", b"://")
 _SECRET_NAME = re.compile(r"(?i)authorizationkey|passw|secret|privatekey")
 _USERINFO = re.compile(r"://[^/@\s\"]{1,200}@")
 _FILE_NAME = re.compile(r"[^A-Za-z0-9_-]")
@@ -63,23 +62,25 @@ class MessageLog:
 
     def received(self, charge_point_id: str, frame: bytes) -> None:
         """A frame came in."""
-        self._keep(charge_point_id, b"in", frame)
+        self._keep(charge_point_id, b"<", frame)
 
     def sent(self, charge_point_id: str, frame: bytes) -> None:
         """A frame went out."""
-        self._keep(charge_point_id, b"out", frame)
+        self._keep(charge_point_id, b">", frame)
 
     def _keep(self, charge_point_id: str, direction: bytes, frame: bytes) -> None:
         if self._waiting_bytes > _MAX_WAITING:
             self._lost += 1
             return
         text = masked(frame[:_MAX_FRAME])
-        line = b'{"at_ms":%d,"dir":"%b","frame":%b}\n' % (
-            self._clock(),
-            direction,
-            msgspec.json.encode(text),
-        )
-        self._waiting.setdefault(charge_point_id, []).append(line)
+        if b"\n" in text or b"\r" in text:
+            text = text.replace(b"\n", b" ").replace(b"\r", b" ")
+        line = b"%d\t%b\t%b\n" % (self._clock(), direction, text)
+        lines = self._waiting.get(charge_point_id)
+        if lines is None:
+            self._waiting[charge_point_id] = [line]
+        else:
+            lines.append(line)
         self._waiting_bytes += len(line)
 
     async def run(self) -> None:
@@ -146,25 +147,30 @@ async def follow(folder: Path, charge_point_id: str) -> AsyncIterator[Entry]:
 
 
 def _entries(lines: bytes) -> Iterator[Entry]:
-    for line in lines.splitlines():
-        try:
-            fields = json.loads(line)
-            yield Entry(fields["at_ms"], fields["dir"] == "in", fields["frame"])
-        except (ValueError, KeyError, TypeError):
-            continue
+    for line in lines.split(b"\n"):
+        at_ms, _, rest = line.partition(b"\t")
+        direction, tab, frame = rest.partition(b"\t")
+        if tab and at_ms.isdigit() and direction in (b"<", b">"):
+            yield Entry(int(at_ms), direction == b"<", frame.decode("utf-8", errors="replace"))
 
 
-def masked(frame: bytes) -> str:
-    """A frame as text without the secrets that OCPP carries: keys and passwords by their
+def masked(frame: bytes) -> bytes:
+    """A frame without the secrets that OCPP carries: keys and passwords by their
     name, and the user's part of URLs. What cannot be read and may hold one is left out."""
     lower = frame.lower()
-    if not any(word in lower for word in _SUSPECT):
-        return frame.decode("utf-8", errors="replace")
+    if not (
+        b"://" in lower
+        or b"authorizationkey" in lower
+        or b"passw" in lower
+        or b"secret" in lower
+        or b"privatekey" in lower
+    ):
+        return frame
     try:
         message: object = msgspec.json.decode(frame)
     except (ValueError, RecursionError):
-        return "(unreadable, and may hold a secret)"
-    return json.dumps(_without_secrets(message, 0), ensure_ascii=False)
+        return b"(unreadable, and may hold a secret)"
+    return msgspec.json.encode(_without_secrets(message, 0))
 
 
 def _without_secrets(value: object, depth: int) -> object:

@@ -57,7 +57,7 @@ def test_it_takes_no_more_than_its_share_of_the_disk(tmp_path: Path) -> None:
 def test_a_damaged_line_is_skipped_and_a_folder_that_cannot_be_is_survived(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "CP001.log").write_text('{"at_ms":1\n{"at_ms":1,"dir":"in","frame":"x"}\n7\n')
+    (tmp_path / "CP001.log").write_text("1\t<\n1\t<\tx\n7\nx\t<\ty\n1\t?\tz\n")
     assert list(read(tmp_path, "CP001")) == [Entry(1, True, "x")]
     log = MessageLog(tmp_path / "CP001.log" / "no", lambda: 1)
     log.sent("CP001", b"x")
@@ -97,15 +97,17 @@ SECRET = "hunter2"
     ],
 )  # fmt: skip
 def test_secrets_are_masked(message: object) -> None:
-    text = masked(json.dumps(message).encode())
+    text = masked(json.dumps(message).encode()).decode()
     assert SECRET not in text
     assert MASK in text
     assert json.loads(text)
 
 
 def test_what_cannot_be_read_and_names_a_secret_is_left_out() -> None:
-    assert SECRET not in masked(b'[2,"1","X",{"key":"AuthorizationKey","value":"' + SECRET.encode())
+    frame = b'[2,"1","X",{"key":"AuthorizationKey","value":"' + SECRET.encode()
+    assert SECRET.encode() not in masked(frame)
 
 
 def test_the_rest_stays_as_it_was() -> None:
-    assert masked(b'[2, "1","A", {"x":\xff}]') == '[2, "1","A", {"x":\ufffd}]'
+    frame = b'[2, "1","A", {"x":\xff}]'
+    assert masked(frame) == frame
