@@ -122,6 +122,7 @@ class RelayLink:
         self.authenticated: set[str] = set()
         self.last_event_at_ms: int | None = None
         self.notice = ""
+        self.refusals = 0
         self.used_at = time.monotonic()
         self._listener = listener
         self._channel_size = channel_size
@@ -192,6 +193,7 @@ class RelayLink:
             self._lost("the connection to the relay was lost")
         if up and not self.is_connected:
             self._generation = generation
+            self.refusals = 0
             self._connected.set()
             await self._listener.connected(self)
 

@@ -38,6 +38,7 @@ MAX_PAGES = 400
 MAX_VISITED_RELAYS = 32
 VISIT_IDLE_S = 30.0
 LAG_S = 5.0
+MAX_RETRY_S = 300.0
 PRIVATE_CHANNEL_SIZE = 1024
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class RelayHealth:
         last_event_at_ms: when it last sent any event, Unix milliseconds.
         failures: failed attempts to connect.
         rejected_events: events it sent that were forged or not asked for.
+        closed_requests: requests of ours that it ended.
         published: events it accepted.
         refused: events it did not accept, or not in time.
         notice: what it last said to its operator's attention.
@@ -93,6 +95,7 @@ class RelayHealth:
     last_event_at_ms: int | None
     failures: int
     rejected_events: int
+    closed_requests: int
     published: int
     refused: int
     notice: str
@@ -138,6 +141,7 @@ class _Relay:
         self.published = 0
         self.refused = 0
         self.rejected = 0
+        self.closed_requests = 0
 
     def links(self) -> list[RelayLink]:
         return [self.link, *self.private.values()]
@@ -150,6 +154,8 @@ class RelayPool:
         clock: Unix time in milliseconds.
         allow_loopback: also visit ws:// relays on this machine that strangers name.
         publish_timeout_s: how long a relay may take to answer to an event.
+        retry_s: when to ask again what a relay refused, doubled each time.
+        queue_size: events that wait for the consumer before links have to wait.
     """
 
     def __init__(
@@ -158,11 +164,13 @@ class RelayPool:
         *,
         allow_loopback: bool = False,
         publish_timeout_s: float = 10.0,
+        retry_s: float = 2.0,
         queue_size: int = QUEUE_SIZE,
     ) -> None:
         self._clock = clock
         self._allow_loopback = allow_loopback
         self._publish_timeout_s = publish_timeout_s
+        self._retry_s = retry_s
         self._relays: dict[str, _Relay] = {}
         self._visited: OrderedDict[str, RelayLink] = OrderedDict()
         self._identities: dict[str, Identity] = {}
@@ -245,6 +253,7 @@ class RelayPool:
                 or None,
                 failures=relay.link.failures,
                 rejected_events=relay.rejected,
+                closed_requests=relay.closed_requests,
                 published=relay.published,
                 refused=relay.refused,
                 notice=relay.link.notice,
@@ -381,13 +390,16 @@ class RelayPool:
         timeout_s: float,
         until: int | None,
     ) -> bool:
-        """Ask page by page, going back in time; False when it broke off before the end."""
+        """Ask page by page, going back in time; False when the relay broke off before the end."""
         for _ in range(MAX_PAGES):
             question = replace(wanted, until=until, limit=PAGE_LIMIT)
             page = await link.page(question, take, timeout_s)
             if not page.complete:
                 return False
             if page.oldest is None or page.count < PAGE_HINT:
+                return True
+            if until is not None and page.oldest > until:
+                _log.warning("%s does not heed `until`: its backlog cannot be paged", link.url)
                 return True
             # Events of one second may be cut apart: the next page begins within that second,
             # and passes it when it brought nothing older.
@@ -396,7 +408,7 @@ class RelayPool:
             else:
                 until -= 1
         _log.warning("%s has more stored events than are asked for", link.url)
-        return False
+        return True
 
     async def subscribe(
         self, name: str, filters: Filter | Sequence[Filter], cursor: Cursor | None = None
@@ -530,8 +542,9 @@ class RelayPool:
         relay = self._relays.get(link.url)
         if asked is None or relay is None:
             return
+        relay.closed_requests += 1
         if not Ack(False, reason).wants_auth or not self._identities:
-            _log.warning("%s ended the request %s: %s", link.url, request, reason[:200])
+            self._spawn(self._ask_later(link, asked.subscription.name, reason))
             return
         if link.identity is None and len(self._identities) > 1:
             if not relay.is_private:
@@ -542,7 +555,22 @@ class RelayPool:
         if identity.pubkey not in link.authenticated:
             self._spawn(self._introduce(link, identity))
         else:
-            _log.warning("%s ended the request %s: %s", link.url, request, reason[:200])
+            self._spawn(self._ask_later(link, asked.subscription.name, reason))
+
+    async def _ask_later(self, link: RelayLink, name: str, reason: str) -> None:
+        """A relay may refuse for a while and mean it well: rates, restarts."""
+        link.refusals += 1
+        delay_s = min(self._retry_s * 2 ** (link.refusals - 1), MAX_RETRY_S)
+        _log.warning(
+            "%s ended the request %s, asking again in %g s: %s",
+            link.url,
+            name,
+            delay_s,
+            reason[:200],
+        )
+        await asyncio.sleep(delay_s)
+        if link.is_connected:
+            await self._apply(link, only=name)
 
     async def _introduce(self, link: RelayLink, identity: Identity) -> None:
         ack = await link.authenticate(identity, self._now_s(), self._publish_timeout_s)

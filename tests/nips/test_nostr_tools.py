@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def secret(identity: Identity) -> str:
     return identity.keys.secret_key().to_hex()
 
 
-async def ask(*questions: dict[str, object]) -> list[Any]:
+async def ask(*questions: Mapping[str, object]) -> list[Any]:
     """Answers of nostr-tools; fails on the first one that is an error."""
     answers = await run_script("nostr_tools.mjs", questions)
     assert not [answer for answer in answers if "error" in answer]
