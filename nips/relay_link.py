@@ -44,6 +44,7 @@ from nips.identity import Identity
 KIND_AUTH = 22_242
 RETRY_INTERVAL = timedelta(seconds=1)
 CLOSE_TIMEOUT_S = 2.0
+AUTH_TIMEOUT_S = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Ack:
 
     ok: bool
     reason: str = ""
+    timed_out: bool = False
 
     @property
     def wants_auth(self) -> bool:
@@ -78,6 +80,10 @@ class LinkListener(Protocol):
 
     async def closed(self, link: RelayLink, request: str, reason: str) -> None:
         """The relay ended a request (CLOSED)."""
+        ...
+
+    async def challenged(self, link: RelayLink) -> None:
+        """The relay would like to know who we are (AUTH)."""
         ...
 
 
@@ -251,7 +257,7 @@ class RelayLink:
         except NotConnected:
             return Ack(False, "the relay is not connected")
         except TimeoutError:
-            return Ack(False, f"the relay did not answer within {timeout_s:g} s")
+            return Ack(False, f"the relay did not answer within {timeout_s:g} s", timed_out=True)
         finally:
             if self._acks.get(name) is waiting:
                 del self._acks[name]
@@ -268,7 +274,10 @@ class RelayLink:
             tags = [["relay", self.url], ["challenge", self.challenge]]
             event = identity.sign(KIND_AUTH, "", tags, now_s)
             message = ClientMessage.auth(Event.from_json(event.to_json()))
-            ack = await self._acknowledged(message, event.id, timeout_s)
+            ack = await self._acknowledged(message, event.id, min(timeout_s, AUTH_TIMEOUT_S))
+            if ack.timed_out:
+                # Some relay programs take an AUTH and never answer to it.
+                ack = Ack(True, "the relay did not say whether it believes us")
             if ack.ok:
                 self.authenticated.add(identity.pubkey)
             return ack
@@ -337,9 +346,12 @@ class RelayLink:
                     asked.page.reason = said.message[:300] or "the relay closed the request"
                     asked.done.set()
             case RelayMessageEnum.AUTH() as said:
+                # It comes right behind the connection, which may not have been noticed yet.
+                await self.look()
                 self.challenge = said.challenge
                 self.authenticated.clear()
                 self._challenged.set()
+                await self._listener.challenged(self)
             case RelayMessageEnum.NOTICE() as said:
                 self.notice = said.message[:300]
                 _log.info("%s says: %s", self.url, self.notice)

@@ -291,9 +291,11 @@ class RelayPool:
             if not await link.wait_connected(timeout_s):
                 return Ack(False, f"the relay was not reached within {timeout_s:g} s")
             return await self._publish_on(link, event, timeout_s)
+        known = event.pubkey in self._identities
         link = relay.private.get(event.pubkey, relay.link)
         ack = await self._publish_on(link, event, timeout_s)
-        if ack.wants_auth and link is relay.link and event.pubkey in self._identities:
+        unheard = ack.wants_auth or (ack.timed_out and link.challenge)
+        if unheard and link is relay.link and len(self._identities) > 1 and known:
             # One connection may only speak for one identity at many relays.
             link = await self._private_link(relay, self._identities[event.pubkey])
             if await link.wait_connected(timeout_s):
@@ -572,10 +574,17 @@ class RelayPool:
         if link.is_connected:
             await self._apply(link, only=name)
 
+    async def challenged(self, link: RelayLink) -> None:
+        """A relay would like to know who we are: say so where that is one identity only."""
+        if link.identity is None and len(self._identities) == 1:
+            self._spawn(self._introduce(link, next(iter(self._identities.values()))))
+
     async def _introduce(self, link: RelayLink, identity: Identity) -> None:
         ack = await link.authenticate(identity, self._now_s(), self._publish_timeout_s)
         if not ack.ok:
             _log.info("%s: authentication failed: %s", link.url, ack.reason)
+        # Some relays neither answer nor end what they were asked by a stranger.
+        self._requests.pop(link, None)
         await self._apply(link)
 
     async def _go_private(self, relay: _Relay) -> None:

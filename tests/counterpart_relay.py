@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import venv
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ gunicorn:
   loglevel: warning
 authentication:
   enabled: {auth}
-  valid_urls:
+  relay_urls:
     - ws://127.0.0.1:{port}
   actions:
     save: {actions}
@@ -95,12 +95,12 @@ def nostr_relay_command() -> Path:
 
 @asynccontextmanager
 async def nostr_relay(
-    command: Path, folder: Path, port: int = 0, *, auth: bool = False
+    command: Path, folder: Path, port: int = 0, *, members: Sequence[str] = ()
 ) -> AsyncGenerator[str, None]:
     """Serve it until the end of the block; its URL.
 
     Args:
-        auth: let in only who authenticates (NIP-42).
+        members: pubkeys that are let in once they authenticated (NIP-42); none: everybody is.
     """
     if port == 0:
         with socket.socket() as probe:
@@ -111,8 +111,8 @@ async def nostr_relay(
         CONFIG.format(
             folder=folder,
             port=port,
-            auth="true" if auth else "false",
-            actions="r" if auth else "a",
+            auth="true" if members else "false",
+            actions="rw" if members else "a",
         )
     )
     log = (folder / "relay.log").open("ab")
@@ -124,6 +124,14 @@ async def nostr_relay(
             while not await _accepts(port):
                 assert process.returncode is None, (folder / "relay.log").read_text()[-2000:]
                 await asyncio.sleep(0.05)
+        for member in members:
+            setting = await asyncio.create_subprocess_exec(
+                *(command, "-c", config, "role", "set", "-p", member, "-r", "rw"),
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+            )
+            assert await setting.wait() == 0, (folder / "relay.log").read_text()[-2000:]
         yield f"ws://127.0.0.1:{port}"
     finally:
         if process.returncode is None:
