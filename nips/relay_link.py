@@ -242,7 +242,7 @@ class RelayLink:
     async def publish(self, event: NostrEvent, timeout_s: float) -> Ack:
         """Send an event and wait for the relay's answer to it."""
         return await self._acknowledged(
-            ClientMessage.event(Event.from_json(event.to_json())), event.id, timeout_s
+            ClientMessage.from_json(f'["EVENT",{event.to_json()}]'), event.id, timeout_s
         )
 
     async def _acknowledged(self, message: ClientMessage, name: str, timeout_s: float) -> Ack:
@@ -273,7 +273,7 @@ class RelayLink:
                 return Ack(False, "the relay wants authentication but sent no challenge")
             tags = [["relay", self.url], ["challenge", self.challenge]]
             event = identity.sign(KIND_AUTH, "", tags, now_s)
-            message = ClientMessage.auth(Event.from_json(event.to_json()))
+            message = ClientMessage.from_json(f'["AUTH",{event.to_json()}]')
             ack = await self._acknowledged(message, event.id, min(timeout_s, AUTH_TIMEOUT_S))
             if ack.timed_out:
                 # Some relay programs take an AUTH and never answer to it.

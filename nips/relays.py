@@ -510,14 +510,16 @@ class RelayPool:
         if asked is None:
             return
         identifier = event.id().to_hex()
-        created_at = event.created_at().as_secs()
-        if identifier not in self._seen:
+        if identifier in self._seen:
+            created_at = event.created_at().as_secs()
+        else:
             verified = self._verified(event, asked.wanted)
             if verified is None:
                 relay = self._relays.get(link.url)
                 if relay is not None:
                     relay.rejected += 1
                 return
+            created_at = verified.created_at
             self._remember(identifier)
             name = asked.subscription.name
             await self._put(link, Incoming(link.url, verified, name, asked.live))

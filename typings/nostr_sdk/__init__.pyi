@@ -4,6 +4,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import TypeAlias
 
+from nostr_sdk import nostr_sdk as nostr_sdk
+
 class NostrSdkError(Exception): ...
 
 class PublicKey:
@@ -98,10 +100,6 @@ def nip59_make_gift_wrap(
 class ClientMessage:
     @classmethod
     def from_json(cls, json: str) -> ClientMessage: ...
-    @classmethod
-    def event(cls, event: Event) -> ClientMessage: ...
-    @classmethod
-    def auth(cls, event: Event) -> ClientMessage: ...
 
 class _EventMsg:
     subscription_id: str
