@@ -18,13 +18,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from nostr_sdk import Event
-
 from nips.errors import InvalidEvent, NostrError
 from nips.event import NostrEvent
 from nips.filters import Filter
 from nips.identity import Identity
-from nips.relay_link import Ack, RelayLink
+from nips.relay_link import Ack, Heard, RelayLink
 from nips.relay_urls import check_relay_url, normalised, resolves_publicly
 
 __all__ = ["Ack", "Cursor", "Filter", "Incoming", "RelayHealth", "RelayPool"]
@@ -364,7 +362,7 @@ class RelayPool:
                 return
             for part in (chunk for item in wanted for chunk in item.chunks()):
 
-                async def take(event: Event, part: Filter = part) -> None:
+                async def take(event: Heard, part: Filter = part) -> None:
                     verified = self._verified(event, part) if len(found) < max_events else None
                     if verified is not None:
                         found[verified.id] = verified
@@ -388,7 +386,7 @@ class RelayPool:
         self,
         link: RelayLink,
         wanted: Filter,
-        take: Callable[[Event], Awaitable[None]],
+        take: Callable[[Heard], Awaitable[None]],
         timeout_s: float,
         until: int | None,
     ) -> bool:
@@ -504,22 +502,19 @@ class RelayPool:
         else:
             await self._apply(link)
 
-    async def heard(self, link: RelayLink, request: str, event: Event) -> None:
+    async def heard(self, link: RelayLink, request: str, heard: Heard) -> None:
         """An event came over a link: verify it, and pass it on if it is new."""
         asked = self._requests.get(link, {}).get(request)
         if asked is None:
             return
-        identifier = event.id().to_hex()
-        if identifier in self._seen:
-            created_at = event.created_at().as_secs()
-        else:
-            verified = self._verified(event, asked.wanted)
+        identifier, created_at = heard.id, heard.created_at
+        if identifier not in self._seen:
+            verified = self._verified(heard, asked.wanted)
             if verified is None:
                 relay = self._relays.get(link.url)
                 if relay is not None:
                     relay.rejected += 1
                 return
-            created_at = verified.created_at
             self._remember(identifier)
             name = asked.subscription.name
             await self._put(link, Incoming(link.url, verified, name, asked.live))
@@ -613,7 +608,7 @@ class RelayPool:
         return link
 
     async def _catch_up(self, link: RelayLink, request: str, asked: _Request) -> None:
-        async def take(event: Event) -> None:
+        async def take(event: Heard) -> None:
             if self._requests.get(link, {}).get(request) is asked:
                 await self.heard(link, request, event)
 
@@ -638,9 +633,9 @@ class RelayPool:
             # nostr-sdk may have dropped events meanwhile: ask again once there is room.
             self._lagged.add(link)
 
-    def _verified(self, event: Event, wanted: Filter) -> NostrEvent | None:
+    def _verified(self, heard: Heard, wanted: Filter) -> NostrEvent | None:
         try:
-            verified = NostrEvent.from_sdk(event)
+            verified = heard.verified()
         except InvalidEvent:
             return None
         return verified if wanted.matches(verified) else None

@@ -105,38 +105,14 @@ class _EventMsg:
     subscription_id: str
     event: Event
 
-class _Ok:
-    event_id: EventId
-    status: bool
-    message: str
-
-class _EndOfStoredEvents:
-    subscription_id: str
-
-class _Closed:
-    subscription_id: str
-    message: str
-
-class _Auth:
-    challenge: str
-
-class _Notice:
-    message: str
-
-class _Count: ...
+class _OtherMsg: ...
 
 class RelayMessageEnum:
     EVENT_MSG: TypeAlias = _EventMsg
-    OK: TypeAlias = _Ok
-    END_OF_STORED_EVENTS: TypeAlias = _EndOfStoredEvents
-    CLOSED: TypeAlias = _Closed
-    AUTH: TypeAlias = _Auth
-    NOTICE: TypeAlias = _Notice
 
 class RelayMessage:
-    def as_enum(
-        self,
-    ) -> _EventMsg | _Ok | _EndOfStoredEvents | _Closed | _Auth | _Notice | _Count: ...
+    def as_json(self) -> str: ...
+    def as_enum(self) -> _EventMsg | _OtherMsg: ...
 
 class ClientNotification:
     message: RelayMessage
