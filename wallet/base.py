@@ -6,10 +6,10 @@ look; what it cannot say is UNKNOWN, and never guessed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class WalletError(Exception):
@@ -154,7 +154,7 @@ class Wallet(Protocol):
         """What became of an invoice of ours; the Settlement when it is SETTLED."""
         ...
 
-    def settlements(self, cursor: str) -> AsyncIterator[Settlement]:
+    def settlements(self, cursor: str) -> AsyncGenerator[Settlement]:
         """Every settlement behind `cursor` ("" for all the backend still has), then live ones.
 
         May repeat a settlement, never skips one that the backend reports. Raises
@@ -177,4 +177,56 @@ class Wallet(Protocol):
 
     async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
         """What became of a payment; UNKNOWN when the backend has no record of it."""
+        ...
+
+
+@runtime_checkable
+class HoldWallet(Wallet, Protocol):
+    """A backend that can hold a payment until its receiver decides (hold invoices).
+
+    It works when `info().holds` is True as well. A held payment locks the payer's money:
+    settle or cancel it within minutes.
+    """
+
+    async def create_hold_invoice(
+        self,
+        payment_hash: str,
+        amount_msat: int,
+        *,
+        memo: str,
+        description: bytes | None,
+        expiry_s: int,
+    ) -> Invoice:
+        """Make an invoice for a hash whose preimage only the caller knows.
+
+        Args:
+            payment_hash: hex SHA-256 of the 32-byte preimage.
+
+        The other arguments and errors are those of `create_invoice`.
+        """
+        ...
+
+    async def await_held(self, payment_hash: str) -> InvoiceState:
+        """Wait until a hold invoice is not OPEN any more: HELD, SETTLED or CANCELED.
+
+        Raises:
+            WalletUnavailable: the stream was lost; ask again.
+            WalletRefused: no such hold invoice.
+        """
+        ...
+
+    async def settle_held(self, preimage: bytes) -> None:
+        """Take a held payment; settling again is no error.
+
+        Raises:
+            WalletRefused: nothing is held under this preimage's hash (any more).
+        """
+        ...
+
+    async def cancel_held(self, payment_hash: str) -> None:
+        """Let a payment go back, or make an open hold invoice unpayable; idempotent.
+
+        Raises:
+            WalletRefused: it is settled already, or there is no such invoice.
+        """
         ...

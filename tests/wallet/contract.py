@@ -1,0 +1,105 @@
+"""What the contract suite needs of a backend, and how it waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from wallet.base import PaymentOutcome, PaymentState, Settlement, Wallet, WalletUnavailable
+
+PATIENCE_S = 60
+
+
+class PeerRefused(Exception):
+    """The other side's wallet would not or could not pay."""
+
+
+class Peer(Protocol):
+    """A wallet that is not ours, by whatever means the backend's own world offers."""
+
+    async def pay(self, bolt11: str) -> str:
+        """Pay an invoice and give the preimage (hex, "" where it is not told); or PeerRefused."""
+        ...
+
+    async def invoice(self, amount_msat: int | None, *, expiry_s: int = 3600) -> tuple[str, str]:
+        """An invoice and its payment hash; None leaves the amount to the payer."""
+        ...
+
+    async def paid(self, payment_hash: str) -> bool:
+        """Whether an invoice of the peer's was paid."""
+        ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend under test.
+
+    Attributes:
+        connect: a new, opened wallet on the same funds, as after a restart of Strom.
+        peer: somebody else's wallet.
+        network: what its invoices are for.
+        restart: stops the backend for the time of the context and starts it again; None
+            where the backend lives in Strom's own process.
+        whole_sats: it refuses fractions of a satoshi.
+        open_amount: the peer can make invoices without an amount.
+        secrets: what must never show up in an error.
+    """
+
+    name: str
+    connect: Callable[[], Awaitable[Wallet]]
+    peer: Peer
+    network: str
+    restart: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    whole_sats: bool = False
+    open_amount: bool = True
+    secrets: tuple[str, ...] = ()
+
+
+def stream(wallet: Wallet, cursor: str) -> aclosing[AsyncGenerator[Settlement]]:
+    """A settlement stream that is closed with its block."""
+    return aclosing(wallet.settlements(cursor))
+
+
+async def settlements_until(wallet: Wallet, cursor: str, hashes: set[str]) -> dict[str, Settlement]:
+    """Read the stream until every one of the hashes came; all that came, by hash."""
+    seen: dict[str, Settlement] = {}
+    with anyio.fail_after(PATIENCE_S):
+        async with stream(wallet, cursor) as settlements:
+            async for settlement in settlements:
+                seen[settlement.payment_hash] = settlement
+                if hashes <= seen.keys():
+                    break
+    return seen
+
+
+async def final_outcome(wallet: Wallet, payment_hash: str, first: PaymentOutcome) -> PaymentOutcome:
+    """Look a payment up, as the agent does, until its outcome is final."""
+    outcome = first
+    with anyio.fail_after(PATIENCE_S):
+        while outcome.state not in (PaymentState.SETTLED, PaymentState.FAILED):
+            await anyio.sleep(0.05)
+            outcome = await wallet.lookup_payment(payment_hash)
+    return outcome
+
+
+async def balance_msat(wallet: Wallet) -> int:
+    """The balance, which every backend of the suite tells."""
+    balance = (await wallet.info()).balance_msat
+    assert balance is not None
+    return balance
+
+
+async def until_available(work: Callable[[], Awaitable[object]]) -> None:
+    """Repeat a call until the backend is there again."""
+    with anyio.fail_after(PATIENCE_S):
+        while True:
+            try:
+                await work()
+            except WalletUnavailable:
+                await anyio.sleep(0.1)
+            else:
+                return

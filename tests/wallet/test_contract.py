@@ -1,0 +1,476 @@
+"""One contract for all backends: the same cases, whoever moves the money."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, suppress
+
+import anyio
+import pytest
+
+from tests.wallet.backends.dev import dev_backend
+from tests.wallet.clock import now_ms
+from tests.wallet.contract import (
+    PATIENCE_S,
+    Backend,
+    PeerRefused,
+    balance_msat,
+    final_outcome,
+    settlements_until,
+    stream,
+    until_available,
+)
+from wallet import bolt11
+from wallet.base import (
+    HoldWallet,
+    Invoice,
+    InvoiceState,
+    PaymentOutcome,
+    PaymentState,
+    Wallet,
+    WalletRefused,
+    WalletUnavailable,
+)
+
+SAT = 1000
+TIMEOUT_S = 20
+
+
+@pytest.fixture(scope="module", params=["dev"])
+async def backend(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    anyio_backend: str,
+) -> AsyncGenerator[Backend]:
+    """Each backend in turn, with what it needs around it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    async with AsyncExitStack() as stack:
+        match request.param:
+            case "dev":
+                yield await stack.enter_async_context(dev_backend(folder))
+            case other:
+                pytest.fail(f"no such backend: {other}")
+
+
+@pytest.fixture
+async def wallet(backend: Backend) -> AsyncGenerator[Wallet]:
+    opened = await backend.connect()
+    yield opened
+    await opened.close()
+
+
+async def receive(backend: Backend, wallet: Wallet, amount_msat: int = 1000 * SAT) -> Invoice:
+    """An invoice of ours that the peer paid."""
+    invoice = await wallet.create_invoice(
+        amount_msat, memo="charging", description=None, expiry_s=600
+    )
+    await backend.peer.pay(invoice.bolt11)
+    return invoice
+
+
+async def pay(wallet: Wallet, request: str, payment_hash: str) -> PaymentOutcome:
+    """A payment of ours, followed to its end."""
+    outcome = await wallet.pay(request, fee_limit_msat=10 * SAT, timeout_s=TIMEOUT_S)
+    return await final_outcome(wallet, payment_hash, outcome)
+
+
+def foreign_invoice(network: str, made_at_s: int | None = None) -> tuple[str, str]:
+    """An invoice of a node that nobody has a route to, good for 600 seconds."""
+    payment_hash = secrets.token_hex(32)
+    request = bolt11.sign(
+        os.urandom(32),
+        network=network,
+        payment_hash=payment_hash,
+        payment_secret=os.urandom(32),
+        amount_msat=10 * SAT,
+        description="nobody",
+        timestamp_s=now_ms() // 1000 if made_at_s is None else made_at_s,
+        expiry_s=600,
+    )
+    return request, payment_hash
+
+
+async def test_info(backend: Backend, wallet: Wallet) -> None:
+    info = await wallet.info()
+    assert info.network == backend.network
+    assert info.name
+    assert info.play_money == (backend.name == "dev")
+    assert info.balance_msat is not None
+    assert info.missing == ()
+
+
+async def test_invoice_commits_to_the_description(backend: Backend, wallet: Wallet) -> None:
+    text = '[["text/plain","Säule"]]'.encode()
+    before_ms = now_ms()
+    invoice = await wallet.create_invoice(21 * SAT, memo="", description=text, expiry_s=600)
+    read = bolt11.decode(invoice.bolt11, network=backend.network)
+    assert read.payment_hash == invoice.payment_hash
+    assert read.amount_msat == invoice.amount_msat == 21 * SAT
+    assert read.description_hash == hashlib.sha256(text).hexdigest()
+    assert read.expires_at_ms == invoice.expires_at_ms
+    assert before_ms + 590_000 < invoice.expires_at_ms < now_ms() + 610_000
+
+
+async def test_invoice_with_memo(wallet: Wallet) -> None:
+    invoice = await wallet.create_invoice(
+        21 * SAT, memo="Old Mill, west wall", description=None, expiry_s=600
+    )
+    assert bolt11.decode(invoice.bolt11).description == "Old Mill, west wall"
+
+
+async def test_fraction_of_a_satoshi(backend: Backend, wallet: Wallet) -> None:
+    if backend.whole_sats:
+        with pytest.raises(WalletRefused, match="whole"):
+            await wallet.create_invoice(1234, memo="", description=b"x", expiry_s=600)
+    else:
+        invoice = await wallet.create_invoice(1234, memo="", description=b"x", expiry_s=600)
+        assert bolt11.decode(invoice.bolt11).amount_msat == 1234
+
+
+@pytest.mark.parametrize("amount_msat", [0, -1000])
+async def test_impossible_amounts_are_refused(wallet: Wallet, amount_msat: int) -> None:
+    with pytest.raises(WalletRefused):
+        await wallet.create_invoice(amount_msat, memo="", description=b"x", expiry_s=600)
+
+
+async def test_open_invoice(wallet: Wallet) -> None:
+    invoice = await wallet.create_invoice(5 * SAT, memo="m", description=None, expiry_s=600)
+    assert await wallet.lookup_invoice(invoice.payment_hash) == (InvoiceState.OPEN, None)
+
+
+async def test_unknown_hashes(wallet: Wallet) -> None:
+    unknown = secrets.token_hex(32)
+    assert await wallet.lookup_invoice(unknown) == (InvoiceState.UNKNOWN, None)
+    assert await wallet.lookup_payment(unknown) == PaymentOutcome(PaymentState.UNKNOWN)
+
+
+async def test_settlement_is_seen_live(backend: Backend, wallet: Wallet) -> None:
+    first = await receive(backend, wallet)
+    seen = await settlements_until(wallet, "", {first.payment_hash})
+    invoice = await wallet.create_invoice(77 * SAT, memo="m", description=None, expiry_s=600)
+    with anyio.fail_after(PATIENCE_S):
+        async with (
+            anyio.create_task_group() as group,
+            stream(wallet, seen[first.payment_hash].cursor) as live,
+        ):
+            group.start_soon(backend.peer.pay, invoice.bolt11)
+            settlement = await anext(live)
+            while settlement.payment_hash != invoice.payment_hash:
+                settlement = await anext(live)
+            assert settlement.amount_msat == 77 * SAT
+            assert abs(settlement.settled_at_ms - now_ms()) < 60_000
+    state, looked_up = await wallet.lookup_invoice(invoice.payment_hash)
+    assert state is InvoiceState.SETTLED
+    assert looked_up is not None
+    assert looked_up.amount_msat == 77 * SAT
+
+
+async def test_settlements_are_replayed_from_a_cursor(backend: Backend, wallet: Wallet) -> None:
+    paid = [(await receive(backend, wallet)).payment_hash for _ in range(3)]
+    everything = await settlements_until(wallet, "", set(paid))
+    later = await settlements_until(wallet, everything[paid[0]].cursor, set(paid[1:]))
+    assert later[paid[2]].amount_msat == 1000 * SAT
+
+
+async def test_every_settlement_is_replayed_without_a_cursor(
+    backend: Backend, wallet: Wallet
+) -> None:
+    paid = {(await receive(backend, wallet, sat * SAT)).payment_hash for sat in (5, 6, 7)}
+    for cursor in ("", "another-wallet:99999", "nonsense"):
+        seen = await settlements_until(wallet, cursor, paid)
+        assert sum(seen[payment_hash].amount_msat for payment_hash in paid) == 18 * SAT
+
+
+async def test_settled_while_strom_was_down(backend: Backend, wallet: Wallet) -> None:
+    first = await receive(backend, wallet)
+    cursor = (await settlements_until(wallet, "", {first.payment_hash}))[first.payment_hash].cursor
+    invoice = await wallet.create_invoice(42 * SAT, memo="m", description=None, expiry_s=600)
+    if backend.name == "dev":
+        await backend.peer.pay(invoice.bolt11)
+        await wallet.close()
+    else:
+        await wallet.close()
+        await backend.peer.pay(invoice.bolt11)
+    again = await backend.connect()
+    try:
+        seen = await settlements_until(again, cursor, {invoice.payment_hash})
+        assert seen[invoice.payment_hash].amount_msat == 42 * SAT
+        state, _ = await again.lookup_invoice(invoice.payment_hash)
+        assert state is InvoiceState.SETTLED
+    finally:
+        await again.close()
+
+
+async def test_an_invoice_is_paid_once(backend: Backend, wallet: Wallet) -> None:
+    invoice = await receive(backend, wallet)
+    before = await balance_msat(wallet)
+    with suppress(PeerRefused):
+        await backend.peer.pay(invoice.bolt11)
+    assert await balance_msat(wallet) == before
+
+
+async def test_refund(backend: Backend, wallet: Wallet) -> None:
+    await receive(backend, wallet, 3000 * SAT)
+    before = await balance_msat(wallet)
+    request, payment_hash = await backend.peer.invoice(2000 * SAT)
+    outcome = await pay(wallet, request, payment_hash)
+    assert outcome.state is PaymentState.SETTLED
+    assert 0 <= outcome.fee_msat <= 10 * SAT
+    assert await backend.peer.paid(payment_hash)
+    assert await balance_msat(wallet) == before - 2000 * SAT - outcome.fee_msat
+    assert await wallet.lookup_payment(payment_hash) == outcome
+
+
+async def test_refund_is_paid_once_however_often_it_is_sent(
+    backend: Backend, wallet: Wallet
+) -> None:
+    await receive(backend, wallet, 10_000 * SAT)
+    before = await balance_msat(wallet)
+    request, payment_hash = await backend.peer.invoice(1500 * SAT)
+    first = await pay(wallet, request, payment_hash)
+    second = await pay(wallet, request, payment_hash)
+    assert first.state is second.state is PaymentState.SETTLED
+    assert await balance_msat(wallet) == before - 1500 * SAT - first.fee_msat
+
+
+async def test_refund_is_paid_once_when_sent_twice_at_the_same_time(
+    backend: Backend, wallet: Wallet
+) -> None:
+    await receive(backend, wallet, 10_000 * SAT)
+    before = await balance_msat(wallet)
+    request, payment_hash = await backend.peer.invoice(1500 * SAT)
+    outcomes: list[PaymentOutcome] = []
+
+    async def send() -> None:
+        outcomes.append(await wallet.pay(request, fee_limit_msat=10 * SAT, timeout_s=TIMEOUT_S))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(send)
+    assert all(outcome.state is not PaymentState.FAILED for outcome in outcomes)
+    last = await final_outcome(wallet, payment_hash, outcomes[0])
+    assert last.state is PaymentState.SETTLED
+    assert await balance_msat(wallet) == before - 1500 * SAT - last.fee_msat
+
+
+async def test_refund_to_an_expired_invoice_fails(backend: Backend, wallet: Wallet) -> None:
+    request, payment_hash = foreign_invoice(backend.network, made_at_s=now_ms() // 1000 - 700)
+    outcome = await pay(wallet, request, payment_hash)
+    assert outcome.state is PaymentState.FAILED
+    assert "expired" in outcome.reason
+
+
+async def test_refund_without_a_route_fails(backend: Backend, wallet: Wallet) -> None:
+    await receive(backend, wallet)
+    before = await balance_msat(wallet)
+    request, payment_hash = foreign_invoice(backend.network)
+    outcome = await pay(wallet, request, payment_hash)
+    assert outcome.state is PaymentState.FAILED
+    assert outcome.reason
+    assert await balance_msat(wallet) == before
+
+
+async def test_refund_to_an_own_invoice_fails(backend: Backend, wallet: Wallet) -> None:
+    await receive(backend, wallet)
+    own = await wallet.create_invoice(10 * SAT, memo="m", description=None, expiry_s=600)
+    outcome = await pay(wallet, own.bolt11, own.payment_hash)
+    assert outcome.state is PaymentState.FAILED
+    assert "own" in outcome.reason
+    assert (await wallet.lookup_invoice(own.payment_hash))[0] is InvoiceState.OPEN
+
+
+async def test_refund_without_an_amount_fails(backend: Backend, wallet: Wallet) -> None:
+    if not backend.open_amount:
+        pytest.skip(f"{backend.name}: its peer makes no invoices without an amount")
+    await receive(backend, wallet)
+    request, payment_hash = await backend.peer.invoice(None)
+    outcome = await pay(wallet, request, payment_hash)
+    assert outcome.state is PaymentState.FAILED
+    assert "amount" in outcome.reason
+
+
+async def test_refund_to_another_network_fails(backend: Backend, wallet: Wallet) -> None:
+    other = "signet" if backend.network != "signet" else "testnet"
+    request, payment_hash = foreign_invoice(other)
+    outcome = await pay(wallet, request, payment_hash)
+    assert outcome.state is PaymentState.FAILED
+    assert other in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "request_text", ["", "lnbcrt1", "nonsense", "lnbcrt10u1pqqqqqqqqqqqqqqqqq"]
+)
+async def test_refund_to_a_damaged_invoice_fails(wallet: Wallet, request_text: str) -> None:
+    outcome = await wallet.pay(request_text, fee_limit_msat=0, timeout_s=TIMEOUT_S)
+    assert outcome.state is PaymentState.FAILED
+    assert outcome.reason
+
+
+async def test_refund_beyond_the_balance_fails_and_moves_nothing(
+    backend: Backend, wallet: Wallet
+) -> None:
+    await receive(backend, wallet)
+    before = await balance_msat(wallet)
+    too_much = before // SAT * SAT + 1000 * SAT
+    request, payment_hash = await backend.peer.invoice(too_much)
+    outcome = await pay(wallet, request, payment_hash)
+    assert outcome.state is PaymentState.FAILED
+    assert outcome.reason
+    assert await balance_msat(wallet) == before
+    assert not await backend.peer.paid(payment_hash)
+    retried = await wallet.lookup_payment(payment_hash)
+    assert retried.state in (PaymentState.FAILED, PaymentState.UNKNOWN)
+
+
+async def test_a_failed_refund_may_be_sent_again(backend: Backend, wallet: Wallet) -> None:
+    await receive(backend, wallet)
+    before = await balance_msat(wallet)
+    amount_msat = before // SAT * SAT + 500 * SAT
+    request, payment_hash = await backend.peer.invoice(amount_msat)
+    assert (await pay(wallet, request, payment_hash)).state is PaymentState.FAILED
+    await receive(backend, wallet, amount_msat)
+    assert (await pay(wallet, request, payment_hash)).state is PaymentState.SETTLED
+    assert await backend.peer.paid(payment_hash)
+
+
+async def test_outcomes_survive_a_restart_of_strom(backend: Backend, wallet: Wallet) -> None:
+    received = await receive(backend, wallet, 3000 * SAT)
+    request, payment_hash = await backend.peer.invoice(100 * SAT)
+    outcome = await pay(wallet, request, payment_hash)
+    await wallet.close()
+    again = await backend.connect()
+    try:
+        assert await again.lookup_payment(payment_hash) == outcome
+        assert (await again.lookup_invoice(received.payment_hash))[0] is InvoiceState.SETTLED
+        before = await balance_msat(again)
+        assert (await pay(again, request, payment_hash)).state is PaymentState.SETTLED
+        assert await balance_msat(again) == before
+    finally:
+        await again.close()
+
+
+async def test_a_closed_wallet_is_unavailable(wallet: Wallet) -> None:
+    async def read() -> None:
+        async with stream(wallet, "") as settlements:
+            with pytest.raises(WalletUnavailable):
+                async for _ in settlements:
+                    pass
+
+    with anyio.fail_after(PATIENCE_S):
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            await wallet.close()
+    await wallet.close()
+    with pytest.raises(WalletUnavailable):
+        await wallet.lookup_invoice("00" * 32)
+    with pytest.raises(WalletUnavailable):
+        await wallet.create_invoice(SAT, memo="m", description=None, expiry_s=600)
+
+
+async def test_restart_of_the_backend(backend: Backend, wallet: Wallet) -> None:
+    if backend.restart is None:
+        pytest.skip(f"{backend.name}: lives in Strom's own process")
+    received = await receive(backend, wallet, 3000 * SAT)
+    opened = await wallet.create_invoice(55 * SAT, memo="m", description=None, expiry_s=600)
+    cursor = (await settlements_until(wallet, "", {received.payment_hash}))[
+        received.payment_hash
+    ].cursor
+    request, payment_hash = await backend.peer.invoice(100 * SAT)
+    async with stream(wallet, cursor) as settlements, backend.restart():
+        with anyio.fail_after(PATIENCE_S), pytest.raises(WalletUnavailable) as lost:
+            async for _ in settlements:
+                pass
+        with pytest.raises(WalletUnavailable) as refused:
+            await wallet.create_invoice(SAT, memo="m", description=None, expiry_s=600)
+        for secret in backend.secrets:
+            assert secret not in str(refused.value) + str(lost.value)
+        with suppress(WalletUnavailable):
+            outcome = await wallet.pay(request, fee_limit_msat=SAT, timeout_s=5)
+            assert outcome.state is PaymentState.UNKNOWN
+    await until_available(wallet.info)
+    assert (await pay(wallet, request, payment_hash)).state is PaymentState.SETTLED
+    await backend.peer.pay(opened.bolt11)
+    seen = await settlements_until(wallet, cursor, {opened.payment_hash})
+    assert seen[opened.payment_hash].amount_msat == 55 * SAT
+
+
+async def held_invoice(backend: Backend, wallet: Wallet) -> tuple[HoldWallet, Invoice, bytes]:
+    """A hold invoice and its preimage; skips where the backend cannot hold."""
+    if not (isinstance(wallet, HoldWallet) and (await wallet.info()).holds):
+        pytest.skip(f"{backend.name}: no hold invoices")
+    preimage = os.urandom(32)
+    invoice = await wallet.create_hold_invoice(
+        hashlib.sha256(preimage).hexdigest(),
+        900 * SAT,
+        memo="",
+        description=b"hold",
+        expiry_s=600,
+    )
+    assert bolt11.decode(invoice.bolt11).amount_msat == 900 * SAT
+    return wallet, invoice, preimage
+
+
+async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None:
+    holder, invoice, preimage = await held_invoice(backend, wallet)
+    before = await balance_msat(wallet)
+    paid: list[str] = []
+
+    async def peer_pays() -> None:
+        paid.append(await backend.peer.pay(invoice.bolt11))
+
+    with anyio.fail_after(PATIENCE_S):
+        async with anyio.create_task_group() as group:
+            group.start_soon(peer_pays)
+            assert await holder.await_held(invoice.payment_hash) is InvoiceState.HELD
+            assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.HELD
+            await holder.settle_held(preimage)
+    assert paid[0] in (preimage.hex(), "")
+    assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.SETTLED
+    assert await balance_msat(wallet) == before + 900 * SAT
+    seen = await settlements_until(wallet, "", {invoice.payment_hash})
+    assert seen[invoice.payment_hash].amount_msat == 900 * SAT
+    await holder.settle_held(preimage)
+    with pytest.raises(WalletRefused):
+        await holder.cancel_held(invoice.payment_hash)
+
+
+async def test_held_payment_is_canceled(backend: Backend, wallet: Wallet) -> None:
+    holder, invoice, preimage = await held_invoice(backend, wallet)
+    before = await balance_msat(wallet)
+
+    async def peer_pays() -> None:
+        with pytest.raises(PeerRefused):
+            await backend.peer.pay(invoice.bolt11)
+
+    with anyio.fail_after(PATIENCE_S):
+        async with anyio.create_task_group() as group:
+            group.start_soon(peer_pays)
+            assert await holder.await_held(invoice.payment_hash) is InvoiceState.HELD
+            await holder.cancel_held(invoice.payment_hash)
+    assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.CANCELED
+    assert await balance_msat(wallet) == before
+    await holder.cancel_held(invoice.payment_hash)
+    with pytest.raises(WalletRefused):
+        await holder.settle_held(preimage)
+
+
+async def test_open_hold_invoice_is_canceled(backend: Backend, wallet: Wallet) -> None:
+    holder, invoice, _ = await held_invoice(backend, wallet)
+    await holder.cancel_held(invoice.payment_hash)
+    with pytest.raises(PeerRefused):
+        await backend.peer.pay(invoice.bolt11)
+
+
+async def test_unknown_hold_invoice(backend: Backend, wallet: Wallet) -> None:
+    holder, _, _ = await held_invoice(backend, wallet)
+    unknown = secrets.token_hex(32)
+    with pytest.raises(WalletRefused):
+        await holder.settle_held(os.urandom(32))
+    with pytest.raises(WalletRefused):
+        await holder.cancel_held(unknown)
+    with anyio.fail_after(PATIENCE_S), pytest.raises(WalletRefused):
+        await holder.await_held(unknown)
