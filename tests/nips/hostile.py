@@ -34,6 +34,7 @@ class HostileRelay:
         strict_auth: like strfry: private messages only for the one key that the connection
             authenticated first.
         page: most events sent for a request.
+        mute_after: answer no more requests after that many; None to answer all.
     """
 
     silent: bool = False
@@ -46,6 +47,7 @@ class HostileRelay:
     ignore_until: bool = False
     strict_auth: bool = False
     page: int = 500
+    mute_after: int | None = None
     url: str = ""
     stored: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     connections: int = 0
@@ -117,6 +119,8 @@ class HostileRelay:
         self, connection: ServerConnection, name: str, filters: list[dict[str, Any]]
     ) -> None:
         self.requests += 1
+        if self.mute_after is not None and self.requests > self.mute_after:
+            return
         if self.close_requests > 0:
             self.close_requests -= 1
             await self._say(connection, "CLOSED", name, self.close_reason)

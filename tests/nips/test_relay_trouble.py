@@ -12,7 +12,7 @@ import pytest
 
 from nips.dms import read_message, write_message
 from nips.event import NostrEvent
-from nips.filters import Filter
+from nips.filters import MAX_VALUES, Filter
 from nips.identity import Identity
 from nips.relays import RelayPool
 from tests.counterpart_relay import nostr_relay
@@ -189,6 +189,36 @@ async def test_pages_of_any_size_bring_the_whole_backlog(page: int) -> None:
         await pool.subscribe("in", TO_BOB)
         got = await take(pool.incoming(), 700)
         assert {item.event.id for item in got} == {event.id for event in events}
+
+
+async def test_the_cursor_waits_for_every_part_of_a_large_subscription() -> None:
+    keys = [key_of(f"cp{number}").pubkey for number in range(MAX_VALUES + 1)]
+    start = now_s() - 1000
+    async with misbehaving() as relay, pooling(relay.url) as pool:
+        first = ALICE.sign(1, "to the first", [["p", keys[0]]], start + 500)
+        await relay.store(first)
+        relay.mute_after = 1
+        cursor = Cursor(start)
+        incoming = pool.incoming()
+        await pool.subscribe("in", Filter(kinds=(1,), tags={"p": tuple(keys)}), cursor)
+        (item,) = await take(incoming, 1)
+        assert item.event == first
+        # The second part was asked and not answered yet: the relay may still have more for it.
+        await relay.store(ALICE.sign(1, "live", [["p", keys[0]]], now_s()))
+        await take(incoming, 1)
+        assert cursor.at == {}
+        relay.mute_after = None
+        last = ALICE.sign(1, "to the last", [["p", keys[-1]]], start + 100)
+        await relay.store(last)
+        await pool.unsubscribe("in")
+        await pool.subscribe("in", Filter(kinds=(1,), tags={"p": tuple(keys)}), cursor)
+        (item,) = await take(incoming, 1)
+        assert item.event == last
+        await relay.store(ALICE.sign(1, "live again", [["p", keys[-1]]], now_s()))
+        while not cursor.at:
+            await relay.store(ALICE.sign(1, str(clock_ms()), [["p", keys[0]]], now_s()))
+            await take(incoming, 1)
+        assert cursor.at[relay.url, "in"] >= start + 500
 
 
 async def test_requests_that_a_relay_ends_are_asked_again() -> None:
