@@ -86,7 +86,7 @@ class HostileRelay:
             del self._open[connection]
 
     async def _drop(self, connection: ServerConnection) -> None:
-        while self.drop_after_s is None:  # noqa: ASYNC110 - a test may set it at any time
+        while self.drop_after_s is None:
             await asyncio.sleep(0.05)
         await asyncio.sleep(self.drop_after_s)
         connection.transport.abort()
