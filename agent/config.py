@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from agent.config_errors import ConfigError as ConfigError
 from agent.config_errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
+from agent.config_values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
 from agent.config_values import (
     ChargePointId,
     ConnectorType,
@@ -82,6 +83,7 @@ class WalletConfig(_Table):
     url: WalletUrl = "dev://"
     fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
     fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
+    auto_refund: bool = True
 
 
 class SessionsConfig(_Table):

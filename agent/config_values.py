@@ -15,6 +15,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator, ValidationInfo
 
 from agent.config_errors import did_you_mean, looks_secret
+from agent.secret_files import secret_file_problem
+from nips.errors import InvalidKey
+from nips.identity import decode_npub
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 CHARGE_POINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
@@ -179,8 +182,10 @@ def _npub(value: object) -> str:
         )
     if not value.startswith("npub1"):
         raise ValueError(kind)
-    if not re.fullmatch(r"npub1[02-9ac-hj-np-z]{58}", value):
-        raise ValueError(f"{kind}; a letter of this one is wrong or missing")
+    try:
+        decode_npub(value)
+    except InvalidKey:
+        raise ValueError(f"{kind}; a letter of this one is wrong or missing") from None
     return value
 
 
@@ -244,26 +249,6 @@ def _data_dir(value: object, info: ValidationInfo) -> Path:
     if info.context is not None and path.exists() and not path.is_dir():
         raise ValueError("expected a folder, and this is a file")
     return path
-
-
-def secret_file_problem(path: Path) -> str | None:
-    """Why a secret cannot be read from a file, or None when it can."""
-    try:
-        content = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return "does not exist"
-    except IsADirectoryError:
-        return "is a folder"
-    except UnicodeDecodeError:
-        return "is not text"
-    except OSError as error:
-        return f"cannot be read ({(error.strerror or 'unknown error').lower()})"
-    return None if content.strip() else "is empty"
-
-
-def read_secret(path: Path) -> str:
-    """The secret in a file, without white space around it; raises OSError."""
-    return path.read_text(encoding="utf-8").strip()
 
 
 HostPort = Annotated[str, BeforeValidator(_host_and_port)]

@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.config import Config, TariffConfig
-from agent.config_values import LOOPBACK_HOSTS, read_secret
+from agent.config_values import LOOPBACK_HOSTS
+from agent.secret_files import read_secret
 
 # OCPP 1.6 security whitepaper, edition 3: AuthorizationKey has 16 to 40 characters.
 _SHORTEST_PASSWORD = 16
