@@ -347,6 +347,6 @@ def test_thousands_marks(amount: int, mark: str) -> None:
     assert parse(f"start {amount:,}".replace(",", mark)).command == Start(amount)
 
 
-@given(st.text(min_size=MOST_CHARACTERS + 1, max_size=MOST_CHARACTERS + 50))
+@given(st.text(min_size=1, max_size=20))
 def test_too_long_is_unknown(text: str) -> None:
-    assert parse(text).command == Unknown()
+    assert parse(text * (MOST_CHARACTERS + 1)).command == Unknown()
