@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from agent.vocabulary import PHRASES, Phrase, Role, fold
+from agent.vocabulary import CONTRACT, PHRASES, Phrase, Role, fold
 
 MOST_CHARACTERS = 4_000
 """An invoice with many routing hints and some words around it stays well below this."""
@@ -319,7 +319,9 @@ def _language(found: _Found) -> str:
     for sentence in found:
         for clause in sentence:
             for _, phrase in clause:
-                if phrase is not None and len(phrase.roles) == 1:
+                if phrase is None or CONTRACT.issuperset(phrase.words):
+                    continue
+                if len(phrase.roles) == 1:
                     hits[next(iter(phrase.roles))] += len(phrase.words)
     if hits["en"] == hits["de"]:
         return ""

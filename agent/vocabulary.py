@@ -241,6 +241,12 @@ GERMAN = {
     """,
 }
 
+CONTRACT = frozenset(
+    {"help", "price", "status", "start", "stop", "topup", "refund", "receipt", "sessions"}
+    | {"reset", "unlock", "enable", "disable", "tariff"}
+)
+"""The words that work in every language, so that they tell none."""
+
 LANGUAGES = {"en": ENGLISH, "de": GERMAN}
 
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
