@@ -59,6 +59,12 @@ def example_msat(tariff: Tariff, energy_wh: int = EXAMPLE_WH) -> int:
     return bill(tariff, Usage(energy_wh=energy_wh, charging_ms=charging_ms)).total_msat
 
 
+def as_sentence(text: str) -> str:
+    """An error's text with a capital at its start and a full stop at its end."""
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
 def obstacle_sentence(obstacle: Obstacle, words: Words, free_in_s: int | None = None) -> str:
     """Why a charge point cannot charge now, as a sentence for a driver."""
     if obstacle is Obstacle.OCCUPIED and free_in_s is not None:

@@ -18,7 +18,7 @@ from bridge.web import charge_points, dev, live, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
-from bridge.wording import obstacle_sentence
+from bridge.wording import as_sentence, obstacle_sentence
 
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -86,7 +86,7 @@ def _add_errors(app: FastAPI, context: Context) -> None:
     @app.exception_handler(AgentError)
     async def refused(request: Request, error: AgentError) -> Response:
         said = context.words(request)
-        status_code, sentence, retry = 409, str(error), False
+        status_code, sentence, retry = 409, as_sentence(str(error)), False
         match error:
             case UnknownSession():
                 status_code, sentence, retry = 404, said("web.unknown_session"), True

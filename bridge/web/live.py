@@ -78,15 +78,15 @@ async def _messages(context: Context, secret: str, said: Words) -> AsyncIterator
     """The parts of the page that changed, as JSON; all of them first."""
     sent: dict[str, str] = {}
     async for view in context.site.session_changes(secret):
-        parts = await _parts(context, view, said)
+        parts = _parts(context, view, said)
         changed = {name: html for name, html in parts.items() if sent.get(name) != html}
         sent.update(changed)
         if changed:
             yield json.dumps(changed, ensure_ascii=False)
 
 
-async def _parts(context: Context, view: SessionView, said: Words) -> dict[str, str]:
-    values = fragment_values(context, view)
+def _parts(context: Context, view: SessionView, said: Words) -> dict[str, str]:
+    values = fragment_values(context, view, said)
     return {
         name: context.renderer.text(f"session/{name}.html", said, **values) for name in FRAGMENTS
     }

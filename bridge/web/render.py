@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
@@ -94,17 +94,18 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.globals.update(
-            style=Markup(STYLE),  # noqa: S704 - a file of ours
-            script_url=self.script_url,
-            links=self.settings.links,
-            qr=_qr,
-            price_lines=price_lines,
-            example_msat=example_msat,
-            obstacle_sentence=obstacle_sentence,
-            iso=_iso,
-            clock_utc=_clock_utc,
-        )
+        globals_of = cast("dict[str, object]", self.environment.globals)
+        globals_of |= {
+            "style": Markup(STYLE),  # noqa: S704 - a file of ours
+            "script_url": self.script_url,
+            "links": self.settings.links,
+            "qr": _qr,
+            "price_lines": price_lines,
+            "example_msat": example_msat,
+            "obstacle_sentence": obstacle_sentence,
+            "iso": _iso,
+            "clock_utc": _clock_utc,
+        }
 
     def words(self, connection: HTTPConnection) -> Words:
         """The words for the one who asks."""

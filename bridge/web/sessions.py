@@ -20,6 +20,7 @@ from agent.ports import (
     SessionView,
     UnknownSession,
 )
+from agent.words import Words
 from bridge.links import Links
 from bridge.web.charge_points import offered_sats
 from bridge.web.context import Context, amount_msat_of, checked_secret, form, wants_json
@@ -36,7 +37,7 @@ def current_refund(view: SessionView) -> RefundView | None:
 
 def left_msat(view: SessionView) -> int:
     """What would go back if the session ended now, in whole satoshi."""
-    return max(0, whole_sats_msat(view.credit_msat - view.cost_msat))
+    return whole_sats_msat(view.credit_msat)
 
 
 def withdrawable_msat(view: SessionView) -> int:
@@ -83,10 +84,23 @@ def session_json(view: SessionView, links: Links) -> dict[str, Any]:
     }
 
 
-def fragment_values(context: Context, view: SessionView) -> dict[str, Any]:
+def happenings(view: SessionView, said: Words) -> list[tuple[int, str]]:
+    """When what happened, in words; what a driver need not know is left out."""
+    lines: list[tuple[int, str]] = []
+    for event in view.events:
+        variant = event.detail.get("by") or event.detail.get("status")
+        key = f"event.{event.kind}.{variant}" if variant else f"event.{event.kind}"
+        if said.has(key):
+            amount = said.sat(event.detail.get("amount_msat") or 0)
+            lines.append((event.at_ms, said(key, amount=amount)))
+    return lines
+
+
+def fragment_values(context: Context, view: SessionView, said: Words) -> dict[str, Any]:
     """What the parts of a session page are rendered from."""
     return {
         "view": view,
+        "happenings": happenings(view, said),
         "refund": current_refund(view),
         "left_msat": left_msat(view),
         "withdrawable_msat": withdrawable_msat(view),
@@ -114,7 +128,7 @@ def routes(context: Context) -> APIRouter:
             "session.html",
             point=point,
             offered=offered_sats(point),
-            **fragment_values(context, view),
+            **fragment_values(context, view, context.words(request)),
         )
 
     @router.post("/s/{secret}/stop")
@@ -129,9 +143,13 @@ def routes(context: Context) -> APIRouter:
         view = await context.site.session(checked_secret(secret))
         if view.state in (SessionState.STOPPING, SessionState.CLOSED):
             raise Refused(context.words(request)("lnurl.session_over"))
-        quote = await context.site.charge_point(view.charge_point).quote(
+        point = context.site.charge_point(view.charge_point)
+        amount_msat = amount_msat_of(
+            await form(request), await point.view(), context.words(request)
+        )
+        quote = await point.quote(
             QuoteRequest(
-                amount_msat=amount_msat_of(await form(request)),
+                amount_msat=amount_msat,
                 origin=Origin.LNURL,
                 connector=view.connector,
                 topup_secret=view.secret,
