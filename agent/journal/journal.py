@@ -92,8 +92,8 @@ _TRANSACTION = (
     " session_id) VALUES(?, ?, ?, ?, ?, ?, ?)"
 )
 _PUBLICATION = (
-    "INSERT INTO publications(event_id, relay, body, created_at_ms, replaces)"
-    " VALUES(?, ?, ?, ?, ?) ON CONFLICT(event_id, relay) DO NOTHING"
+    "INSERT INTO publications(event_id, relay, body, created_at_ms)"
+    " VALUES(?, ?, ?, ?) ON CONFLICT(event_id, relay) DO NOTHING"
 )
 
 
@@ -399,25 +399,9 @@ class Journal:
         row = self._reading.execute("SELECT 1 FROM handled WHERE event_id = ?", (event_id,))
         return row.fetchone() is not None
 
-    async def set_handled(
-        self, event_id: str, at_ms: int, publications: Sequence[tuple[str, str, str]] = ()
-    ) -> None:
-        """Mark a nostr event as dealt with, together with the events that answer it.
-
-        Args:
-            event_id: of the event that came in.
-            at_ms: now.
-            publications: (event id, relay, JSON) of each answer for each relay.
-        """
-
-        def unit(db: sqlite3.Connection) -> None:
-            db.execute(
-                "INSERT OR IGNORE INTO handled(event_id, at_ms) VALUES(?, ?)", (event_id, at_ms)
-            )
-            for answer_id, relay, body in publications:
-                db.execute(_PUBLICATION, (answer_id, relay, body, at_ms, None))
-
-        await self._writer.write(unit)
+    async def set_handled(self, event_id: str, at_ms: int) -> None:
+        """Mark a nostr event as dealt with."""
+        await self.publish((), at_ms, handled=event_id)
 
     async def publish(
         self,
@@ -425,7 +409,7 @@ class Journal:
         at_ms: int,
         *,
         delivered: int | None = None,
-        replaces: str | None = None,
+        handled: str | None = None,
     ) -> None:
         """Store signed events until their relays acknowledge them.
 
@@ -434,19 +418,31 @@ class Journal:
             at_ms: now.
             delivered: the stored effect that these events carry out: it is acknowledged in
                 the same transaction, so that it is worded exactly once.
-            replaces: name of an addressable event; an older version that still waits is
-                dropped.
+            handled: the id of the event that they answer: it is marked as dealt with in the
+                same transaction.
         """
 
         def unit(db: sqlite3.Connection) -> None:
-            if replaces is not None:
-                db.execute("DELETE FROM publications WHERE replaces = ?", (replaces,))
             for event_id, relay, body in publications:
-                db.execute(_PUBLICATION, (event_id, relay, body, at_ms, replaces))
+                db.execute(_PUBLICATION, (event_id, relay, body, at_ms))
             if delivered is not None:
                 db.execute("DELETE FROM outbox WHERE seq = ?", (delivered,))
+            if handled is not None:
+                db.execute(
+                    "INSERT OR IGNORE INTO handled(event_id, at_ms) VALUES(?, ?)",
+                    (handled, at_ms),
+                )
 
         await self._writer.write(unit)
+
+    def publication_relays(self) -> list[str]:
+        """The relays for which stored events wait."""
+        return list(self.publication_depths())
+
+    def publication_depths(self) -> dict[str, int]:
+        """How many stored events wait for each relay."""
+        rows = self._reading.execute("SELECT relay, count(*) FROM publications GROUP BY relay")
+        return dict(rows.fetchall())
 
     def publications(self, relay: str, after_seq: int = 0, most: int = 500) -> list[Publication]:
         """What a relay has not acknowledged yet, oldest first."""

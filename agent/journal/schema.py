@@ -101,9 +101,9 @@ def m001_foundation(db: Database) -> None:
             "relay": str,
             "body": str,
             "created_at_ms": int,
-            "replaces": str,
         },
         pk="seq",
         not_null={"event_id", "relay", "body", "created_at_ms"},
     )
     db.table("publications").create_index(["event_id", "relay"], unique=True)
+    db.table("publications").create_index(["relay"])

@@ -203,11 +203,18 @@ class RefundClaimed:
 
 @dataclass(frozen=True, slots=True)
 class RefundSent:
-    """The invoice of a refund is about to be handed to the wallet: from here on it may be paid."""
+    """The invoice of a refund is about to be handed to the wallet: from here on it may be paid.
+
+    Attributes:
+        refund_no: which refund of the session.
+        payment_hash: the invoice's hash: word of an earlier attempt decides nothing about
+            this one. "" leaves it unchecked; the same in the three events that follow.
+    """
 
     key: str
     at_ms: int
     refund_no: int
+    payment_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +225,7 @@ class RefundSettled:
     at_ms: int
     refund_no: int
     fee_msat: int
+    payment_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +235,7 @@ class RefundUncertain:
     key: str
     at_ms: int
     refund_no: int
+    payment_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +246,7 @@ class RefundFailed:
     at_ms: int
     refund_no: int
     reason: str
+    payment_hash: str = ""
 
 
 RefundEvent = (

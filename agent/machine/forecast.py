@@ -37,30 +37,37 @@ def deadline(session: Session) -> int | None:
 
 
 def credit_ends_at(session: Session) -> int | None:
-    """When the credit will be used up at the measured power, in Unix ms; None for never."""
-    from_ms = max(session.counted_until_ms, session.sampled_at_ms)
-    tariff = session.tariff
-    if session.state is SessionState.CHARGING:
-        flows = session.power_w > 0
-        entry = replace(session.usage, energy_wh=session.energy_wh + flows)
-        left_msat = session.credit_msat - bill(tariff, entry).total_msat
-        rate = session.power_w * tariff.energy_per_kwh_msat + WH_PER_KWH * tariff.time_per_hour_msat
-        per = MW_MS_PER_WH * WH_PER_KWH
-    elif session.state is SessionState.SUSPENDED and is_idle(session):
-        left_msat = session.credit_msat - session.bill.total_msat
-        from_ms += max(0, tariff.idle_grace_ms - session.idle_ms)
-        rate = tariff.idle_per_minute_msat
-        per = MS_PER_MINUTE
-    else:
+    """When the credit will be used up at the measured power, in Unix ms; None for never.
+
+    Energy is reckoned from the last reading of the register and time from where it was
+    last counted, so that samples of power alone do not put the end off. Prices are brought
+    to one scale, msat * Wh/kWh * ms/h, to stay with integers.
+    """
+    if session.state not in (SessionState.CHARGING, SessionState.SUSPENDED):
         return None
-    if rate == 0:
-        return None if left_msat > 0 else from_ms
-    return from_ms + max(0, left_msat) * per // rate
+    tariff = session.tariff
+    from_ms = session.counted_until_ms
+    # The first watt-hour brings in all that a session without energy does not pay.
+    entry = replace(session.usage, energy_wh=max(session.energy_wh, int(session.power_w > 0)))
+    left_msat = session.credit_msat - bill(tariff, entry).total_msat
+    rate = session.power_w * tariff.energy_per_kwh_msat
+    left = left_msat * MW_MS_PER_WH * WH_PER_KWH - rate * (from_ms - session.metered_at_ms)
+    if left < 0:
+        return from_ms
+    if session.state is SessionState.CHARGING:
+        rate += WH_PER_KWH * tariff.time_per_hour_msat
+    elif is_idle(session):
+        grace_ms = max(0, tariff.idle_grace_ms - session.idle_ms)
+        if left > rate * grace_ms:
+            left -= rate * grace_ms
+            from_ms += grace_ms
+            rate += WH_PER_KWH * tariff.idle_per_minute_msat * (MS_PER_HOUR // MS_PER_MINUTE)
+    return from_ms + left // rate if rate else None
 
 
 def no_energy_ends_at(session: Session) -> int | None:
     """When a session in which nothing flows is ended, in Unix ms; None for never."""
-    if session.energy_wh or session.started_at_ms is None:
+    if session.energy_wh or session.power_w or session.started_at_ms is None:
         return None
     if not session.policy.no_energy_timeout_ms:
         return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 MOST_WH_PER_READING = 1_000_000
 """No car takes a megawatt-hour between two readings: such a leap is a register set anew."""
+MOST_BREAKS = 4
+"""So many breaks in its readings are remembered of one meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +19,15 @@ class Meter:
         base_wh: energy counted before the register was last set anew.
         register_wh: the last reading that was believed.
         sampled: whether a reading after the start was believed yet.
-        fallen_from: origin, base and register before the reading fell, until the next
-            reading tells whether the register was set anew or only misread once.
+        breaks: origin, base and register before each break in the readings: later ones may
+            tell that the register was not set anew but misread.
     """
 
     origin_wh: int
     base_wh: int = 0
     register_wh: int = 0
     sampled: bool = False
-    fallen_from: tuple[int, int, int] | None = None
+    breaks: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
     def started(cls, register_wh: int, base_wh: int = 0) -> Meter:
@@ -41,20 +43,27 @@ class Meter:
 def read(meter: Meter, register_wh: int) -> Meter:
     """The meter after one more reading.
 
-    A first reading below the start means a register that counts from zero in each
-    transaction while the start was reported as a lifetime value. A later fall means that
-    the register was set anew: energy counted so far is kept, and counting goes on from
-    the new reading, unless the very next reading is back where it was: then the fall was a
-    misreading.
+    A first reading far below the start means a register that counts from zero in each
+    transaction while the start was reported as a lifetime value. Any other fall, and any
+    leap, means that the register was set anew: energy counted so far is kept, and counting
+    goes on from the new reading. When a later reading fits the register as it was before
+    such a break, the break was a misreading: of all ways to go on, that which adds the
+    least energy is believed.
     """
-    if meter.fallen_from is not None:
-        origin_wh, base_wh, before_wh = meter.fallen_from
-        if before_wh <= register_wh <= before_wh + MOST_WH_PER_READING:
-            return Meter(origin_wh, base_wh, register_wh, sampled=True)
-        meter = replace(meter, fallen_from=None)
-    if meter.register_wh <= register_wh <= meter.register_wh + MOST_WH_PER_READING:
-        return replace(meter, register_wh=register_wh, sampled=True)
-    if register_wh < meter.register_wh and not meter.sampled:
-        return replace(meter, origin_wh=0, register_wh=max(0, register_wh), sampled=True)
-    before = (meter.origin_wh, meter.base_wh, meter.register_wh)
-    return Meter(register_wh, meter.energy_wh, register_wh, sampled=True, fallen_from=before)
+    way = (meter.origin_wh, meter.base_wh, meter.register_wh)
+    ways = (*meter.breaks, way)
+    fitting: list[tuple[int, int]] = []
+    for index, (origin_wh, base_wh, before_wh) in enumerate(ways):
+        energy_wh = base_wh + register_wh - origin_wh
+        goes_on = before_wh <= register_wh <= before_wh + MOST_WH_PER_READING
+        if goes_on and energy_wh >= meter.energy_wh:
+            fitting.append((energy_wh, index))
+    if fitting:
+        _, index = min(fitting)
+        origin_wh, base_wh, _ = ways[index]
+        return Meter(origin_wh, base_wh, register_wh, sampled=True, breaks=ways[:index])
+    breaks = ways[-MOST_BREAKS:]
+    from_zero = 0 <= register_wh <= min(meter.origin_wh // 2, MOST_WH_PER_READING)
+    if from_zero and not meter.sampled:
+        return Meter(0, meter.base_wh, register_wh, sampled=True, breaks=breaks)
+    return Meter(register_wh, meter.energy_wh, register_wh, sampled=True, breaks=breaks)

@@ -67,9 +67,11 @@ class Session:
         plugged_in: whether the charger has seen a cable since the payment.
         start_sent_at_ms: when the charger was last asked to start.
         transaction_id: of the running transaction.
+        transaction_ended: whether the charger said that this transaction has ended.
         energy_wh: energy of the session; it never falls.
         power_w: power at the last sample.
-        sampled_at_ms: when the meter was last read.
+        sampled_at_ms: when the meter was last sampled.
+        metered_at_ms: when its energy register was last read.
         charging_ms: time under power.
         idle_ms: time in which the car drew nothing of its own accord.
         counted_until_ms: up to when the two times are counted.
@@ -96,11 +98,13 @@ class Session:
     start_attempts: int = 0
     start_sent_at_ms: int = 0
     transaction_id: int | None = None
+    transaction_ended: bool = False
     started_at_ms: int | None = None
     meter: Meter | None = None
     energy_wh: int = 0
     power_w: int = 0
     sampled_at_ms: int = 0
+    metered_at_ms: int = 0
     charging_ms: int = 0
     idle_ms: int = 0
     counted_until_ms: int = 0

@@ -101,20 +101,29 @@ def _claim(refund: Refund, event: RefundClaimed) -> Refund:
     )
 
 
-def _send(refund: Refund, _: RefundSent) -> Refund:
-    return replace(refund, state=RefundState.SENDING)
+def _same_attempt(
+    refund: Refund, event: RefundSent | RefundSettled | RefundUncertain | RefundFailed
+) -> Refund:
+    if event.payment_hash and event.payment_hash != refund.payment_hash:
+        raise IllegalEvent(refund.state, event)
+    return refund
+
+
+def _send(refund: Refund, event: RefundSent) -> Refund:
+    return replace(_same_attempt(refund, event), state=RefundState.SENDING)
 
 
 def _settle(refund: Refund, event: RefundSettled) -> Refund:
-    return replace(refund, state=RefundState.PAID, fee_msat=event.fee_msat)
+    return replace(_same_attempt(refund, event), state=RefundState.PAID, fee_msat=event.fee_msat)
 
 
-def _doubt(refund: Refund, _: RefundUncertain) -> Refund:
-    return replace(refund, state=RefundState.UNKNOWN)
+def _doubt(refund: Refund, event: RefundUncertain) -> Refund:
+    return replace(_same_attempt(refund, event), state=RefundState.UNKNOWN)
 
 
 def _fail(refund: Refund, event: RefundFailed) -> Refund:
-    return replace(refund, state=RefundState.FAILED, k1="", failure=event.reason)
+    freed = _same_attempt(refund, event)
+    return replace(freed, state=RefundState.FAILED, k1="", failure=event.reason)
 
 
 TRANSITIONS = table(

@@ -110,33 +110,59 @@ def step(session: Session, event: Event) -> Result:
     return look_up(TRANSITIONS, session.state, event)(session, event)
 
 
-def _counted(session: Session, at_ms: int) -> Session:
-    """The session with its times counted up to a moment the charger vouched for."""
+def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
+    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms = session.charging_ms, session.idle_ms
     elapsed_ms = at_ms - session.counted_until_ms
     if elapsed_ms <= 0 or session.started_at_ms is None:
-        return session
-    if session.state is SessionState.SUSPENDED:
-        idle_ms = elapsed_ms if is_idle(session) else 0
-        return replace(session, idle_ms=session.idle_ms + idle_ms, counted_until_ms=at_ms)
-    return replace(session, charging_ms=session.charging_ms + elapsed_ms, counted_until_ms=at_ms)
+        return charging_ms, idle_ms, session.counted_until_ms
+    if session.state is not SessionState.SUSPENDED and session.status not in _PAUSED:
+        charging_ms += elapsed_ms
+    elif is_idle(session):
+        idle_ms += elapsed_ms
+    return charging_ms, idle_ms, at_ms
 
 
-def _metered(session: Session, at_ms: int, register_wh: int | None, power_w: int | None) -> Session:
-    """The session after a reading of its meter."""
-    if session.meter is None or at_ms < session.sampled_at_ms:
-        return session
-    meter = session.meter if register_wh is None else metering.read(session.meter, register_wh)
-    gained_wh = meter.energy_wh - session.energy_wh
-    if power_w is None:
-        elapsed_ms = at_ms - session.sampled_at_ms
-        power_w = session.power_w if elapsed_ms <= 0 else gained_wh * MW_MS_PER_WH // elapsed_ms
+def _counted(session: Session, at_ms: int) -> Session:
+    """The session with its times counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms, until_ms = _times(session, at_ms)
+    return replace(session, charging_ms=charging_ms, idle_ms=idle_ms, counted_until_ms=until_ms)
+
+
+def _metered(
+    session: Session, at_ms: int, register_wh: int | None, power_w: int | None, counted_ms: int
+) -> Session:
+    """The session after a reading of its meter, its times counted up to `counted_ms`.
+
+    Readings are the bulk of all events: everything changes in one copy.
+    """
+    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
+    meter = session.meter
+    sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
+    energy_wh, new_power_w = session.energy_wh, session.power_w
+    if meter is not None and at_ms >= sampled_at_ms:
+        sampled_at_ms = at_ms
+        if register_wh is not None:
+            meter = metering.read(meter, register_wh)
+            energy_wh = meter.energy_wh
+            metered_at_ms = max(at_ms, metered_at_ms)
+        if power_w is not None:
+            new_power_w = max(0, power_w)
+        elif metered_at_ms > session.metered_at_ms:
+            gained = (energy_wh - session.energy_wh) * MW_MS_PER_WH
+            new_power_w = gained // (metered_at_ms - session.metered_at_ms)
     return replace(
         session,
         meter=meter,
-        energy_wh=meter.energy_wh,
-        power_w=max(0, power_w),
-        sampled_at_ms=at_ms,
-        vanished_since_ms=None if gained_wh > 0 else session.vanished_since_ms,
+        energy_wh=energy_wh,
+        power_w=new_power_w,
+        sampled_at_ms=sampled_at_ms,
+        metered_at_ms=metered_at_ms,
+        charging_ms=charging_ms,
+        idle_ms=idle_ms,
+        counted_until_ms=until_ms,
+        offline_since_ms=None,
+        vanished_since_ms=None if energy_wh > session.energy_wh else session.vanished_since_ms,
     )
 
 
@@ -198,13 +224,16 @@ def _reject(session: Session, event: StartRejected) -> Result:
 
 
 def _begin(session: Session, event: TransactionStarted) -> Result:
+    # Nothing began before it was paid for: a clock that says so would bill time from then on.
+    begun_at_ms = max(event.at_ms, session.opened_at_ms)
     begun = replace(
         session,
-        state=SessionState.CHARGING,
+        state=SessionState.SUSPENDED if session.status in _PAUSED else SessionState.CHARGING,
         transaction_id=event.transaction_id,
-        started_at_ms=event.at_ms,
-        counted_until_ms=event.at_ms,
+        started_at_ms=begun_at_ms,
+        counted_until_ms=begun_at_ms,
         sampled_at_ms=event.at_ms,
+        metered_at_ms=begun_at_ms,
         meter=Meter.started(event.register_wh),
         offline_since_ms=None,
     )
@@ -220,6 +249,7 @@ def _begin_again(session: Session, event: TransactionStarted) -> Result:
         transaction_id=event.transaction_id,
         meter=Meter.started(event.register_wh, session.energy_wh),
         sampled_at_ms=event.at_ms,
+        metered_at_ms=max(event.at_ms, session.metered_at_ms),
         offline_since_ms=None,
         vanished_since_ms=None,
     )
@@ -235,11 +265,25 @@ def _begin_in_vain(session: Session, event: TransactionStarted) -> Result:
     return session, (StopCharging(event.transaction_id),)
 
 
+def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChanged) -> Result:
+    """The transaction of a session that was given up still runs: nobody pays for this."""
+    if session.transaction_id is None or session.transaction_ended:
+        return session, ()
+    if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | _PAUSED:
+        return session, ()
+    if event.at_ms < session.stop_sent_at_ms + session.policy.stop_repeat_ms:
+        return session, ()
+    return replace(session, stop_sent_at_ms=event.at_ms), _ask_to_stop(session)
+
+
+def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
+    """A late word that the transaction has ended; what it cost was fixed before."""
+    ended = event.transaction_id == session.transaction_id
+    return replace(session, transaction_ended=session.transaction_ended or ended), ()
+
+
 def _sample(session: Session, event: MeterSampled) -> Result:
-    metered = _counted(
-        _metered(session, event.at_ms, event.register_wh, event.power_w), event.at_ms
-    )
-    metered = replace(metered, offline_since_ms=None)
+    metered = _metered(session, event.at_ms, event.register_wh, event.power_w, event.at_ms)
     if metered.state is SessionState.STOPPING or metered.credit_low_told:
         return metered, ()
     if (metered.credit_msat - metered.cost_now_msat) * 5 > metered.credit_msat:
@@ -275,9 +319,8 @@ def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> R
     changed = replace(counted, status=event.status, offline_since_ms=None, vanished_since_ms=None)
     if event.status in _LOOKS_FREE:
         since_ms = session.vanished_since_ms
-        return replace(changed, vanished_since_ms=event.at_ms if since_ms is None else since_ms), (
-            PublishStatus(),
-        )
+        vanished_ms = counted.counted_until_ms if since_ms is None else since_ms
+        return replace(changed, vanished_since_ms=vanished_ms), (PublishStatus(),)
     if event.status in _PAUSED and session.state is SessionState.CHARGING:
         paused = replace(changed, state=SessionState.SUSPENDED, power_w=0)
         return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
@@ -292,8 +335,10 @@ def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> R
         return _lose(session, event)
     back = session.offline_since_ms is not None
     changed = replace(_counted(session, event.at_ms), status=event.status, offline_since_ms=None)
-    if event.status in _LOOKS_FREE and session.vanished_since_ms is None:
-        changed = replace(changed, vanished_since_ms=event.at_ms)
+    if event.status not in _LOOKS_FREE:
+        changed = replace(changed, vanished_since_ms=None)
+    elif session.vanished_since_ms is None:
+        changed = replace(changed, vanished_since_ms=changed.counted_until_ms)
     if back:
         again = replace(changed, stop_sent_at_ms=event.at_ms)
         return again, (*_ask_to_stop(again), PublishStatus())
@@ -319,10 +364,9 @@ def _request_stop(session: Session, event: StopRequested) -> Result:
 def _end(session: Session, event: TransactionStopped) -> Result:
     if event.transaction_id != session.transaction_id:
         return session, ()
-    metered = _metered(
-        session, max(event.at_ms, session.sampled_at_ms), event.register_wh, power_w=0
-    )
-    return close(_counted(metered, event.at_ms), event.at_ms)
+    at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
+    metered = _metered(session, at_ms, event.register_wh, 0, event.at_ms)
+    return close(replace(metered, transaction_ended=True), at_ms)
 
 
 def _miss_start(session: Session, event: DeadlineReached) -> Result:
@@ -432,10 +476,10 @@ TRANSITIONS = table(
         row(_CLOSED, PaymentSettled, _pay_late),
         row(_CLOSED, StartRejected, _ignore),
         row(_CLOSED, TransactionStarted, _begin_in_vain),
-        row(_CLOSED, MeterSampled, _ignore),
-        row(_CLOSED, ConnectorStatusChanged, _ignore),
+        row(_CLOSED, MeterSampled, _go_on_in_vain),
+        row(_CLOSED, ConnectorStatusChanged, _go_on_in_vain),
         row(_CLOSED, StopRequested, _ignore),
-        row(_CLOSED, TransactionStopped, _ignore),
+        row(_CLOSED, TransactionStopped, _end_in_vain),
         row(_CLOSED, DeadlineReached, _ignore),
         row(_CLOSED, RefundOffered, offer),
         row(_CLOSED, RefundClaimed, claim),

@@ -58,26 +58,23 @@ def close(session: Session, at_ms: int, obstacle: Obstacle | None = None) -> Res
         if never_started
         else SendMessage(Topic.FINISHED, closed.owed_msat)
     )
+    claimed = tuple(PayRefund(r.no) for r in closed.refunds if r.state is RefundState.CLAIMED)
     cdr = () if never_started else (SendCdr(),)
-    return closed, (PublishStatus(), told, *effects, *cdr)
+    return closed, (PublishStatus(), told, *claimed, *effects, *cdr)
 
 
 def owe_the_rest(session: Session) -> Result:
-    """Bring the refunds of a closed session to what is due: claims first, the rest as one more."""
-    committed = tuple(r for r in session.refunds if r.state in COMMITTED)
-    free = tuple(r for r in session.refunds if r.state not in COMMITTED)
-    effects: list[Effect] = [PayRefund(r.no) for r in committed if r.state is RefundState.CLAIMED]
-    promised_msat = sum(r.amount_msat for r in committed)
+    """Bring the refunds of a closed session to what is due: the last that is free takes it."""
+    free = [r for r in session.refunds if r.state not in COMMITTED]
+    last = free[-1] if free else Refund(next_no(session), 0)
+    others = tuple(r for r in session.refunds if r.no != last.no)
+    promised_msat = sum(r.amount_msat for r in others)
     due_msat = whole_sats_msat(session.paid_msat - session.cost_msat - promised_msat)
-    if free:
-        # An amount offered before the end may differ from what is due now: its key is void.
-        first = replace(free[0], amount_msat=due_msat, state=RefundState.DUE, k1="")
-        kept = (first,) if due_msat else ()
-    else:
-        kept = (Refund(next_no(session), due_msat),) if due_msat else ()
-    effects.extend(OfferRefund(r.no) for r in kept)
-    numbered = tuple(sorted((*committed, *kept), key=lambda r: r.no))
-    return replace(session, refunds=numbered), tuple(effects)
+    if not due_msat:
+        return replace(session, refunds=others), ()
+    # An amount offered before may differ from what is due now: its key is void.
+    due = replace(last, amount_msat=due_msat, state=RefundState.DUE, k1="")
+    return with_refund(session, due), (OfferRefund(due.no),)
 
 
 def next_no(session: Session) -> int:
@@ -87,7 +84,8 @@ def next_no(session: Session) -> int:
 
 def offer_left(session: Session, event: RefundOffered) -> Result:
     """A withdraw key for what is left, before the session has ended."""
-    if event.amount_msat > session.left_msat or session.claimed_msat:
+    whole = event.amount_msat > 0 and whole_sats_msat(event.amount_msat) == event.amount_msat
+    if not whole or event.amount_msat > session.left_msat or session.claimed_msat:
         raise IllegalEvent(session.state, event)
     free = [r for r in session.refunds if r.state not in COMMITTED]
     current = free[0] if free else Refund(next_no(session), event.amount_msat)

@@ -17,13 +17,13 @@ import uvicorn
 from agent.charge_point import ChargePointAgent, PublicFace
 from agent.config import Config
 from agent.journal.journal import Journal
+from agent.links import Links
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.ports import MeterReport, Payees, SessionView, StartReport, StopReport
 from agent.site import Site
 from bridge.limits import Rate
 from bridge.linking import Linking
-from bridge.links import Links
 from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.web.app import create_app
 from bridge.web.render import FiatRate, WebSettings
