@@ -52,7 +52,13 @@ def create_app(
         looks=RateLimit(settings.looks, clock),
         orders=RateLimit(settings.orders, clock),
     )
-    app = FastAPI(title="Strom", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Strom",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.router.routes.extend(routes)
     app.include_router(charge_points.routes(context))
     app.include_router(sessions.routes(context))

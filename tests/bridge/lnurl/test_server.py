@@ -14,7 +14,6 @@ from lnurl import (
     LnurlPayActionResponse,
     LnurlPayResponse,
     LnurlPayVerifyResponse,
-    LnurlResponse,
     LnurlWithdrawResponse,
     UrlAction,
 )
@@ -31,14 +30,12 @@ from wallet.bolt11 import decode
 
 
 async def first_step(world: HttpWorld, path: str = "/lnurl/cp001") -> LnurlPayResponse:
-    parsed = LnurlResponse.from_dict(await world.lnurl(path))
-    assert isinstance(parsed, LnurlPayResponse)
-    return parsed
+    return LnurlPayResponse.model_validate(await world.lnurl(path))
 
 
 async def second_step(world: HttpWorld, first: LnurlPayResponse, **query: Any) -> dict[str, Any]:
     answer = await world.lnurl(path_of(str(first.callback)), **query)
-    assert isinstance(LnurlResponse.from_dict(dict(answer)), LnurlPayActionResponse), answer
+    LnurlPayActionResponse.model_validate(answer)
     return answer
 
 
@@ -280,8 +277,7 @@ async def test_verify_tells_nothing_but_whether_it_was_paid(world: HttpWorld) ->
 async def test_withdraw_what_is_left_after_the_charge(world: HttpWorld) -> None:
     view = await world.charging(sats=1000, energy_wh=1000)
     await world.end(view, 1000)
-    offer = LnurlResponse.from_dict(await world.lnurl("/lnurl/cp001", s=view.secret))
-    assert isinstance(offer, LnurlWithdrawResponse)
+    offer = LnurlWithdrawResponse.model_validate(await world.lnurl("/lnurl/cp001", s=view.secret))
     assert (offer.minWithdrawable, offer.maxWithdrawable) == (700_000, 700_000)
     assert offer.payLink is not None
     bolt11, payment_hash = await world.wallet.driver_invoice(700_000)
