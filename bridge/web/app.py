@@ -15,7 +15,7 @@ from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSe
 from agent.wording import as_sentence, obstacle_sentence
 from bridge.limits import RateLimit
 from bridge.linking import Linking
-from bridge.web import charge_points, dev, live, sessions
+from bridge.web import charge_points, dev, live, mine, receipt, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
@@ -63,6 +63,8 @@ def create_app(
     app.include_router(charge_points.routes(context))
     app.include_router(sessions.routes(context))
     app.include_router(live.routes(context))
+    app.include_router(receipt.routes(context))
+    app.include_router(mine.routes(context))
     if play is not None:
         app.include_router(dev.routes(play))
     _add_script(app, context.renderer)
@@ -100,7 +102,7 @@ def _add_errors(app: FastAPI, context: Context) -> None:
                 status_code, sentence = 404, said("web.unknown_charge_point")
             case TooManyRequests(wait_s=wait_s):
                 status_code, sentence = 429, said("lnurl.too_many_requests", seconds=wait_s)
-            case BadForm():
+            case BadForm() | mine.NotProved():
                 status_code = 400
             case Refused(obstacle=obstacle) if obstacle is not None:
                 sentence = obstacle_sentence(obstacle, said)

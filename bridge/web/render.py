@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from agent.links import Links
-from agent.wording import example_msat, obstacle_sentence, price_lines
+from agent.wording import bill_line_detail, example_msat, obstacle_sentence, price_lines
 from agent.words import Words, preferred_language, words
 from bridge.limits import Rate
 from bridge.qr import qr_svg
@@ -103,6 +103,7 @@ class Renderer:
             "price_lines": price_lines,
             "example_msat": example_msat,
             "obstacle_sentence": obstacle_sentence,
+            "bill_line_detail": bill_line_detail,
             "iso": _iso,
             "clock_utc": _clock_utc,
         }
@@ -116,7 +117,7 @@ class Renderer:
         """A template in a language."""
 
         def fiat(amount_msat: int) -> str:
-            return self._fiat(amount_msat, said)
+            return self.fiat(amount_msat, said)
 
         return self.environment.get_template(template).render(
             t=said, lang=said.language, fiat=fiat, **values
@@ -137,7 +138,8 @@ class Renderer:
             },
         )
 
-    def _fiat(self, amount_msat: int, said: Words) -> str:
+    def fiat(self, amount_msat: int, said: Words) -> str:
+        """An amount in fiat at today's rate, "" where none is known."""
         rate = self.settings.fiat()
         if rate is None:
             return ""

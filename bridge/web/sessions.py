@@ -24,6 +24,7 @@ from agent.ports import (
 from agent.words import Words
 from bridge.web.charge_points import offered_sats
 from bridge.web.context import Context, amount_msat_of, checked_secret, form, wants_json
+from bridge.web.curve import PowerCurve
 
 _NO_STORE = {"Cache-Control": "no-store"}
 CLAIMABLE = frozenset({RefundState.DUE, RefundState.OFFERED, RefundState.FAILED})
@@ -96,9 +97,12 @@ def happenings(view: SessionView, said: Words) -> list[tuple[int, str]]:
     return lines
 
 
-def fragment_values(context: Context, view: SessionView, said: Words) -> dict[str, Any]:
+def fragment_values(
+    context: Context, view: SessionView, said: Words, curve: PowerCurve
+) -> dict[str, Any]:
     """What the parts of a session page are rendered from."""
     return {
+        "curve": curve.draw(),
         "view": view,
         "happenings": happenings(view, said),
         "refund": current_refund(view),
@@ -109,7 +113,7 @@ def fragment_values(context: Context, view: SessionView, said: Words) -> dict[st
     }
 
 
-FRAGMENTS = ("now", "actions", "account")
+FRAGMENTS = ("now", "curve", "actions", "account")
 
 
 def routes(context: Context) -> APIRouter:
@@ -123,12 +127,13 @@ def routes(context: Context) -> APIRouter:
         if wants_json(request):
             return JSONResponse(session_json(view, context.settings.links), headers=_NO_STORE)
         point = await context.site.charge_point(view.charge_point).view()
+        curve = PowerCurve(await context.site.power_curve(secret))
         return context.renderer.page(
             request,
             "session.html",
             point=point,
             offered=offered_sats(point),
-            **fragment_values(context, view, context.words(request)),
+            **fragment_values(context, view, context.words(request), curve),
         )
 
     @router.post("/s/{secret}/stop")
