@@ -13,9 +13,10 @@ from starlette.routing import BaseRoute
 
 from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSession
 from agent.wording import as_sentence, obstacle_sentence
+from bridge.fetch import Fetcher
 from bridge.limits import RateLimit
 from bridge.linking import Linking
-from bridge.web import charge_points, dev, live, mine, receipt, sessions
+from bridge.web import charge_points, dev, live, mine, photos, receipt, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
@@ -29,6 +30,7 @@ def create_app(
     *,
     linking: Linking,
     clock: Callable[[], int],
+    fetcher: Fetcher | None = None,
     play: PlayWallet | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> FastAPI:
@@ -39,6 +41,7 @@ def create_app(
         settings: see there.
         linking: the challenges for LNURL-auth, shared with the LNURL service.
         clock: the time in Unix milliseconds.
+        fetcher: gets the operator's photos; None for one that reaches public servers only.
         play: the play-money wallet when that is in use: adds /dev and buttons to pay with it.
         routes: of other guests, such as LNURL.
     """
@@ -65,6 +68,7 @@ def create_app(
     app.include_router(live.routes(context))
     app.include_router(receipt.routes(context))
     app.include_router(mine.routes(context))
+    app.include_router(photos.routes(context, fetcher or Fetcher()))
     if play is not None:
         app.include_router(dev.routes(play))
     _add_script(app, context.renderer)

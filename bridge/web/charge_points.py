@@ -64,7 +64,7 @@ def routes(context: Context) -> APIRouter:
             connector=connector,
             obstacle=point.obstacle(connector),
             offered=offered_sats(view),
-            photo=False,
+            photo=bool(view.picture),
             play=context.play is not None,
         )
 

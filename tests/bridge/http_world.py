@@ -22,6 +22,7 @@ from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.ports import MeterReport, Payees, SessionView, StartReport, StopReport
 from agent.site import Site
+from bridge.fetch import Fetcher
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
@@ -86,6 +87,7 @@ class HttpWorld:
     identity: Identity
     charger: ScriptedCharger
     links: Links
+    server: uvicorn.Server
     transactions: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
@@ -105,6 +107,11 @@ class HttpWorld:
         answer = await self.lnurl(path, **query)
         assert answer["status"] == "ERROR"
         return str(answer["reason"])
+
+    def drop_connections(self) -> None:
+        """Cut every connection, as bad reception does."""
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportOptionalMemberAccess]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -224,6 +231,7 @@ async def serving(
         WebSettings(links, RELAYS, looks=LOOSE, orders=LOOSE, tile_url=tile_url, fiat=fiat),
         linking=linking,
         clock=clock,
+        fetcher=Fetcher(allow_loopback=True),
         play=wallet,
         routes=lnurl.routes,
     )
@@ -239,7 +247,7 @@ async def serving(
             await site.charge_point("CP001").attach(charger)
             await site.charge_point("CP001").connector_status(1, ConnectorStatus.AVAILABLE, clock())
             async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-                yield HttpWorld(site, wallet, clock, url, http, identity, charger, links)
+                yield HttpWorld(site, wallet, clock, url, http, identity, charger, links, server)
             server.should_exit = True
     finally:
         listener.close()
