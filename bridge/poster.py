@@ -139,26 +139,26 @@ def _marks(
         _fitted(
             _WIDTH / 2, 101.5, words("poster.scan"), 4.6, inner, rulers, bold=True, align="middle"
         ),
-        _fitted(
-            _WIDTH / 2, 107, words("poster.how"), 3, inner, rulers, colour=_SOFT, align="middle"
-        ),
     ]
+    for line_no, line in enumerate(words("poster.how").split("\n")):
+        y = 106.2 + 4 * line_no
+        marks.append(_fitted(_WIDTH / 2, y, line, 3, inner, rulers, colour=_SOFT, align="middle"))
     left = inner - 27
     lines = price_lines(view.tariff, words) or (PriceLine(words("price.free"), ""),)
-    y = 117.0
+    y = 119.5
     for index, line in enumerate(lines[:4]):
         size = 6.0 if index == 0 else 3.2
         text = line.amount or line.label
         if index:
             text = f"{line.label} {line.amount} {line.note}".strip()
-            y += 5
+            y += 4.6
         marks.append(_fitted(_MARGIN, y, text, size, left, rulers, bold=index == 0))
     address = links.address(view.id, connector)
     marks += [
-        _fitted(_MARGIN, 138.2, address, 3.4, left, rulers, bold=True),
-        _fitted(_MARGIN, 142.6, words("web.lightning_address"), 2.6, left, rulers, colour=_SOFT),
-        _Qr(_WIDTH - _MARGIN - 25, 111.5, 26, f"nostr:{view.nprofile}"),
-        _Text(_WIDTH - _MARGIN - 12, 142.6, "nostr", 2.6, colour=_SOFT, align="middle"),
+        _fitted(_MARGIN, 138.8, address, 3.4, left, rulers, bold=True),
+        _fitted(_MARGIN, 143, words("web.lightning_address"), 2.6, left, rulers, colour=_SOFT),
+        _Qr(_WIDTH - _MARGIN - 25, 113.5, 26, f"nostr:{view.nprofile}"),
+        _Text(_WIDTH - _MARGIN - 12, 143, "nostr", 2.6, colour=_SOFT, align="middle"),
     ]
     return marks
 
@@ -177,7 +177,7 @@ def _fitted(
 ) -> _Text:
     """A text made small enough for its room; one that stays too long is cut."""
     width = rulers.width(text, size, bold)
-    fitting = size * min(1.0, max(0.6, room / width)) if width else size
+    fitting = size * min(1.0, max(0.6, 0.99 * room / width)) if width else size
     while text and rulers.width(text, fitting, bold) > room:
         text = text.rstrip("…")[:-1].rstrip() + "…"
     return _Text(x, y, text, round(fitting, 2), bold, colour, align)
