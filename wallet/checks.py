@@ -5,8 +5,15 @@ from __future__ import annotations
 import hashlib
 
 from wallet import bolt11
-from wallet.base import Invoice, WalletConfigError, WalletRefused
+from wallet.base import Invoice, WalletRefused, WalletUnavailable
 from wallet.bolt11 import Bolt11, InvalidInvoice
+
+
+class Misconfigured(WalletUnavailable):
+    """It cannot work as configured; `open` says so as a WalletConfigError.
+
+    Later calls say it as what it is then: a backend that used to work and is not there now.
+    """
 
 
 def issued(
@@ -22,7 +29,6 @@ def issued(
         description: what the invoice must commit to; None when a memo was asked for.
 
     Raises:
-        WalletConfigError: the backend is on another network.
         WalletRefused: the invoice is not what was asked for, and must not be handed out.
     """
     try:
@@ -30,10 +36,7 @@ def issued(
     except InvalidInvoice as error:
         raise WalletRefused(f"{backend} made an unusable invoice: {error}") from None
     if invoice.network != network:
-        raise WalletConfigError(
-            f"{backend} makes invoices for {invoice.network}, but the wallet URL says {network}: "
-            f"put network={invoice.network} into it if that is meant"
-        )
+        raise WalletRefused(another_network(backend, invoice.network, network))
     if invoice.amount_msat != amount_msat:
         raise WalletRefused(
             f"{backend} made an invoice over {invoice.amount_msat} instead of {amount_msat} msat"
@@ -41,6 +44,14 @@ def issued(
     if description is not None and invoice.description_hash != _sha256(description):
         raise WalletRefused(f"{backend} made an invoice that does not commit to its description")
     return Invoice(request, invoice.payment_hash, amount_msat, invoice.expires_at_ms)
+
+
+def another_network(backend: str, found: str, expected: str) -> str:
+    """The sentence for a backend that is not on the configured network."""
+    return (
+        f"{backend} is on {found or 'an unknown network'}, but the wallet URL says {expected}: "
+        f"put network={found} into it if that is meant"
+    )
 
 
 def payable(request: str, *, network: str, now_ms: int) -> Bolt11:

@@ -12,6 +12,9 @@ from wallet.base import Wallet, WalletConfigError
 from wallet.bolt11 import PREFIXES
 from wallet.dev import DevWallet
 from wallet.lnbits import LnbitsWallet
+from wallet.lnd import LndWallet
+from wallet.lnd_rpc import LndRpc
+from wallet.macaroon import InvalidMacaroon, permissions
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -20,6 +23,8 @@ EXPECTED = (
     '"lnbits+https://HOST?key_file=FILE" or "nwc-file:FILE"'
 )
 
+LND_PORT = 10009
+_HEX = re.compile(rb"(?:[0-9a-fA-F]{2})+")
 _LNBITS_KEY = re.compile(r"[0-9a-f]{32}")
 _log = logging.getLogger(__name__)
 
@@ -67,6 +72,19 @@ def connect(
                 )
             address = f"{scheme}://{_host(parts)}{f':{port}' if port else ''}{parts.path}"
             return LnbitsWallet(address, key, options["network"], clock)
+        case "lnd":
+            options = _options(parts, ("tls_cert", "macaroon", "network"))
+            host = parts.hostname if _host(parts) else None
+            if parts.path.strip("/"):
+                raise WalletConfigError(f"the wallet URL has a path: {EXPECTED}")
+            certificate = _secret(base_dir / options["tls_cert"], "tls_cert", public=True)
+            if b"BEGIN CERTIFICATE" not in certificate:
+                raise WalletConfigError(
+                    f"{base_dir / options['tls_cert']} (tls_cert) is not a certificate in PEM form"
+                )
+            macaroon = _macaroon(base_dir / options["macaroon"])
+            rpc = LndRpc(host or "", port or LND_PORT, certificate, macaroon)
+            return LndWallet(rpc, macaroon, options["network"], clock)
         case "":
             raise WalletConfigError(f"the wallet URL has no scheme: {EXPECTED}")
         case "nostr+walletconnect":
@@ -115,6 +133,19 @@ def _options(parts: SplitResult, known: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
+def _macaroon(path: Path) -> bytes:
+    """A macaroon from its file, binary as LND writes it or as hexadecimal digits."""
+    content = _secret(path, "macaroon")
+    text = content.strip()
+    if _HEX.fullmatch(text):
+        content = bytes.fromhex(text.decode("ascii"))
+    try:
+        permissions(content)
+    except InvalidMacaroon as error:
+        raise WalletConfigError(f"{path} (macaroon) is not a macaroon of LND: {error}") from None
+    return content
+
+
 def _secret_text(path: Path, option: str) -> str:
     try:
         return _secret(path, option).decode("utf-8").strip()
@@ -122,8 +153,8 @@ def _secret_text(path: Path, option: str) -> str:
         raise WalletConfigError(f"{path} ({option}) is not a text file") from None
 
 
-def _secret(path: Path, option: str) -> bytes:
-    """The content of a file; a warning when others may read it."""
+def _secret(path: Path, option: str, *, public: bool = False) -> bytes:
+    """The content of a file; a warning when others may read it and it is not `public`."""
     try:
         content = path.read_bytes()
         mode = path.stat().st_mode
@@ -131,6 +162,6 @@ def _secret(path: Path, option: str) -> bytes:
         raise WalletConfigError(f"{path} ({option}) cannot be read: {error.strerror}") from None
     if not content.strip():
         raise WalletConfigError(f"{path} ({option}) is empty")
-    if mode & 0o007:
+    if mode & 0o007 and not public:
         _log.warning("%s can be read by every user of this machine: chmod 600 it", path)
     return content

@@ -124,9 +124,12 @@ class LnbitsWallet:
                 timeout=self._answer_s,
                 trust_env=False,
             )
-        await self._account()
-        for record in (await self._page(limit="1")).data:
-            self._check_network(record.bolt11)
+        try:
+            await self._account()
+            for record in (await self._page(limit="1")).data:
+                self._check_network(record.bolt11)
+        except checks.Misconfigured as error:
+            raise WalletConfigError(str(error)) from None
 
     async def close(self) -> None:
         """Let go of all connections; idempotent."""
@@ -325,11 +328,11 @@ class LnbitsWallet:
         if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or (
             detail == "Wallet not found."
         ):
-            raise WalletConfigError(f"LNbits at {self._url} does not accept the key: {detail}")
+            raise checks.Misconfigured(f"LNbits at {self._url} does not accept the key: {detail}")
         if response.status_code == HTTPStatus.NOT_FOUND:
-            raise WalletConfigError(f"{self._url} does not answer like an LNbits")
+            raise checks.Misconfigured(f"{self._url} does not answer like an LNbits")
         if response.has_redirect_location:
-            raise WalletConfigError(f"LNbits at {self._url} redirects: use the final address")
+            raise checks.Misconfigured(f"LNbits at {self._url} redirects: use the final address")
         raise WalletUnavailable(f"LNbits at {self._url} answered {response.status_code}: {detail}")
 
     async def _request(
@@ -367,10 +370,7 @@ class LnbitsWallet:
         except InvalidInvoice:
             return
         if network != self._network:
-            raise WalletConfigError(
-                f"LNbits is on {network}, but the wallet URL says {self._network}: "
-                f"put network={network} into it if that is meant"
-            )
+            raise checks.Misconfigured(checks.another_network("LNbits", network, self._network))
 
 
 def _outcome(records: list[_Record]) -> PaymentOutcome:

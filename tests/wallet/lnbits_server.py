@@ -173,7 +173,7 @@ class LnbitsServer:
 @asynccontextmanager
 async def lnbits_server(folder: Path) -> AsyncGenerator[LnbitsServer]:
     """A running LNbits; skips the test aloud when it cannot be installed."""
-    await to_thread.run_sync(_install)
+    await to_thread.run_sync(install)
     server = LnbitsServer(folder, free_port())
     try:
         await server.start()
@@ -190,7 +190,7 @@ def free_port() -> int:
         return port
 
 
-def _install() -> None:
+def install() -> None:
     """Install LNbits once, whichever of several test processes comes first."""
     ready = VENV / ".ready"
     if ready.exists() and ready.read_text() == VERSION:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.wallet.backends.dev import dev_backend
 from tests.wallet.backends.lnbits import lnbits_backend
+from tests.wallet.backends.lnd import REAL_LND, lnd_backend, real_lnd_backend
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import (
     PATIENCE_S,
@@ -56,7 +57,26 @@ async def on_lnbits(lnbits: LnbitsServer, tmp_path_factory: pytest.TempPathFacto
     return await lnbits_backend(lnbits, tmp_path_factory.mktemp("contract"))
 
 
-@pytest.fixture(scope="module", params=["dev", pytest.param("on_lnbits", marks=SLOW)])
+@pytest.fixture(scope="module")
+async def lnd(
+    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncGenerator[Backend]:
+    async with lnd_backend(tmp_path_factory.mktemp("lnd")) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+async def real_lnd(
+    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncGenerator[Backend]:
+    async with real_lnd_backend(tmp_path_factory.mktemp("real-lnd")) as backend:
+        yield backend
+
+
+BACKENDS = ["dev", pytest.param("on_lnbits", marks=SLOW), "lnd"]
+
+
+@pytest.fixture(scope="module", params=[*BACKENDS, "real_lnd"] if REAL_LND else BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each backend in turn."""
     made: Backend = request.getfixturevalue(request.param)
@@ -99,6 +119,11 @@ def foreign_invoice(network: str, made_at_s: int | None = None) -> tuple[str, st
         expiry_s=600,
     )
     return request, payment_hash
+
+
+def test_real_lnd_is_among_the_backends() -> None:
+    if not REAL_LND:
+        pytest.skip("no real LND: set STROM_LND_A and STROM_LND_B to the wallet URLs of two nodes")
 
 
 async def test_info(backend: Backend, wallet: Wallet) -> None:
