@@ -1,83 +1,66 @@
-"""The operator's file, strom.toml: its models, and one clear sentence for each mistake in it."""
+"""The operator's file, strom.toml: its tables, and how it is read."""
 
 from __future__ import annotations
 
-import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import PydanticCustomError
 
+from agent.config_errors import ConfigError as ConfigError
+from agent.config_errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
+from agent.config_values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
+from agent.config_values import (
+    ChargePointId,
+    ConnectorType,
+    DataDir,
+    HostPort,
+    Npub,
+    PublicUrl,
+    RelayUrl,
+    SecretFile,
+    SeedFile,
+    WalletUrl,
+    WebUrl,
+    number,
+    text,
+    whole,
+)
 from agent.machine.money import MSAT_PER_SAT
 from agent.tariff.model import MS_PER_MINUTE, Tariff
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-CHARGE_POINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
+# The commented file that `strom init` writes.
+TEMPLATE = Path(__file__).with_name("strom.toml")
 
-
-class ConfigError(Exception):
-    """The operator's file cannot be used; `problems` has a sentence for each mistake."""
-
-    def __init__(self, path: Path, problems: list[str]) -> None:
-        super().__init__(f"{path}: " + "; ".join(problems))
-        self.path = path
-        self.problems = problems
-
-
-def _host_and_port(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError('expected "host:port", such as "127.0.0.1:8080"')
-    return value
-
-
-def _relay_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in ("ws", "wss") or not url.hostname:
-        raise ValueError('expected a relay URL, such as "wss://relay.example.com"')
-    if url.scheme == "ws" and url.hostname not in LOOPBACK_HOSTS:
-        raise ValueError("expected wss:// (ws:// is for loopback only)")
-    return value.rstrip("/")
-
-
-HostPort = Annotated[str, AfterValidator(_host_and_port)]
-RelayUrl = Annotated[str, AfterValidator(_relay_url)]
+_HTTP_LISTEN = "127.0.0.1:8080"
+_OCPP_LISTEN = "127.0.0.1:9000"
+_MOST_SAT = 100_000_000
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class StromConfig(_Table):
     """[strom]: where this Strom listens and keeps its data."""
 
-    public_url: str = "http://127.0.0.1:8080"
-    http_listen: HostPort = "127.0.0.1:8080"
-    ocpp_listen: HostPort = "127.0.0.1:9000"
-    data_dir: Path = Path("data")
-    admin_password_file: Path | None = None
-
-    @field_validator("public_url")
-    @classmethod
-    def _https_outside_loopback(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError('expected a URL, such as "https://charge.example.com"')
-        if url.scheme == "http" and url.hostname not in LOOPBACK_HOSTS:
-            raise ValueError("expected https:// (http:// is for loopback only)")
-        return value.rstrip("/")
+    public_url: PublicUrl = "http://127.0.0.1:8080"
+    http_listen: HostPort = _HTTP_LISTEN
+    ocpp_listen: HostPort = _OCPP_LISTEN
+    data_dir: DataDir = Path("data")
+    admin_password_file: SecretFile | None = None
 
     @property
     def public_host(self) -> str:
@@ -90,43 +73,32 @@ class NostrConfig(_Table):
 
     relays: tuple[RelayUrl, ...] = ()
     embedded_relay: HostPort | None = None
-    operators: tuple[str, ...] = ()
-    seed_file: Path = Path("secrets/seed")
-
-    @field_validator("operators")
-    @classmethod
-    def _npubs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for operator in value:
-            if not operator.startswith("npub1"):
-                raise ValueError(f'expected public keys as npub1..., got "{operator[:12]}"')
-        return value
+    operators: tuple[Npub, ...] = ()
+    seed_file: SeedFile = Path("secrets/seed")
 
 
 class WalletConfig(_Table):
     """[wallet]: where the money arrives."""
 
-    url: str = "dev://"
-    fee_limit_percent: Annotated[Decimal, Field(ge=0, le=100)] = Decimal(1)
-    fee_limit_min_sat: Annotated[int, Field(ge=0)] = 10
+    url: WalletUrl = "dev://"
+    fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
+    fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
+    auto_refund: bool = True
 
 
 class SessionsConfig(_Table):
     """[sessions]: what may be paid, and how long things may take."""
 
-    start_timeout_s: Annotated[int, Field(ge=5, le=3600)] = 120
-    min_payment_sat: Annotated[int, Field(ge=1)] = 100
-    max_payment_sat: Annotated[int, Field(ge=1)] = 200_000
-    invoice_expiry_s: Annotated[int, Field(ge=30, le=86_400)] = 600
-    offline_timeout_s: Annotated[int, Field(ge=60)] = 3600
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min_payment_sat > self.max_payment_sat:
-            raise ValueError("min_payment_sat is larger than max_payment_sat")
-        return self
+    start_timeout_s: Annotated[int, whole(5, 3600)] = 120
+    min_payment_sat: Annotated[int, whole(1, _MOST_SAT)] = 100
+    max_payment_sat: Annotated[int, whole(1, _MOST_SAT)] = 200_000
+    invoice_expiry_s: Annotated[int, whole(30, 86_400)] = 600
+    offline_timeout_s: Annotated[int, whole(60, 604_800)] = 3600
+    no_energy_timeout_s: Annotated[int, whole(0, 86_400)] = 900
 
 
-Price = Annotated[Decimal, Field(ge=0, le=100_000_000)]
+# A price of less than one msat could not be charged.
+Price = Annotated[Decimal, number(0, _MOST_SAT, decimals=3)]
 
 
 class TariffConfig(_Table):
@@ -136,7 +108,7 @@ class TariffConfig(_Table):
     energy_per_kwh: Price = Decimal(0)
     time_per_hour: Price = Decimal(0)
     idle_per_minute: Price = Decimal(0)
-    idle_grace_minutes: Annotated[int, Field(ge=0, le=1440)] = 10
+    idle_grace_minutes: Annotated[int, whole(0, 1440)] = 10
     flat: Price = Decimal(0)
 
     def frozen(self, name: str) -> Tariff:
@@ -158,46 +130,39 @@ class TariffConfig(_Table):
 class LocationConfig(_Table):
     """Where a charge point stands; `geohash_length` says how exactly that is published."""
 
-    latitude: Annotated[float, Field(ge=-90, le=90)]
-    longitude: Annotated[float, Field(ge=-180, le=180)]
-    address: str = ""
-    geohash_length: Annotated[int, Field(ge=3, le=9)] = 5
+    latitude: Annotated[float, number(-90, 90)]
+    longitude: Annotated[float, number(-180, 180)]
+    address: Annotated[str, text(200)] = ""
+    geohash_length: Annotated[int, whole(3, 9)] = 5
 
 
 class ConnectorConfig(_Table):
     """One connector; `type` is OCPI's connector type."""
 
-    id: Annotated[int, Field(ge=1, le=99)]
-    type: str = "IEC_62196_T2"
-    max_power_w: Annotated[int, Field(ge=1, le=1_000_000)] = 22_000
+    id: Annotated[int, whole(1, 99)]
+    type: ConnectorType = "IEC_62196_T2"
+    max_power_w: Annotated[int, whole(1, 5_000_000)] = 22_000
 
 
 class ChargePointConfig(_Table):
     """[[charge_points]]: one charge point and its public face."""
 
-    id: str
-    name: str
-    about: str = ""
-    picture: str = ""
-    website: str = ""
+    id: ChargePointId
+    name: Annotated[str, text(80, empty=False)]
+    about: Annotated[str, text(1000, lines=True)] = ""
+    picture: WebUrl = ""
+    website: WebUrl = ""
     location: LocationConfig | None = None
-    tariff: str
-    password_file: Path | None = None
-    nsec_file: Path | None = None
-    connectors: Annotated[tuple[ConnectorConfig, ...], Field(min_length=1)] = (
-        ConnectorConfig(id=1),
-    )
-
-    @field_validator("id")
-    @classmethod
-    def _usable_id(cls, value: str) -> str:
-        if not CHARGE_POINT_ID.fullmatch(value):
-            raise ValueError("expected letters, digits, - and _ (48 at most)")
-        return value
+    tariff: Annotated[str, text(80)]
+    password_file: SecretFile | None = None
+    nsec_file: SecretFile | None = None
+    connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)
 
     @field_validator("connectors")
     @classmethod
     def _distinct(cls, value: tuple[ConnectorConfig, ...]) -> tuple[ConnectorConfig, ...]:
+        if not value:
+            raise ValueError("expected at least one connector")
         ids = [connector.id for connector in value]
         if len(set(ids)) != len(ids):
             raise ValueError("expected a different id for each connector")
@@ -213,20 +178,22 @@ class Config(_Table):
     sessions: SessionsConfig = SessionsConfig()
     tariffs: dict[str, TariffConfig] = {}
     charge_points: tuple[ChargePointConfig, ...] = ()
+    _base_dir: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder of the file: where relative paths in it start; "." without a file."""
+        return self._base_dir
+
+    def model_post_init(self, context: Path | None, /) -> None:
+        """Remember where the file is."""
+        self._base_dir = context or Path()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        seen: set[str] = set()
-        for index, point in enumerate(self.charge_points):
-            if point.id.lower() in seen:
-                raise ValueError(f'charge_points[{index}].id: "{point.id}" is used twice')
-            seen.add(point.id.lower())
-            if point.tariff not in self.tariffs:
-                known = ", ".join(sorted(self.tariffs)) or "none"
-                raise ValueError(
-                    f'charge_points[{index}].tariff: "{point.tariff}" is not a tariff '
-                    f"of this file; it has: {known}"
-                )
+        problems = list(_contradictions(self.model_dump(mode="json")))
+        if problems:
+            raise PydanticCustomError("contradictory", "{text}", {"text": "; ".join(problems)})
         return self
 
 
@@ -237,27 +204,98 @@ def load(path: Path) -> Config:
         ConfigError: with one sentence for each mistake.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=str)
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except FileNotFoundError:
+        raise ConfigError(path, ['does not exist; "strom init" writes one']) from None
     except OSError as error:
-        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(path, [f"is not valid TOML: {error}"]) from None
+        reason = (error.strerror or "unknown error").lower()
+        raise ConfigError(path, [f"cannot be read: {reason}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, [f"is not UTF-8 text (byte {error.start + 1})"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, [toml_sentence(error)]) from None
+    return checked(raw, path)
+
+
+def checked(raw: Mapping[str, object], path: Path) -> Config:
+    """The config in what TOML holds, as if it were the content of the file `path`.
+
+    Raises:
+        ConfigError: with one sentence for each mistake.
+    """
+    # Defaults that are paths start at the file's folder too, so every table is validated.
+    tables = dict[str, object]({"strom": {}, "nostr": {}, "wallet": {}, "sessions": {}}) | dict(raw)
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(tables, context=path.absolute().parent)
     except ValidationError as error:
-        raise ConfigError(path, [_sentence(problem) for problem in error.errors()]) from None
+        problems = [
+            sentence(problem, raw, Config)
+            for problem in error.errors()
+            if problem["type"] != "contradictory"
+        ]
+        raise ConfigError(path, problems + list(_contradictions(raw))) from None
 
 
-def _sentence(problem: ErrorDetails) -> str:
-    """One pydantic error as `key.path = value: what was expected`."""
-    path = ""
-    for part in problem["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    match problem["type"]:
-        case "extra_forbidden":
-            return f"{path}: is not a key that Strom knows"
-        case "missing":
-            return f"{path}: is missing"
-        case _:
-            message = problem["msg"].removeprefix("Value error, ")
-            return f"{path} = {problem['input']!r}: {message}" if path else message
+def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong between keys that may each be right.
+
+    Works on the file as it was read, whatever else is wrong in it, so that all mistakes
+    are told at once.
+    """
+    sessions = _table(raw.get("sessions"))
+    low, high = sessions.get("min_payment_sat"), sessions.get("max_payment_sat")
+    if isinstance(low, int) and isinstance(high, int) and low > high:
+        yield f"sessions.min_payment_sat = {low}: expected at most max_payment_sat, {high}"
+    yield from _shared_addresses(raw)
+    tariffs = _table(raw.get("tariffs"))
+    ids: dict[str, int] = {}
+    keys: dict[str, int] = {}
+    points = raw.get("charge_points")
+    for index, item in enumerate(cast("list[object]", points) if isinstance(points, list) else []):
+        point = _table(item)
+        where = ("charge_points", index)
+        name = point.get("id")
+        if isinstance(name, str) and ids.setdefault(name.lower(), index) != index:
+            first = key_path(("charge_points", ids[name.lower()], "id"), raw)
+            yield (
+                f"{key_path((*where, 'id'), raw)} = {shown_text(name)}: expected another id than "
+                f"{first} has (upper and lower case are the same)"
+            )
+        tariff = point.get("tariff")
+        if isinstance(tariff, str) and tariff not in tariffs:
+            hint = (
+                did_you_mean(tariff, tariffs)
+                if tariffs
+                else f"add a table [{key_path(('tariffs', tariff), raw)}]"
+            )
+            yield (
+                f"{key_path((*where, 'tariff'), raw)} = {shown_text(tariff)}: expected a tariff "
+                f"of this file; {hint}"
+            )
+        nsec_file = point.get("nsec_file")
+        if isinstance(nsec_file, str) and keys.setdefault(nsec_file, index) != index:
+            first = key_path(("charge_points", keys[nsec_file]), raw)
+            yield (
+                f"{key_path((*where, 'nsec_file'), raw)}: expected another file than {first} "
+                "has: two charge points cannot be one identity"
+            )
+
+
+def _shared_addresses(raw: Mapping[str, Any]) -> Iterator[str]:
+    strom, nostr = _table(raw.get("strom")), _table(raw.get("nostr"))
+    taken: dict[str, str] = {}
+    for key, address in (
+        ("strom.http_listen", strom.get("http_listen", _HTTP_LISTEN)),
+        ("strom.ocpp_listen", strom.get("ocpp_listen", _OCPP_LISTEN)),
+        ("nostr.embedded_relay", nostr.get("embedded_relay")),
+    ):
+        if not isinstance(address, str) or address.endswith(":0"):
+            continue
+        if taken.setdefault(address, key) != key:
+            yield (
+                f"{key} = {shown_text(address)}: expected another address than {taken[address]} has"
+            )
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

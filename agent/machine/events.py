@@ -48,6 +48,7 @@ class StopBy(StrEnum):
     OPERATOR = "operator"
     CREDIT = "credit"
     REFUND = "refund"
+    NO_ENERGY = "no energy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class TransactionStopped:
 
     key: str
     at_ms: int
+    transaction_id: int
     register_wh: int | None
     reason: str = "Local"
 
@@ -162,8 +164,8 @@ class RefundOffered:
     """A one-time withdraw key was handed to the payer (LUD-03).
 
     Attributes:
-        refund_no: which refund of the session; one past the last opens a refund of what
-            is left while charging.
+        refund_no: which refund of the session, from 1; one past the last while the session
+            is open offers what is left of its credit.
         k1: the one-time key.
         amount_msat: what may be withdrawn with it.
         expires_at_ms: until when the amount holds while the session is still open.
@@ -201,11 +203,18 @@ class RefundClaimed:
 
 @dataclass(frozen=True, slots=True)
 class RefundSent:
-    """The invoice of a refund is about to be handed to the wallet: from here on it may be paid."""
+    """The invoice of a refund is about to be handed to the wallet: from here on it may be paid.
+
+    Attributes:
+        refund_no: which refund of the session.
+        payment_hash: the invoice's hash: word of an earlier attempt decides nothing about
+            this one. "" leaves it unchecked; the same in the three events that follow.
+    """
 
     key: str
     at_ms: int
     refund_no: int
+    payment_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,7 @@ class RefundSettled:
     at_ms: int
     refund_no: int
     fee_msat: int
+    payment_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +235,7 @@ class RefundUncertain:
     key: str
     at_ms: int
     refund_no: int
+    payment_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +246,7 @@ class RefundFailed:
     at_ms: int
     refund_no: int
     reason: str
+    payment_hash: str = ""
 
 
 RefundEvent = (

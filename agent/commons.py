@@ -1,0 +1,80 @@
+"""What all charge points of a Strom share, handed to each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent.config import SessionsConfig
+from agent.journal.journal import Journal, Task
+from agent.machine.model import Policy
+from wallet.base import Wallet
+
+Clock = Callable[[], int]
+"""The time in Unix milliseconds."""
+
+
+class Herald(Protocol):
+    """Tells the world that the public state of a charge point changed; never blocks."""
+
+    def status_changed(self, charge_point_id: str) -> None:
+        """Publish the charge point's state soon."""
+        ...
+
+
+class Timers(Protocol):
+    """Sends sessions their DeadlineReached."""
+
+    def set(self, session_id: str, charge_point_id: str, at_ms: int | None) -> None:
+        """Name the session's next deadline; None for no deadline."""
+        ...
+
+
+class Changes:
+    """Wakes who watches a session."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+
+    def watch(self, session_id: str) -> asyncio.Event:
+        """An event that is set at each change of the session; give it back to `unwatch`."""
+        watcher = asyncio.Event()
+        self._watchers.setdefault(session_id, set()).add(watcher)
+        return watcher
+
+    def unwatch(self, session_id: str, watcher: asyncio.Event) -> None:
+        """No longer set this event."""
+        watchers = self._watchers.get(session_id, set())
+        watchers.discard(watcher)
+        if not watchers:
+            self._watchers.pop(session_id, None)
+
+    def tell(self, session_id: str) -> None:
+        """The session changed."""
+        for watcher in self._watchers.get(session_id, ()):
+            watcher.set()
+
+
+@dataclass
+class Commons:
+    """The shared parts; built by the site before its charge points."""
+
+    journal: Journal
+    wallet: Wallet
+    clock: Clock
+    sessions: SessionsConfig
+    herald: Herald
+    timers: Timers
+    post: Callable[[Iterable[Task]], None]
+    started_at_ms: int
+    changes: Changes = field(default_factory=Changes)
+
+    @property
+    def policy(self) -> Policy:
+        """The patience that a new session gets."""
+        return Policy(
+            offline_timeout_ms=self.sessions.offline_timeout_s * 1000,
+            no_energy_timeout_ms=self.sessions.no_energy_timeout_s * 1000,
+        )

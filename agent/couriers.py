@@ -1,0 +1,167 @@
+"""Signed events on their way to relays: one courier per relay, so that none waits for another.
+
+Messages and receipts are stored until the relay acknowledges them. Of replaceable events only
+the newest version matters: those are kept in memory, and made anew at each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+import anyio.abc
+
+from agent.commons import Clock
+from agent.journal.journal import Journal
+from nips.event import NostrEvent
+from nips.relays import Ack, RelayPool
+
+OWN_RELAY_PATIENCE_MS = 7 * 86_400_000
+FOREIGN_RELAY_PATIENCE_MS = 3_600_000
+"""How long an event is offered to a relay of ours, and to one that a stranger named."""
+
+BATCH = 100
+FIRST_RETRY_S = 0.5
+LAST_RETRY_S = 30.0
+
+_FINAL_REFUSALS = ("blocked", "invalid", "pow", "mute", "not a public relay")
+"""Reasons (NIP-01) for which the same event will never be taken."""
+
+log = logging.getLogger(__name__)
+
+
+class Couriers:
+    """Brings events to relays until they have them."""
+
+    def __init__(self, journal: Journal, pool: RelayPool, clock: Clock) -> None:
+        self._journal = journal
+        self._pool = pool
+        self._clock = clock
+        self._own: tuple[str, ...] = ()
+        self._latest: dict[str, dict[str, NostrEvent]] = {}
+        self._wake: dict[str, asyncio.Event] = {}
+        self._group: anyio.abc.TaskGroup | None = None
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """The relays of ours."""
+        return self._own
+
+    def start(self, group: anyio.abc.TaskGroup, relays: Iterable[str]) -> None:
+        """Carry in the background, first what is left from before."""
+        self._group = group
+        self._own = tuple(relays)
+        for relay in {*self._own, *self._journal.publication_relays()}:
+            self._rouse(relay)
+
+    async def send(
+        self,
+        events: Sequence[NostrEvent],
+        relays: Iterable[str] = (),
+        *,
+        delivered: int | None = None,
+        handled: str | None = None,
+    ) -> None:
+        """Store events for our relays and others, and carry them there.
+
+        Args:
+            events: signed.
+            relays: where to bring them besides our own relays.
+            delivered: the stored effect that these events carry out.
+            handled: the id of the event that these events answer.
+        """
+        targets = list(dict.fromkeys((*self._own, *relays)))
+        rows = [(event.id, relay, event.to_json()) for event in events for relay in targets]
+        await self._journal.publish(rows, self._clock(), delivered=delivered, handled=handled)
+        for relay in targets:
+            self._rouse(relay)
+
+    def replace(self, address: str, event: NostrEvent) -> None:
+        """Carry the newest version of a replaceable event to our relays.
+
+        Args:
+            address: what the event replaces: author, kind and identifier.
+            event: signed.
+        """
+        for relay in self._own:
+            self._latest.setdefault(relay, {})[address] = event
+            self._rouse(relay)
+
+    def depths(self) -> dict[str, int]:
+        """How many events each relay still has to get."""
+        stored = self._journal.publication_depths()
+        return {
+            relay: stored.get(relay, 0) + len(self._latest.get(relay, {}))
+            for relay in {*self._own, *stored}
+        }
+
+    def _rouse(self, relay: str) -> None:
+        wake = self._wake.get(relay)
+        if wake is not None:
+            wake.set()
+        elif self._group is not None:
+            self._wake[relay] = wake = asyncio.Event()
+            wake.set()
+            self._group.start_soon(self._carry, relay, wake, name=f"courier {relay}")
+
+    async def _carry(self, relay: str, wake: asyncio.Event) -> None:
+        pause_s = FIRST_RETRY_S
+        while True:
+            await wake.wait()
+            wake.clear()
+            if await self._bring_all(relay):
+                pause_s = FIRST_RETRY_S
+                continue
+            wake.set()
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_RETRY_S)
+
+    async def _bring_all(self, relay: str) -> bool:
+        """Bring what waits; False when something has to be tried again."""
+        latest_done = await self._bring_latest(relay)
+        return await self._bring_stored(relay) and latest_done
+
+    async def _bring_latest(self, relay: str) -> bool:
+        waiting = self._latest.get(relay, {})
+        while waiting:
+            batch = list(waiting.items())[:BATCH]
+            acks = await self._offer(relay, [event for _, event in batch])
+            for (address, event), ack in zip(batch, acks, strict=True):
+                if _is_over(ack) and waiting.get(address) is event:
+                    del waiting[address]
+            if not all(_is_over(ack) for ack in acks):
+                return False
+        return True
+
+    async def _bring_stored(self, relay: str) -> bool:
+        after_seq, complete = 0, True
+        while batch := self._journal.publications(relay, after_seq, BATCH):
+            after_seq = batch[-1].seq
+            acks = await self._offer(relay, [NostrEvent.parse(item.body) for item in batch])
+            patience_ms = OWN_RELAY_PATIENCE_MS if relay in self._own else FOREIGN_RELAY_PATIENCE_MS
+            oldest_ms = self._clock() - patience_ms
+            over = [
+                item.seq
+                for item, ack in zip(batch, acks, strict=True)
+                if _is_over(ack) or item.created_at_ms < oldest_ms
+            ]
+            if over:
+                await self._journal.published(over)
+            complete = complete and len(over) == len(batch)
+            if not over:
+                return False
+        return complete
+
+    async def _offer(self, relay: str, events: Sequence[NostrEvent]) -> list[Ack]:
+        answers = await asyncio.gather(*(self._pool.publish(event, [relay]) for event in events))
+        acks = [answer[relay] for answer in answers]
+        for event, ack in zip(events, acks, strict=True):
+            if not ack.ok and _is_over(ack):
+                log.warning("%s refused an event of kind %d: %s", relay, event.kind, ack.reason)
+        return acks
+
+
+def _is_over(ack: Ack) -> bool:
+    """Whether the relay has the event, or will never take it."""
+    return ack.ok or ack.reason.startswith(("duplicate", *_FINAL_REFUSALS))

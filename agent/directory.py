@@ -1,0 +1,98 @@
+"""What is known of the people a charge point talks with: where and how they read, their address.
+
+Looked up on our own relays, and remembered for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.commons import Clock
+from nips.dms import DmProtocol
+from nips.errors import InvalidEvent
+from nips.event import NostrEvent
+from nips.profile import (
+    KIND_DM_RELAYS,
+    KIND_PROFILE,
+    KIND_RELAY_LIST,
+    lightning_address,
+    parse_dm_relays,
+    parse_relay_list,
+)
+from nips.relays import Filter, RelayPool
+
+REMEMBERED_MS = 600_000
+LARGEST = 10_000
+LOOK_UP_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Somebody on nostr.
+
+    Attributes:
+        protocol: how to write to him unasked: NIP-17 when he has named relays for it.
+        relays: where he reads, besides our own relays.
+        lud16: the lightning address of his profile; "" without.
+    """
+
+    protocol: DmProtocol
+    relays: tuple[str, ...]
+    lud16: str
+    known_at_ms: int
+
+
+class Directory:
+    """Peers by their public keys."""
+
+    def __init__(self, pool: RelayPool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._peers: dict[str, Peer] = {}
+
+    async def peer(self, pubkey: str) -> Peer:
+        """What is known of somebody; what the relays do not say stays empty."""
+        known = self._peers.get(pubkey)
+        now_ms = self._clock()
+        if known is not None and now_ms - known.known_at_ms < REMEMBERED_MS:
+            return known
+        asked = Filter(kinds=(KIND_PROFILE, KIND_RELAY_LIST, KIND_DM_RELAYS), authors=(pubkey,))
+        newest: dict[int, NostrEvent] = {}
+        for event in await self._pool.fetch([asked], timeout_s=LOOK_UP_S):
+            if event.pubkey == pubkey and event.created_at >= _time(newest.get(event.kind)):
+                newest[event.kind] = event
+        found = _peer(newest, now_ms)
+        if len(self._peers) >= LARGEST:
+            self._peers.clear()
+        self._peers[pubkey] = found
+        return found
+
+    async def lightning_address(self, pubkey: str) -> str:
+        """The lightning address of somebody's profile; "" without."""
+        return (await self.peer(pubkey)).lud16
+
+
+def _time(event: NostrEvent | None) -> int:
+    return -1 if event is None else event.created_at
+
+
+def _peer(newest: dict[int, NostrEvent], now_ms: int) -> Peer:
+    dm_relays: tuple[str, ...] = ()
+    read_relays: tuple[str, ...] = ()
+    lud16 = ""
+    try:
+        if KIND_DM_RELAYS in newest:
+            dm_relays = parse_dm_relays(newest[KIND_DM_RELAYS])
+        if KIND_RELAY_LIST in newest:
+            read_relays = parse_relay_list(newest[KIND_RELAY_LIST]).read
+        if KIND_PROFILE in newest:
+            lud16 = lightning_address(newest[KIND_PROFILE]) or ""
+    except InvalidEvent:
+        # A stranger's broken event says nothing about him.
+        pass
+    return Peer(
+        protocol="nip17" if dm_relays else "nip04",
+        relays=dm_relays[:4] or read_relays[:4],
+        lud16=lud16,
+        known_at_ms=now_ms,
+    )

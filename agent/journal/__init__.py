@@ -1,0 +1,1 @@
+"""The only door to the database: what happened, what stands, what is still to be done."""

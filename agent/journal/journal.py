@@ -1,0 +1,489 @@
+"""The journal: typed questions and answers over the database; no SQL stands anywhere else.
+
+One transaction holds an event, the snapshot it led to and the effects it asks for. Reads go
+over a connection of their own and see what is committed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from agent.journal import codec
+from agent.journal.errors import JournalUnusable
+from agent.journal.schema import MIGRATIONS
+from agent.journal.writer import Writer
+from agent.machine.effects import Effect
+from agent.machine.events import ConnectorStatus, Event
+from agent.machine.model import Session, SessionState
+from agent.machine.refund import RefundState
+from agent.ports import Quote, StartReport
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A stored effect that waits for its delivery to a target."""
+
+    seq: int
+    session_id: str
+    target: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A charger's transaction; `session_id` is "" when nobody paid for it."""
+
+    id: int
+    charge_point: str
+    connector: int
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A signed event that one relay has not acknowledged yet."""
+
+    seq: int
+    event_id: str
+    relay: str
+    body: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one commit stores.
+
+    Attributes:
+        session: the snapshot after the events.
+        events: the events that led to it, oldest first; all new or none of it is stored.
+        tasks: effects to be delivered, each with its target.
+        quote_settled: the payment hash of the quote that an event settled.
+        transaction: the transaction that began, with the charger's report of it.
+        withdraw_key: a key that now stands for a refund: (k1, refund number).
+    """
+
+    session: Session
+    events: Sequence[Event]
+    tasks: Sequence[tuple[str, Effect]] = ()
+    quote_settled: tuple[str, int] | None = None
+    transaction: tuple[int, StartReport] | None = None
+    withdraw_key: tuple[str, int] | None = None
+
+
+_EVENT = (
+    "INSERT INTO events(key, session_id, at_ms, kind, body) VALUES(?, ?, ?, ?, ?)"
+    " ON CONFLICT(key) DO NOTHING"
+)
+_SESSION = (
+    "INSERT INTO sessions(id, charge_point, connector, state, owner_pubkey, live, opened_at_ms,"
+    " snapshot) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET"
+    " connector = excluded.connector, state = excluded.state, live = excluded.live,"
+    " owner_pubkey = excluded.owner_pubkey, snapshot = excluded.snapshot"
+)
+_OUTBOX = "INSERT INTO outbox(session_id, target, kind, body) VALUES(?, ?, ?, ?)"
+_TRANSACTION = (
+    "INSERT INTO transactions(id, charge_point, connector, id_tag, started_at_ms, register_wh,"
+    " session_id) VALUES(?, ?, ?, ?, ?, ?, ?)"
+)
+_PUBLICATION = (
+    "INSERT INTO publications(event_id, relay, body, created_at_ms)"
+    " VALUES(?, ?, ?, ?) ON CONFLICT(event_id, relay) DO NOTHING"
+)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA busy_timeout = 5000")
+    return connection
+
+
+class Journal:
+    """The database of one Strom; see `open()`."""
+
+    def __init__(self, path: Path, writing: sqlite3.Connection, reading: sqlite3.Connection):
+        self.path = path
+        self._writing = writing
+        self._reading = reading
+        self._writer = Writer(writing)
+        row = reading.execute("SELECT coalesce(max(id), 0) FROM transactions").fetchone()
+        self._last_transaction_id: int = row[0]
+
+    @classmethod
+    def open(cls, path: Path) -> Journal:
+        """Open or create the database at `path` and bring its tables up to date.
+
+        Raises:
+            JournalUnusable: it cannot be created, written or read; the text says why.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.touch(mode=0o600)
+            writing = _connect(path)
+            writing.execute("PRAGMA journal_mode = WAL")
+            writing.execute("PRAGMA synchronous = FULL")
+            MIGRATIONS.apply(Database(writing))
+            return cls(path, writing, _connect(path))
+        except OSError as error:
+            raise JournalUnusable(f"{path} cannot be written: {error.strerror}") from None
+        except sqlite3.Error as error:
+            raise JournalUnusable(f"{path} cannot be used as a database: {error}") from None
+
+    async def run(self) -> None:
+        """Store what is written until `close()`; run it beside everything that writes."""
+        await self._writer.run()
+
+    def stop(self) -> None:
+        """Let `run()` store what waits, and end."""
+        self._writer.close()
+
+    def close(self) -> None:
+        """Let go of the database; call it when `run()` has ended."""
+        self._reading.close()
+        self._writing.close()
+
+    @property
+    def commits(self) -> int:
+        """How many groups were committed so far."""
+        return self._writer.commits
+
+    async def commit(self, step: Step) -> list[Task] | None:
+        """Store events, snapshot and effects in one transaction.
+
+        Returns:
+            The stored effects, for delivery; None when one of the events is known already
+            by its key: then nothing is stored.
+        """
+        session = step.session
+        body = codec.encode(session)
+        events = [
+            (event.key, session.id, event.at_ms, type(event).__name__, codec.encode(event))
+            for event in step.events
+        ]
+
+        def unit(db: sqlite3.Connection) -> list[Task] | None:
+            for index, event in enumerate(events):
+                if not db.execute(_EVENT, event).rowcount:
+                    db.executemany(
+                        "DELETE FROM events WHERE key = ?", [(e[0],) for e in events[:index]]
+                    )
+                    return None
+            db.execute(
+                _SESSION,
+                (
+                    session.id,
+                    session.charge_point,
+                    session.connector,
+                    session.state,
+                    session.payer.pubkey,
+                    int(is_live(session)),
+                    session.opened_at_ms,
+                    body,
+                ),
+            )
+            tasks: list[Task] = []
+            for target, effect in step.tasks:
+                kind = type(effect).__name__
+                row = db.execute(_OUTBOX, (session.id, target, kind, codec.encode(effect)))
+                tasks.append(Task(row.lastrowid or 0, session.id, target, effect))
+            if step.quote_settled is not None:
+                db.execute(
+                    "UPDATE quotes SET settled_at_ms = ?2 WHERE payment_hash = ?1",
+                    step.quote_settled,
+                )
+            if step.transaction is not None:
+                _store_transaction(db, session.charge_point, session.id, *step.transaction)
+            if step.withdraw_key is not None:
+                k1, refund_no = step.withdraw_key
+                db.execute(
+                    "INSERT OR IGNORE INTO withdraw_keys(k1, session_id, refund_no)"
+                    " VALUES(?, ?, ?)",
+                    (k1, session.id, refund_no),
+                )
+            return tasks
+
+        return await self._writer.write(unit)
+
+    async def acknowledge(self, seq: int) -> None:
+        """A stored effect was delivered."""
+        await self._writer.write(lambda db: db.execute("DELETE FROM outbox WHERE seq = ?", (seq,)))
+
+    def undelivered(self) -> list[Task]:
+        """All stored effects that still wait, oldest first."""
+        rows = self._reading.execute(
+            "SELECT seq, session_id, target, kind, body FROM outbox ORDER BY seq"
+        )
+        return [
+            Task(seq, session_id, target, codec.decode_effect(kind, body))
+            for seq, session_id, target, kind, body in rows
+        ]
+
+    def live_sessions(self) -> list[Session]:
+        """Every session that is open or whose money has not all gone back."""
+        rows = self._reading.execute("SELECT snapshot FROM sessions WHERE live = 1")
+        return [codec.decode_session(body) for (body,) in rows]
+
+    def session(self, session_id: str) -> Session | None:
+        """The snapshot of a session."""
+        row = self._reading.execute(
+            "SELECT snapshot FROM sessions WHERE id = ?", (session_id,)
+        ).fetchone()
+        return codec.decode_session(row[0]) if row else None
+
+    def sessions_of(self, charge_point: str, pubkey: str, most: int = 5) -> list[Session]:
+        """The latest sessions that a nostr identity paid for here, newest first."""
+        rows = self._reading.execute(
+            "SELECT snapshot FROM sessions WHERE charge_point = ? AND owner_pubkey = ?"
+            " ORDER BY opened_at_ms DESC LIMIT ?",
+            (charge_point, pubkey, most),
+        )
+        return [codec.decode_session(body) for (body,) in rows]
+
+    def events_of(self, session_id: str, *, without: Iterable[str] = ()) -> list[Event]:
+        """The events of a session, oldest first, without those of the named classes."""
+        left_out = set(without)
+        rows = self._reading.execute(
+            "SELECT kind, body FROM events WHERE session_id = ? ORDER BY seq", (session_id,)
+        )
+        return [codec.decode_event(kind, body) for kind, body in rows if kind not in left_out]
+
+    def has_event(self, key: str) -> bool:
+        """Whether an event of this key is stored."""
+        row = self._reading.execute("SELECT 1 FROM events WHERE key = ?", (key,))
+        return row.fetchone() is not None
+
+    async def add_quote(self, quote: Quote) -> None:
+        """Store a quote before its invoice is shown to anyone."""
+        values = (
+            quote.payment_hash,
+            quote.session_id,
+            quote.secret,
+            quote.expires_at_ms,
+            codec.encode(quote),
+        )
+        await self._writer.write(
+            lambda db: db.execute(
+                "INSERT INTO quotes(payment_hash, session_id, secret, expires_at_ms, body)"
+                " VALUES(?, ?, ?, ?, ?)",
+                values,
+            )
+        )
+
+    def quote(self, payment_hash: str) -> Quote | None:
+        """The quote behind an invoice."""
+        quotes = self._quotes("payment_hash = ?", (payment_hash,))
+        return quotes[0] if quotes else None
+
+    def quotes_of(self, session_id: str) -> list[Quote]:
+        """All quotes of a session, oldest first."""
+        return self._quotes("session_id = ? ORDER BY rowid", (session_id,))
+
+    def quotes_by_secret(self, secret: str) -> list[Quote]:
+        """All quotes that carry a session's secret, oldest first."""
+        return self._quotes("secret = ? ORDER BY rowid", (secret,))
+
+    def unsettled_quotes(self, expired_after_ms: int) -> list[Quote]:
+        """Unpaid quotes that expired after the given time, or have not expired."""
+        return self._quotes("settled_at_ms IS NULL AND expires_at_ms > ?", (expired_after_ms,))
+
+    def _quotes(self, where: str, values: tuple[str | int, ...]) -> list[Quote]:
+        rows = self._reading.execute(
+            f"SELECT body, settled_at_ms FROM quotes WHERE {where}",  # noqa: S608  constant text
+            values,
+        )
+        return [replace(codec.decode(body, Quote), settled_at_ms=at_ms) for body, at_ms in rows]
+
+    def refund_of_key(self, k1: str) -> tuple[str, int] | None:
+        """Session and refund number that a withdraw key stands for."""
+        row = self._reading.execute(
+            "SELECT session_id, refund_no FROM withdraw_keys WHERE k1 = ?", (k1,)
+        ).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def next_transaction_id(self) -> int:
+        """An id that no transaction of this Strom has had."""
+        self._last_transaction_id += 1
+        return self._last_transaction_id
+
+    def find_transaction(self, charge_point: str, report: StartReport) -> Transaction | None:
+        """The transaction that a charger reported before in the same words."""
+        row = self._reading.execute(
+            "SELECT id, charge_point, connector, session_id FROM transactions WHERE"
+            " charge_point = ? AND connector = ? AND id_tag = ? AND started_at_ms = ?"
+            " AND register_wh = ?",
+            (
+                charge_point,
+                report.connector,
+                report.id_tag,
+                report.started_at_ms,
+                report.register_wh,
+            ),
+        ).fetchone()
+        return Transaction(*row) if row else None
+
+    def transaction(self, transaction_id: int) -> Transaction | None:
+        """A transaction by its id."""
+        row = self._reading.execute(
+            "SELECT id, charge_point, connector, session_id FROM transactions WHERE id = ?",
+            (transaction_id,),
+        ).fetchone()
+        return Transaction(*row) if row else None
+
+    async def add_transaction(
+        self, charge_point: str, transaction_id: int, report: StartReport
+    ) -> None:
+        """Store a transaction that nobody paid for."""
+        await self._writer.write(
+            lambda db: _store_transaction(db, charge_point, "", transaction_id, report)
+        )
+
+    async def keep(self, charge_point: str, at_ms: int, report: object) -> None:
+        """Keep what a charger said and nothing could be done with, as evidence."""
+        values = (charge_point, at_ms, type(report).__name__, codec.encode(report))
+        await self._writer.write(
+            lambda db: db.execute(
+                "INSERT INTO evidence(charge_point, at_ms, kind, body) VALUES(?, ?, ?, ?)", values
+            )
+        )
+
+    async def set_connector(
+        self, charge_point: str, connector: int, status: ConnectorStatus, at_ms: int
+    ) -> None:
+        """Remember the last state that a connector reported."""
+        await self._writer.write(
+            lambda db: db.execute(
+                "INSERT INTO connectors(charge_point, connector, status, at_ms)"
+                " VALUES(?, ?, ?, ?) ON CONFLICT(charge_point, connector)"
+                " DO UPDATE SET status = excluded.status, at_ms = excluded.at_ms",
+                (charge_point, connector, status, at_ms),
+            )
+        )
+
+    def connectors(self, charge_point: str) -> dict[int, ConnectorStatus]:
+        """The last state that each connector reported."""
+        rows = self._reading.execute(
+            "SELECT connector, status FROM connectors WHERE charge_point = ?", (charge_point,)
+        )
+        return {connector: ConnectorStatus(status) for connector, status in rows}
+
+    async def set_setting(self, name: str, value: str) -> None:
+        """Remember a value by name: a stream's cursor, an operator's switch."""
+        await self._writer.write(
+            lambda db: db.execute(
+                "INSERT INTO settings(name, value) VALUES(?, ?)"
+                " ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+        )
+
+    def setting(self, name: str) -> str | None:
+        """A remembered value."""
+        row = self._reading.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        """All remembered values whose name starts with a prefix, without it."""
+        rows = self._reading.execute(
+            "SELECT name, value FROM settings WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
+        )
+        return {name[len(prefix) :]: value for name, value in rows}
+
+    def is_handled(self, event_id: str) -> bool:
+        """Whether a nostr event was dealt with before."""
+        row = self._reading.execute("SELECT 1 FROM handled WHERE event_id = ?", (event_id,))
+        return row.fetchone() is not None
+
+    async def set_handled(self, event_id: str, at_ms: int) -> None:
+        """Mark a nostr event as dealt with."""
+        await self.publish((), at_ms, handled=event_id)
+
+    async def publish(
+        self,
+        publications: Sequence[tuple[str, str, str]],
+        at_ms: int,
+        *,
+        delivered: int | None = None,
+        handled: str | None = None,
+    ) -> None:
+        """Store signed events until their relays acknowledge them.
+
+        Args:
+            publications: (event id, relay, JSON).
+            at_ms: now.
+            delivered: the stored effect that these events carry out: it is acknowledged in
+                the same transaction, so that it is worded exactly once.
+            handled: the id of the event that they answer: it is marked as dealt with in the
+                same transaction.
+        """
+
+        def unit(db: sqlite3.Connection) -> None:
+            for event_id, relay, body in publications:
+                db.execute(_PUBLICATION, (event_id, relay, body, at_ms))
+            if delivered is not None:
+                db.execute("DELETE FROM outbox WHERE seq = ?", (delivered,))
+            if handled is not None:
+                db.execute(
+                    "INSERT OR IGNORE INTO handled(event_id, at_ms) VALUES(?, ?)",
+                    (handled, at_ms),
+                )
+
+        await self._writer.write(unit)
+
+    def publication_relays(self) -> list[str]:
+        """The relays for which stored events wait."""
+        return list(self.publication_depths())
+
+    def publication_depths(self) -> dict[str, int]:
+        """How many stored events wait for each relay."""
+        rows = self._reading.execute("SELECT relay, count(*) FROM publications GROUP BY relay")
+        return dict(rows.fetchall())
+
+    def publications(self, relay: str, after_seq: int = 0, most: int = 500) -> list[Publication]:
+        """What a relay has not acknowledged yet, oldest first."""
+        rows = self._reading.execute(
+            "SELECT seq, event_id, relay, body, created_at_ms FROM publications"
+            " WHERE relay = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (relay, after_seq, most),
+        )
+        return [Publication(*row) for row in rows]
+
+    async def published(self, seqs: Sequence[int]) -> None:
+        """A relay acknowledged events, or refused them for good."""
+        values = [(seq,) for seq in seqs]
+        await self._writer.write(
+            lambda db: db.executemany("DELETE FROM publications WHERE seq = ?", values)
+        )
+
+
+def is_live(session: Session) -> bool:
+    """Whether anything can still come of a session: it is open, or money is to go back."""
+    return session.state is not SessionState.CLOSED or any(
+        refund.state is not RefundState.PAID for refund in session.refunds
+    )
+
+
+def _store_transaction(
+    db: sqlite3.Connection,
+    charge_point: str,
+    session_id: str,
+    transaction_id: int,
+    report: StartReport,
+) -> None:
+    db.execute(
+        _TRANSACTION,
+        (
+            transaction_id,
+            charge_point,
+            report.connector,
+            report.id_tag,
+            report.started_at_ms,
+            report.register_wh,
+            session_id,
+        ),
+    )

@@ -1,0 +1,109 @@
+"""The tables, as migrations that are recorded in the database when applied."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("strom")
+
+
+@MIGRATIONS()
+def m001_foundation(db: Database) -> None:
+    """Sessions with their events and outbox, quotes, transactions, and what nostr needs."""
+    db.create_table(
+        "sessions",
+        {
+            "id": str,
+            "charge_point": str,
+            "connector": int,
+            "state": str,
+            "owner_pubkey": str,
+            "live": int,
+            "opened_at_ms": int,
+            "snapshot": bytes,
+        },
+        pk="id",
+        not_null={"charge_point", "connector", "state", "live", "opened_at_ms", "snapshot"},
+    )
+    db.table("sessions").create_index(["live"])
+    db.table("sessions").create_index(["charge_point", "owner_pubkey", "opened_at_ms"])
+    db.create_table(
+        "events",
+        {"seq": int, "key": str, "session_id": str, "at_ms": int, "kind": str, "body": bytes},
+        pk="seq",
+        not_null={"key", "session_id", "at_ms", "kind", "body"},
+    )
+    db.table("events").create_index(["key"], unique=True)
+    db.table("events").create_index(["session_id"])
+    db.create_table(
+        "outbox",
+        {"seq": int, "session_id": str, "target": str, "kind": str, "body": bytes},
+        pk="seq",
+        not_null={"session_id", "target", "kind", "body"},
+    )
+    db.create_table(
+        "quotes",
+        {
+            "payment_hash": str,
+            "session_id": str,
+            "secret": str,
+            "expires_at_ms": int,
+            "settled_at_ms": int,
+            "body": bytes,
+        },
+        pk="payment_hash",
+        not_null={"session_id", "secret", "expires_at_ms", "body"},
+    )
+    db.table("quotes").create_index(["session_id"])
+    db.table("quotes").create_index(["secret"])
+    db.table("quotes").create_index(["settled_at_ms", "expires_at_ms"])
+    db.create_table(
+        "withdraw_keys",
+        {"k1": str, "session_id": str, "refund_no": int},
+        pk="k1",
+        not_null={"session_id", "refund_no"},
+    )
+    db.create_table(
+        "transactions",
+        {
+            "id": int,
+            "charge_point": str,
+            "connector": int,
+            "id_tag": str,
+            "started_at_ms": int,
+            "register_wh": int,
+            "session_id": str,
+        },
+        pk="id",
+        not_null={"charge_point", "connector", "id_tag", "started_at_ms", "register_wh"},
+    )
+    db.table("transactions").create_index(
+        ["charge_point", "connector", "id_tag", "started_at_ms", "register_wh"], unique=True
+    )
+    db.create_table(
+        "evidence",
+        {"seq": int, "charge_point": str, "at_ms": int, "kind": str, "body": bytes},
+        pk="seq",
+        not_null={"charge_point", "at_ms", "kind", "body"},
+    )
+    db.create_table(
+        "connectors",
+        {"charge_point": str, "connector": int, "status": str, "at_ms": int},
+        pk=("charge_point", "connector"),
+    )
+    db.create_table("settings", {"name": str, "value": str}, pk="name")
+    db.create_table("handled", {"event_id": str, "at_ms": int}, pk="event_id")
+    db.create_table(
+        "publications",
+        {
+            "seq": int,
+            "event_id": str,
+            "relay": str,
+            "body": str,
+            "created_at_ms": int,
+        },
+        pk="seq",
+        not_null={"event_id", "relay", "body", "created_at_ms"},
+    )
+    db.table("publications").create_index(["event_id", "relay"], unique=True)
+    db.table("publications").create_index(["relay"])

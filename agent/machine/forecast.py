@@ -1,0 +1,79 @@
+"""When a session's time comes: its next deadline, and when its credit will be used up. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.machine.events import ConnectorStatus
+from agent.machine.model import Session, SessionState
+from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, WH_PER_KWH, bill
+
+MW_MS_PER_WH = MS_PER_HOUR
+"""Watt times milliseconds in one watt-hour."""
+
+
+def deadline(session: Session) -> int | None:
+    """When to send the session a DeadlineReached, in Unix ms; None while it only waits."""
+    times: list[int] = []
+    policy = session.policy
+    if session.state is SessionState.CLOSED:
+        return None
+    if session.state is SessionState.STARTING:
+        return session.start_deadline_ms
+    if session.vanished_since_ms is not None:
+        times.append(session.vanished_since_ms + policy.vanished_timeout_ms)
+    if session.offline_since_ms is not None:
+        times.append(session.offline_since_ms + policy.offline_timeout_ms)
+    elif session.state is SessionState.STOPPING:
+        times.append(session.stop_sent_at_ms + policy.stop_repeat_ms)
+    else:
+        ends_at_ms = credit_ends_at(session)
+        if ends_at_ms is not None:
+            times.append(ends_at_ms - policy.stop_lead_ms)
+        no_energy_at_ms = no_energy_ends_at(session)
+        if no_energy_at_ms is not None:
+            times.append(no_energy_at_ms)
+    return min(times, default=None)
+
+
+def credit_ends_at(session: Session) -> int | None:
+    """When the credit will be used up at the measured power, in Unix ms; None for never.
+
+    Energy is reckoned from the last reading of the register and time from where it was
+    last counted, so that samples of power alone do not put the end off. Prices are brought
+    to one scale, msat * Wh/kWh * ms/h, to stay with integers.
+    """
+    if session.state not in (SessionState.CHARGING, SessionState.SUSPENDED):
+        return None
+    tariff = session.tariff
+    from_ms = session.counted_until_ms
+    # The first watt-hour brings in all that a session without energy does not pay.
+    entry = replace(session.usage, energy_wh=max(session.energy_wh, int(session.power_w > 0)))
+    left_msat = session.credit_msat - bill(tariff, entry).total_msat
+    rate = session.power_w * tariff.energy_per_kwh_msat
+    left = left_msat * MW_MS_PER_WH * WH_PER_KWH - rate * (from_ms - session.metered_at_ms)
+    if left < 0:
+        return from_ms
+    if session.state is SessionState.CHARGING:
+        rate += WH_PER_KWH * tariff.time_per_hour_msat
+    elif is_idle(session):
+        grace_ms = max(0, tariff.idle_grace_ms - session.idle_ms)
+        if left > rate * grace_ms:
+            left -= rate * grace_ms
+            from_ms += grace_ms
+            rate += WH_PER_KWH * tariff.idle_per_minute_msat * (MS_PER_HOUR // MS_PER_MINUTE)
+    return from_ms + left // rate if rate else None
+
+
+def no_energy_ends_at(session: Session) -> int | None:
+    """When a session in which nothing flows is ended, in Unix ms; None for never."""
+    if session.energy_wh or session.power_w or session.started_at_ms is None:
+        return None
+    if not session.policy.no_energy_timeout_ms:
+        return None
+    return session.started_at_ms + session.policy.no_energy_timeout_ms
+
+
+def is_idle(session: Session) -> bool:
+    """Whether the car draws nothing of its own accord; a charger's own pause is not its fault."""
+    return session.status is ConnectorStatus.SUSPENDED_EV

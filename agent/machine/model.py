@@ -1,0 +1,173 @@
+"""A session: one payer's use of one connector, and what follows from its figures. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
+from agent.machine.metering import Meter
+from agent.machine.money import whole_sats_msat
+from agent.machine.refund import Refund, RefundState
+from agent.tariff.model import Bill, Tariff, Usage, bill
+
+
+class SessionState(StrEnum):
+    """Where a session stands."""
+
+    STARTING = "STARTING"
+    CHARGING = "CHARGING"
+    SUSPENDED = "SUSPENDED"
+    STOPPING = "STOPPING"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The operator's patience, frozen into each session.
+
+    Attributes:
+        offline_timeout_ms: a charger silent for so long in a session is settled by its
+            last reading.
+        vanished_timeout_ms: how long a connector may look free before the missing
+            StopTransaction is given up.
+        stop_repeat_ms: a stop that had no effect is asked for again after this.
+        stop_give_up_ms: after this a charger that will not stop is settled by its last
+            reading.
+        no_energy_timeout_ms: a session in which nothing flows for so long is ended;
+            0 never ends it.
+        stop_lead_ms: how long before the credit ends the stop is asked for.
+    """
+
+    offline_timeout_ms: int = 3_600_000
+    vanished_timeout_ms: int = 60_000
+    stop_repeat_ms: int = 15_000
+    stop_give_up_ms: int = 900_000
+    no_energy_timeout_ms: int = 900_000
+    stop_lead_ms: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A settled payment."""
+
+    payment_hash: str
+    amount_msat: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One payer's use of one connector.
+
+    Attributes:
+        id: unique; names the session in the journal.
+        payments: what was settled; a hash stands here once.
+        status: the connector's last reported state.
+        plugged_in: whether the charger has seen a cable since the payment.
+        start_sent_at_ms: when the charger was last asked to start.
+        transaction_id: of the running transaction.
+        transaction_ended: whether the charger said that this transaction has ended.
+        energy_wh: energy of the session; it never falls.
+        power_w: power at the last sample.
+        sampled_at_ms: when the meter was last sampled.
+        metered_at_ms: when its energy register was last read.
+        charging_ms: time under power.
+        idle_ms: time in which the car drew nothing of its own accord.
+        counted_until_ms: up to when the two times are counted.
+        claimed_msat: credit that the payer claimed back while charging: no cost reaches it.
+        offline_since_ms: since when the charger has been lost.
+        vanished_since_ms: since when the connector looks free although nothing stopped.
+        stop_sent_at_ms: when the stop was last asked for.
+        stopping_since_ms: when it was first asked for.
+        cost_msat: what the session cost; set when it closes, never above the credit.
+        overshoot_msat: what the bill passed the credit by: the operator bears it.
+    """
+
+    id: str
+    charge_point: str
+    connector: int
+    payer: Payer
+    tariff: Tariff
+    policy: Policy
+    opened_at_ms: int
+    start_deadline_ms: int
+    state: SessionState = SessionState.STARTING
+    payments: tuple[Payment, ...] = ()
+    status: ConnectorStatus = ConnectorStatus.AVAILABLE
+    start_attempts: int = 0
+    start_sent_at_ms: int = 0
+    transaction_id: int | None = None
+    transaction_ended: bool = False
+    started_at_ms: int | None = None
+    meter: Meter | None = None
+    energy_wh: int = 0
+    power_w: int = 0
+    sampled_at_ms: int = 0
+    metered_at_ms: int = 0
+    charging_ms: int = 0
+    idle_ms: int = 0
+    counted_until_ms: int = 0
+    claimed_msat: int = 0
+    credit_low_told: bool = False
+    offline_since_ms: int | None = None
+    vanished_since_ms: int | None = None
+    stop_by: StopBy | None = None
+    stop_sent_at_ms: int = 0
+    stopping_since_ms: int = 0
+    closed_at_ms: int | None = None
+    obstacle: Obstacle | None = None
+    cost_msat: int = 0
+    overshoot_msat: int = 0
+    refunds: tuple[Refund, ...] = ()
+
+    @property
+    def paid_msat(self) -> int:
+        """All that was settled."""
+        return sum(payment.amount_msat for payment in self.payments)
+
+    @property
+    def credit_msat(self) -> int:
+        """What the session may cost at most."""
+        return self.paid_msat - self.claimed_msat
+
+    @property
+    def usage(self) -> Usage:
+        """What was used so far."""
+        return Usage(self.energy_wh, self.charging_ms, self.idle_ms)
+
+    @property
+    def bill(self) -> Bill:
+        """The bill of what was used so far; its total may pass the credit."""
+        return bill(self.tariff, self.usage)
+
+    @property
+    def cost_now_msat(self) -> int:
+        """What the session costs so far, or did cost when it is closed."""
+        if self.state is SessionState.CLOSED:
+            return self.cost_msat
+        return min(self.bill.total_msat, self.credit_msat)
+
+    @property
+    def refunded_msat(self) -> int:
+        """What went back."""
+        return sum(r.amount_msat for r in self.refunds if r.state is RefundState.PAID)
+
+    @property
+    def owed_msat(self) -> int:
+        """What still has to go back; 0 while the session is open."""
+        if self.state is not SessionState.CLOSED:
+            return 0
+        return sum(r.amount_msat for r in self.refunds if r.state is not RefundState.PAID)
+
+    @property
+    def rounding_msat(self) -> int:
+        """The fraction of a satoshi that no wallet can be paid; 0 while the session is open."""
+        if self.state is not SessionState.CLOSED:
+            return 0
+        return self.paid_msat - self.cost_msat - self.refunded_msat - self.owed_msat
+
+    @property
+    def left_msat(self) -> int:
+        """What the payer would get back if the session ended now, in whole satoshi."""
+        return whole_sats_msat(self.credit_msat - self.cost_now_msat)

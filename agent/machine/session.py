@@ -1,0 +1,491 @@
+"""The session machine: from the settled payment to the last millisatoshi. Pure.
+
+`step(session, event)` gives the session after an event and the effects it asks for;
+`forecast.deadline(session)` says when to send it a DeadlineReached. No clock, no I/O, integers
+only. How a session ends and what becomes of its refunds stands in `settling`.
+The table at the end says what each state does with each event; `_ignore` marks what chargers
+and wallets do in the wild and what must change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.machine import metering
+from agent.machine import refund as refunds
+from agent.machine.effects import (
+    Effect,
+    PublishStatus,
+    PublishZapReceipt,
+    SendMessage,
+    StartCharging,
+    StopCharging,
+    Topic,
+)
+from agent.machine.errors import IllegalEvent
+from agent.machine.events import (
+    ConnectorStatus,
+    ConnectorStatusChanged,
+    DeadlineReached,
+    Event,
+    MeterSampled,
+    Obstacle,
+    PaymentSettled,
+    RefundClaimed,
+    RefundFailed,
+    RefundOffered,
+    RefundSent,
+    RefundSettled,
+    RefundUncertain,
+    SessionEvent,
+    StartRejected,
+    StopBy,
+    StopRequested,
+    TransactionStarted,
+    TransactionStopped,
+)
+from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle, no_energy_ends_at
+from agent.machine.metering import Meter
+from agent.machine.model import Payment, Policy, Session, SessionState
+from agent.machine.settling import (
+    Result,
+    claim,
+    close,
+    doubt,
+    fail,
+    find_refund,
+    offer,
+    offer_left,
+    owe_the_rest,
+    send,
+    settle,
+    with_refund,
+)
+from agent.machine.table import look_up, row, table
+
+RESTART_AFTER_MS = 20_000
+"""A start that old may be forgotten by the charger (ConnectionTimeOut is 30 s by default)."""
+
+
+def opened(
+    session_id: str, charge_point: str, connector: int, policy: Policy, event: PaymentSettled
+) -> Result:
+    """The session that a payment opens.
+
+    With an obstacle in the event the session is closed at once and all of the money is due
+    back; otherwise the charger is asked to start.
+    """
+    session = Session(
+        id=session_id,
+        charge_point=charge_point,
+        connector=connector,
+        payer=event.payer,
+        tariff=event.tariff,
+        policy=policy,
+        opened_at_ms=event.at_ms,
+        start_deadline_ms=event.start_deadline_ms,
+        start_attempts=1,
+        start_sent_at_ms=event.at_ms,
+        payments=(Payment(event.payment_hash, event.amount_msat, event.at_ms),),
+    )
+    receipt = PublishZapReceipt(event.payment_hash)
+    if event.obstacle is not None:
+        closed, effects = close(session, event.at_ms, event.obstacle)
+        return closed, (receipt, *effects)
+    return session, (
+        StartCharging(attempt=1),
+        receipt,
+        PublishStatus(),
+        SendMessage(Topic.PLUG_IN, amount_msat=event.amount_msat),
+    )
+
+
+def step(session: Session, event: Event) -> Result:
+    """The session after an event, and what is to be done about it.
+
+    Raises:
+        IllegalEvent: a refund event that cannot happen; nothing changes. Events from
+            chargers and wallets are never illegal: what must not matter is ignored.
+    """
+    return look_up(TRANSITIONS, session.state, event)(session, event)
+
+
+def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
+    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms = session.charging_ms, session.idle_ms
+    elapsed_ms = at_ms - session.counted_until_ms
+    if elapsed_ms <= 0 or session.started_at_ms is None:
+        return charging_ms, idle_ms, session.counted_until_ms
+    if session.state is not SessionState.SUSPENDED and session.status not in _PAUSED:
+        charging_ms += elapsed_ms
+    elif is_idle(session):
+        idle_ms += elapsed_ms
+    return charging_ms, idle_ms, at_ms
+
+
+def _counted(session: Session, at_ms: int) -> Session:
+    """The session with its times counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms, until_ms = _times(session, at_ms)
+    return replace(session, charging_ms=charging_ms, idle_ms=idle_ms, counted_until_ms=until_ms)
+
+
+def _metered(
+    session: Session, at_ms: int, register_wh: int | None, power_w: int | None, counted_ms: int
+) -> Session:
+    """The session after a reading of its meter, its times counted up to `counted_ms`.
+
+    Readings are the bulk of all events: everything changes in one copy.
+    """
+    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
+    meter = session.meter
+    sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
+    energy_wh, new_power_w = session.energy_wh, session.power_w
+    if meter is not None and at_ms >= sampled_at_ms:
+        sampled_at_ms = at_ms
+        if register_wh is not None:
+            meter = metering.read(meter, register_wh)
+            energy_wh = meter.energy_wh
+            metered_at_ms = max(at_ms, metered_at_ms)
+        if power_w is not None:
+            new_power_w = max(0, power_w)
+        elif metered_at_ms > session.metered_at_ms:
+            gained = (energy_wh - session.energy_wh) * MW_MS_PER_WH
+            new_power_w = gained // (metered_at_ms - session.metered_at_ms)
+    return replace(
+        session,
+        meter=meter,
+        energy_wh=energy_wh,
+        power_w=new_power_w,
+        sampled_at_ms=sampled_at_ms,
+        metered_at_ms=metered_at_ms,
+        charging_ms=charging_ms,
+        idle_ms=idle_ms,
+        counted_until_ms=until_ms,
+        offline_since_ms=None,
+        vanished_since_ms=None if energy_wh > session.energy_wh else session.vanished_since_ms,
+    )
+
+
+def _stop(session: Session, at_ms: int, by: StopBy) -> Result:
+    """Ask the charger to stop."""
+    stopping = replace(
+        session,
+        state=SessionState.STOPPING,
+        stop_by=by,
+        stop_sent_at_ms=at_ms,
+        stopping_since_ms=at_ms,
+    )
+    return stopping, (
+        *_ask_to_stop(stopping),
+        PublishStatus(),
+        SendMessage(Topic.STOPPING),
+    )
+
+
+def _ask_to_stop(session: Session) -> tuple[Effect, ...]:
+    if session.transaction_id is None:
+        return ()
+    return (StopCharging(session.transaction_id),)
+
+
+def _ignore(session: Session, event: SessionEvent) -> Result:
+    del event
+    return session, ()
+
+
+def _top_up(session: Session, event: PaymentSettled) -> Result:
+    if any(payment.payment_hash == event.payment_hash for payment in session.payments):
+        return session, ()
+    payment = Payment(event.payment_hash, event.amount_msat, event.at_ms)
+    return replace(session, payments=(*session.payments, payment), credit_low_told=False), (
+        PublishZapReceipt(event.payment_hash),
+        SendMessage(Topic.TOPPED_UP, amount_msat=event.amount_msat),
+    )
+
+
+def _pay_late(session: Session, event: PaymentSettled) -> Result:
+    """Money for a session that is over: all of it is owed back."""
+    credited, effects = _top_up(session, event)
+    if credited is session:
+        return session, ()
+    owing, due_effects = owe_the_rest(credited)
+    return owing, (
+        effects[0],
+        SendMessage(Topic.NOT_STARTED, event.amount_msat, Obstacle.LATE),
+        *due_effects,
+    )
+
+
+def _reject(session: Session, event: StartRejected) -> Result:
+    """The first no ends the session; a later one may answer a repeated question."""
+    if session.start_attempts > 1 and event.reason is Obstacle.REJECTED:
+        return session, ()
+    return close(session, event.at_ms, event.reason)
+
+
+def _begin(session: Session, event: TransactionStarted) -> Result:
+    # Nothing began before it was paid for: a clock that says so would bill time from then on.
+    begun_at_ms = max(event.at_ms, session.opened_at_ms)
+    begun = replace(
+        session,
+        state=SessionState.SUSPENDED if session.status in _PAUSED else SessionState.CHARGING,
+        transaction_id=event.transaction_id,
+        started_at_ms=begun_at_ms,
+        counted_until_ms=begun_at_ms,
+        sampled_at_ms=event.at_ms,
+        metered_at_ms=begun_at_ms,
+        meter=Meter.started(event.register_wh),
+        offline_since_ms=None,
+    )
+    return begun, (PublishStatus(), SendMessage(Topic.STARTED, amount_msat=session.credit_msat))
+
+
+def _begin_again(session: Session, event: TransactionStarted) -> Result:
+    """The charger lost the transaction and began another for the same driver: it goes on."""
+    if event.transaction_id == session.transaction_id:
+        return session, ()
+    resumed = replace(
+        session,
+        transaction_id=event.transaction_id,
+        meter=Meter.started(event.register_wh, session.energy_wh),
+        sampled_at_ms=event.at_ms,
+        metered_at_ms=max(event.at_ms, session.metered_at_ms),
+        offline_since_ms=None,
+        vanished_since_ms=None,
+    )
+    if session.state is SessionState.STOPPING:
+        return resumed, _ask_to_stop(resumed)
+    return resumed, (PublishStatus(),)
+
+
+def _begin_in_vain(session: Session, event: TransactionStarted) -> Result:
+    """The charger starts for a session that is over: nobody pays for this."""
+    if event.transaction_id == session.transaction_id:
+        return session, ()
+    return session, (StopCharging(event.transaction_id),)
+
+
+def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChanged) -> Result:
+    """The transaction of a session that was given up still runs: nobody pays for this."""
+    if session.transaction_id is None or session.transaction_ended:
+        return session, ()
+    if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | _PAUSED:
+        return session, ()
+    if event.at_ms < session.stop_sent_at_ms + session.policy.stop_repeat_ms:
+        return session, ()
+    return replace(session, stop_sent_at_ms=event.at_ms), _ask_to_stop(session)
+
+
+def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
+    """A late word that the transaction has ended; what it cost was fixed before."""
+    ended = event.transaction_id == session.transaction_id
+    return replace(session, transaction_ended=session.transaction_ended or ended), ()
+
+
+def _sample(session: Session, event: MeterSampled) -> Result:
+    metered = _metered(session, event.at_ms, event.register_wh, event.power_w, event.at_ms)
+    if metered.state is SessionState.STOPPING or metered.credit_low_told:
+        return metered, ()
+    if (metered.credit_msat - metered.cost_now_msat) * 5 > metered.credit_msat:
+        return metered, ()
+    left = SendMessage(Topic.CREDIT_LOW, metered.left_msat)
+    return replace(metered, credit_low_told=True), (left,)
+
+
+def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:
+    changed = replace(session, status=event.status)
+    plugged_in = (
+        event.status is ConnectorStatus.PREPARING
+        and session.status is not ConnectorStatus.PREPARING
+    )
+    if plugged_in and event.at_ms - session.start_sent_at_ms >= RESTART_AFTER_MS:
+        attempt = session.start_attempts + 1
+        asked = replace(changed, start_attempts=attempt, start_sent_at_ms=event.at_ms)
+        return asked, (StartCharging(attempt),)
+    return changed, (PublishStatus(),)
+
+
+_POWERED = frozenset({ConnectorStatus.CHARGING})
+_PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
+_LOOKS_FREE = frozenset(
+    {ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.FINISHING}
+)
+
+
+def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> Result:
+    if event.status is ConnectorStatus.OFFLINE:
+        return _lose(session, event)
+    counted = _counted(session, event.at_ms)
+    changed = replace(counted, status=event.status, offline_since_ms=None, vanished_since_ms=None)
+    if event.status in _LOOKS_FREE:
+        since_ms = session.vanished_since_ms
+        vanished_ms = counted.counted_until_ms if since_ms is None else since_ms
+        return replace(changed, vanished_since_ms=vanished_ms), (PublishStatus(),)
+    if event.status in _PAUSED and session.state is SessionState.CHARGING:
+        paused = replace(changed, state=SessionState.SUSPENDED, power_w=0)
+        return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
+    if event.status in _POWERED and session.state is SessionState.SUSPENDED:
+        resumed = replace(changed, state=SessionState.CHARGING)
+        return resumed, (PublishStatus(), SendMessage(Topic.RESUMED))
+    return changed, (PublishStatus(),)
+
+
+def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> Result:
+    if event.status is ConnectorStatus.OFFLINE:
+        return _lose(session, event)
+    back = session.offline_since_ms is not None
+    changed = replace(_counted(session, event.at_ms), status=event.status, offline_since_ms=None)
+    if event.status not in _LOOKS_FREE:
+        changed = replace(changed, vanished_since_ms=None)
+    elif session.vanished_since_ms is None:
+        changed = replace(changed, vanished_since_ms=changed.counted_until_ms)
+    if back:
+        again = replace(changed, stop_sent_at_ms=event.at_ms)
+        return again, (*_ask_to_stop(again), PublishStatus())
+    return changed, (PublishStatus(),)
+
+
+def _lose(session: Session, event: ConnectorStatusChanged) -> Result:
+    """The charger is gone: it may go on charging, so only its own later word counts."""
+    if session.offline_since_ms is not None:
+        return session, ()
+    return replace(session, offline_since_ms=event.at_ms), (PublishStatus(),)
+
+
+def _cancel(session: Session, event: StopRequested) -> Result:
+    """Stopped before anything flowed: all of the money goes back."""
+    return close(replace(session, stop_by=event.by), event.at_ms)
+
+
+def _request_stop(session: Session, event: StopRequested) -> Result:
+    return _stop(session, event.at_ms, event.by)
+
+
+def _end(session: Session, event: TransactionStopped) -> Result:
+    if event.transaction_id != session.transaction_id:
+        return session, ()
+    at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
+    metered = _metered(session, at_ms, event.register_wh, 0, event.at_ms)
+    return close(replace(metered, transaction_ended=True), at_ms)
+
+
+def _miss_start(session: Session, event: DeadlineReached) -> Result:
+    if event.at_ms < session.start_deadline_ms:
+        return session, ()
+    offline = session.status is ConnectorStatus.OFFLINE
+    return close(session, event.at_ms, Obstacle.OFFLINE if offline else Obstacle.NOT_PLUGGED_IN)
+
+
+def _reach_limit(session: Session, event: DeadlineReached) -> Result:
+    if _given_up(session, event.at_ms):
+        return close(session, event.at_ms)
+    if session.offline_since_ms is not None:
+        return session, ()
+    ends_at_ms = credit_ends_at(session)
+    if ends_at_ms is not None and event.at_ms >= ends_at_ms - session.policy.stop_lead_ms:
+        return _stop(session, event.at_ms, StopBy.CREDIT)
+    no_energy_at_ms = no_energy_ends_at(session)
+    if no_energy_at_ms is not None and event.at_ms >= no_energy_at_ms:
+        return _stop(session, event.at_ms, StopBy.NO_ENERGY)
+    return session, ()
+
+
+def _insist(session: Session, event: DeadlineReached) -> Result:
+    policy = session.policy
+    if _given_up(session, event.at_ms):
+        return close(session, event.at_ms)
+    if session.offline_since_ms is not None:
+        return session, ()
+    if event.at_ms >= session.stopping_since_ms + policy.stop_give_up_ms:
+        closed, effects = close(session, event.at_ms)
+        return closed, (SendMessage(Topic.CHARGER_SILENT), *effects)
+    if event.at_ms >= session.stop_sent_at_ms + policy.stop_repeat_ms:
+        return replace(session, stop_sent_at_ms=event.at_ms), _ask_to_stop(session)
+    return session, ()
+
+
+def _given_up(session: Session, at_ms: int) -> bool:
+    """Whether the charger's own word on the end is not waited for any longer."""
+    policy = session.policy
+    lost = session.offline_since_ms
+    vanished = session.vanished_since_ms
+    return (lost is not None and at_ms >= lost + policy.offline_timeout_ms) or (
+        vanished is not None and at_ms >= vanished + policy.vanished_timeout_ms
+    )
+
+
+def _claim_left(session: Session, event: RefundClaimed) -> Result:
+    """What is left is claimed back: it is set aside, and the session ends."""
+    current = find_refund(session, event)
+    if event.at_ms > current.offer_ends_at_ms:
+        raise IllegalEvent(session.state, event)
+    claimed = with_refund(session, refunds.step(current, event))
+    claimed = replace(claimed, claimed_msat=claimed.claimed_msat + event.amount_msat)
+    stopped = StopRequested(event.key, event.at_ms, StopBy.REFUND)
+    return look_up(TRANSITIONS, claimed.state, stopped)(claimed, stopped)
+
+
+_STARTING = SessionState.STARTING
+_CHARGING = SessionState.CHARGING
+_SUSPENDED = SessionState.SUSPENDED
+_STOPPING = SessionState.STOPPING
+_CLOSED = SessionState.CLOSED
+
+TRANSITIONS = table(
+    [
+        row(_STARTING, PaymentSettled, _top_up),
+        row(_STARTING, StartRejected, _reject),
+        row(_STARTING, TransactionStarted, _begin),
+        row(_STARTING, MeterSampled, _ignore),
+        row(_STARTING, ConnectorStatusChanged, _status_while_starting),
+        row(_STARTING, StopRequested, _cancel),
+        row(_STARTING, TransactionStopped, _ignore),
+        row(_STARTING, DeadlineReached, _miss_start),
+        row(_STARTING, RefundOffered, offer_left),
+        row(_STARTING, RefundClaimed, _claim_left),
+        row(_CHARGING, PaymentSettled, _top_up),
+        row(_CHARGING, StartRejected, _ignore),
+        row(_CHARGING, TransactionStarted, _begin_again),
+        row(_CHARGING, MeterSampled, _sample),
+        row(_CHARGING, ConnectorStatusChanged, _status_while_charging),
+        row(_CHARGING, StopRequested, _request_stop),
+        row(_CHARGING, TransactionStopped, _end),
+        row(_CHARGING, DeadlineReached, _reach_limit),
+        row(_CHARGING, RefundOffered, offer_left),
+        row(_CHARGING, RefundClaimed, _claim_left),
+        row(_SUSPENDED, PaymentSettled, _top_up),
+        row(_SUSPENDED, StartRejected, _ignore),
+        row(_SUSPENDED, TransactionStarted, _begin_again),
+        row(_SUSPENDED, MeterSampled, _sample),
+        row(_SUSPENDED, ConnectorStatusChanged, _status_while_charging),
+        row(_SUSPENDED, StopRequested, _request_stop),
+        row(_SUSPENDED, TransactionStopped, _end),
+        row(_SUSPENDED, DeadlineReached, _reach_limit),
+        row(_SUSPENDED, RefundOffered, offer_left),
+        row(_SUSPENDED, RefundClaimed, _claim_left),
+        row(_STOPPING, PaymentSettled, _top_up),
+        row(_STOPPING, StartRejected, _ignore),
+        row(_STOPPING, TransactionStarted, _begin_again),
+        row(_STOPPING, MeterSampled, _sample),
+        row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
+        row(_STOPPING, StopRequested, _ignore),
+        row(_STOPPING, TransactionStopped, _end),
+        row(_STOPPING, DeadlineReached, _insist),
+        row(_STOPPING, RefundOffered, offer_left),
+        row(_STOPPING, RefundClaimed, _claim_left),
+        row(_CLOSED, PaymentSettled, _pay_late),
+        row(_CLOSED, StartRejected, _ignore),
+        row(_CLOSED, TransactionStarted, _begin_in_vain),
+        row(_CLOSED, MeterSampled, _go_on_in_vain),
+        row(_CLOSED, ConnectorStatusChanged, _go_on_in_vain),
+        row(_CLOSED, StopRequested, _ignore),
+        row(_CLOSED, TransactionStopped, _end_in_vain),
+        row(_CLOSED, DeadlineReached, _ignore),
+        row(_CLOSED, RefundOffered, offer),
+        row(_CLOSED, RefundClaimed, claim),
+        row(_CLOSED, RefundSent, send),
+        row(_CLOSED, RefundSettled, settle),
+        row(_CLOSED, RefundUncertain, doubt),
+        row(_CLOSED, RefundFailed, fail),
+    ]
+)

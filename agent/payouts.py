@@ -1,0 +1,308 @@
+"""Money out: offers, claims, and payments of which each is decided once.
+
+A claim stores the invoice and the fee limit before anything is sent. Before the wallet gets
+the invoice, SENDING is stored; from then on only the wallet's word counts: what it cannot say
+is looked up again, and never decided again.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+from agent.commons import Commons
+from agent.config import WalletConfig
+from agent.journal.journal import Task
+from agent.machine.effects import OfferRefund, PayRefund
+from agent.machine.errors import IllegalEvent
+from agent.machine.events import (
+    Event,
+    RefundClaimed,
+    RefundFailed,
+    RefundOffered,
+    RefundSent,
+    RefundSettled,
+    RefundUncertain,
+)
+from agent.machine.model import Session, SessionState
+from agent.machine.money import MSAT_PER_SAT
+from agent.machine.refund import COMMITTED, Refund, RefundState
+from agent.machine.settling import next_no
+from agent.outbox import Retry
+from agent.ports import Payees, Refused, UnknownSession, WithdrawOffer
+from agent.sessions import Sessions
+from wallet.base import PaymentOutcome, PaymentState, WalletRefused, WalletUnavailable
+from wallet.bolt11 import InvalidInvoice, decode
+
+OFFER_MS = 60_000
+"""How long an offer made while charging holds; the operator bears what flows meanwhile."""
+
+PAY_TIMEOUT_S = 60
+LEAST_INVOICE_LIFE_MS = 10_000
+
+log = logging.getLogger(__name__)
+
+
+class Payouts:
+    """The refunds of all sessions.
+
+    Args:
+        commons: wallet, journal and clock.
+        config: the fee limits.
+        sessions_of: the sessions of a charge point by its id.
+        payees: finds invoices behind addresses; None when nothing can.
+        address_of: the lightning address in the profile of a public key; "" without.
+    """
+
+    def __init__(
+        self,
+        commons: Commons,
+        config: WalletConfig,
+        sessions_of: Callable[[str], Sessions],
+        payees: Payees | None,
+        address_of: Callable[[str], Awaitable[str]] | None = None,
+    ) -> None:
+        self._address_of = address_of
+        self._commons = commons
+        self._config = config
+        self._sessions_of = sessions_of
+        self._payees = payees
+
+    async def offer(self, session: Session) -> WithdrawOffer:
+        """A withdraw key for what is owed, or, while the session is open, for what is left.
+
+        Raises:
+            Refused: nothing is left, or it is on its way already.
+        """
+        current = _free(session)
+        now_ms = self._commons.clock()
+        open_now = session.state is not SessionState.CLOSED
+        if current is None and not (open_now and not session.claimed_msat):
+            raise Refused(_nothing_owed(session))
+        amount_msat = session.left_msat if current is None or open_now else current.amount_msat
+        if not amount_msat:
+            raise Refused("there is nothing left to pay back")
+        holds = current is not None and current.state is RefundState.OFFERED and not open_now
+        if current is None or not holds:
+            event = RefundOffered(
+                key=f"offered:{session.id}:{secrets.token_hex(8)}",
+                at_ms=now_ms,
+                refund_no=next_no(session) if current is None else current.no,
+                k1=secrets.token_hex(32),
+                amount_msat=amount_msat,
+                expires_at_ms=now_ms + OFFER_MS,
+            )
+            session = await self._submit(session, event)
+            current = _free(session)
+            if current is None:
+                raise Refused(_nothing_owed(session))
+        return WithdrawOffer(
+            current.k1, current.amount_msat, f"Refund of charging at {session.charge_point}"
+        )
+
+    async def claim_by_key(self, k1: str, bolt11: str) -> None:
+        """Decide a refund on an invoice by its withdraw key.
+
+        Raises:
+            UnknownSession: no refund has this key.
+            Refused: the key is used up, or the invoice is not what was offered.
+        """
+        found = self._commons.journal.refund_of_key(k1)
+        if found is None:
+            raise UnknownSession("this refund link is not known here")
+        session = self._session(found[0])
+        for refund in session.refunds:
+            if refund.k1 == k1 or (refund.no == found[1] and refund.bolt11 == bolt11):
+                await self._claim(session, refund, bolt11, k1)
+                return
+        raise Refused("this refund link was replaced by a newer one; scan again")
+
+    async def send_to(self, session: Session, target: str) -> None:
+        """Decide what a closed session owes on an invoice, lightning address or LNURL.
+
+        Raises:
+            Refused: nothing is owed, or the target cannot be used; the text says why.
+        """
+        refund = _free(session)
+        if refund is None or session.state is not SessionState.CLOSED:
+            raise Refused(_nothing_owed(session))
+        bolt11 = target
+        if not target.lower().removeprefix("lightning:").startswith(("lnbc", "lntb", "lnbcrt")):
+            if self._payees is None:
+                raise Refused("only an invoice can be paid here")
+            comment = f"Refund of charging at {session.charge_point}"
+            bolt11 = await self._payees.invoice(target, refund.amount_msat, comment)
+        await self._claim(session, refund, bolt11.lower().removeprefix("lightning:"), "")
+
+    async def _claim(self, session: Session, refund: Refund, bolt11: str, k1: str) -> None:
+        if refund.state in COMMITTED:
+            if refund.bolt11 == bolt11:
+                return
+            raise Refused("this refund is already being paid to another invoice")
+        payment_hash = await self._check_invoice(bolt11, refund)
+        event = RefundClaimed(
+            key=f"claimed:{payment_hash}",
+            at_ms=self._commons.clock(),
+            refund_no=refund.no,
+            bolt11=bolt11,
+            payment_hash=payment_hash,
+            amount_msat=refund.amount_msat,
+            fee_limit_msat=self._fee_limit_msat(refund.amount_msat),
+            k1=k1,
+        )
+        try:
+            session = await self._submit(session, event)
+        except IllegalEvent:
+            session = self._session(session.id)
+        decided = _numbered(session, refund.no)
+        if decided is None or decided.state not in COMMITTED or decided.bolt11 != bolt11:
+            raise Refused("this offer is no longer valid; scan again")
+
+    async def _check_invoice(self, bolt11: str, refund: Refund) -> str:
+        """The payment hash of an invoice that may be paid; raises Refused."""
+        try:
+            invoice = decode(bolt11)
+        except InvalidInvoice as error:
+            raise Refused(f"this invoice cannot be read: {error}") from None
+        sats = refund.amount_msat // MSAT_PER_SAT
+        if invoice.amount_msat != refund.amount_msat:
+            raise Refused(f"the invoice must be over exactly {sats} sat")
+        if invoice.expires_at_ms < self._commons.clock() + LEAST_INVOICE_LIFE_MS:
+            raise Refused("this invoice has expired; make a new one")
+        try:
+            network = (await self._commons.wallet.info()).network
+        except WalletUnavailable:
+            raise Refused("the wallet does not answer; try again soon") from None
+        if invoice.network != network:
+            raise Refused(f"this invoice is for {invoice.network}, not for {network}")
+        if self._commons.journal.quote(invoice.payment_hash) is not None:
+            raise Refused("this invoice is one of our own; make one in your wallet")
+        if self._commons.journal.has_event(f"claimed:{invoice.payment_hash}"):
+            raise Refused("this invoice was used before; make a new one")
+        return invoice.payment_hash
+
+    def _fee_limit_msat(self, amount_msat: int) -> int:
+        share = int(amount_msat * self._config.fee_limit_percent / Decimal(100))
+        return max(share, self._config.fee_limit_min_sat * MSAT_PER_SAT)
+
+    async def deliver(self, task: Task, recovered: bool) -> None:
+        """Carry out an effect about a refund (an outbox handler)."""
+        del recovered
+        match task.effect:
+            case PayRefund(refund_no):
+                await self._pay(task.session_id, refund_no)
+            case OfferRefund(refund_no):
+                await self._pay_to_known_address(task.session_id, refund_no)
+            case other:
+                raise TypeError(f"not about a refund: {other}")
+
+    async def _pay_to_known_address(self, session_id: str, refund_no: int) -> None:
+        """Pay a refund by itself to the address of the payer's profile, where he has one.
+
+        He has the withdraw link besides: if this does not work, he loses nothing.
+        """
+        session = self._session(session_id)
+        refund = _free(session)
+        pubkey = session.payer.pubkey
+        if refund is None or refund.no != refund_no or pubkey is None:
+            return
+        if self._address_of is None or not self._config.auto_refund:
+            return
+        address = await self._address_of(pubkey)
+        if not address:
+            return
+        try:
+            await self.send_to(session, address)
+        except Refused as reason:
+            log.info("refund %s:%d waits for its payer: %s", session.id, refund_no, reason)
+
+    async def _pay(self, session_id: str, refund_no: int) -> None:
+        """Bring a claimed refund to its end; raises Retry while that is not known."""
+        session = self._session(session_id)
+        refund = _numbered(session, refund_no)
+        if refund is None or refund.state not in COMMITTED or refund.state is RefundState.PAID:
+            return
+        try:
+            if refund.state is RefundState.CLAIMED:
+                outcome = await self._send(session, refund)
+            else:
+                outcome = await self._commons.wallet.lookup_payment(refund.payment_hash)
+                if outcome.state is PaymentState.UNKNOWN:
+                    outcome = await self._send_same_again(refund)
+        except WalletUnavailable as error:
+            raise Retry(f"the wallet does not answer: {error}") from None
+        await self._conclude(self._session(session_id), refund_no, outcome)
+
+    async def _send(self, session: Session, refund: Refund) -> PaymentOutcome:
+        if decode(refund.bolt11).expires_at_ms < self._commons.clock():
+            return PaymentOutcome(PaymentState.FAILED, reason="the invoice expired")
+        now_ms = self._commons.clock()
+        name = f"{session.id}:{refund.no}:{refund.payment_hash}"
+        sent = RefundSent(f"sent:{name}", now_ms, refund.no, refund.payment_hash)
+        await self._submit(session, sent)
+        return await self._pay_invoice(refund)
+
+    async def _send_same_again(self, refund: Refund) -> PaymentOutcome:
+        """The wallet has no record: only the same invoice may be sent again, never another."""
+        if decode(refund.bolt11).expires_at_ms < self._commons.clock():
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        return await self._pay_invoice(refund)
+
+    async def _pay_invoice(self, refund: Refund) -> PaymentOutcome:
+        try:
+            return await self._commons.wallet.pay(
+                refund.bolt11, fee_limit_msat=refund.fee_limit_msat, timeout_s=PAY_TIMEOUT_S
+            )
+        except WalletRefused as error:
+            return PaymentOutcome(PaymentState.FAILED, reason=str(error))
+
+    async def _conclude(self, session: Session, refund_no: int, outcome: PaymentOutcome) -> None:
+        refund = _numbered(session, refund_no)
+        if refund is None:
+            return
+        now_ms = self._commons.clock()
+        paying = refund.payment_hash
+        name = f"{session.id}:{refund_no}:{paying}"
+        match outcome.state:
+            case PaymentState.SETTLED:
+                event = RefundSettled(f"repaid:{name}", now_ms, refund_no, outcome.fee_msat, paying)
+                await self._submit(session, event)
+            case PaymentState.FAILED:
+                log.warning("refund %s did not arrive: %s", name, outcome.reason)
+                event = RefundFailed(f"unpaid:{name}", now_ms, refund_no, outcome.reason, paying)
+                await self._submit(session, event)
+            case PaymentState.PENDING | PaymentState.UNKNOWN:
+                if refund.state is RefundState.SENDING:
+                    event = RefundUncertain(f"doubt:{name}", now_ms, refund_no, paying)
+                    await self._submit(session, event)
+                raise Retry("the wallet cannot say yet whether the refund arrived")
+
+    def _session(self, session_id: str) -> Session:
+        stored = self._commons.journal.session(session_id)
+        if stored is None:
+            raise UnknownSession("there is no such session")
+        return self._sessions_of(stored.charge_point).get(session_id)
+
+    async def _submit(self, session: Session, event: Event) -> Session:
+        return await self._sessions_of(session.charge_point).submit(session.id, [event])
+
+
+def _numbered(session: Session, refund_no: int) -> Refund | None:
+    return next((refund for refund in session.refunds if refund.no == refund_no), None)
+
+
+def _free(session: Session) -> Refund | None:
+    """The refund that is not decided on yet; a session has one at most."""
+    return next((r for r in session.refunds if r.state not in COMMITTED), None)
+
+
+def _nothing_owed(session: Session) -> str:
+    if any(r.state in COMMITTED and r.state is not RefundState.PAID for r in session.refunds):
+        return "the refund is on its way"
+    if session.refunded_msat:
+        return "the refund has been paid"
+    if session.state is not SessionState.CLOSED:
+        return "the session has not ended yet"
+    return "nothing is owed for this session"

@@ -1,0 +1,97 @@
+"""Quotes: a price frozen, an invoice made, a row written, in this order."""
+
+from __future__ import annotations
+
+import secrets
+
+from agent.commons import Commons
+from agent.machine.events import Obstacle
+from agent.machine.model import Session, SessionState
+from agent.machine.money import MSAT_PER_SAT
+from agent.ports import Quote, QuoteRequest, Refused
+from agent.tariff.model import Tariff
+from wallet.base import WalletError
+
+OBSTACLES: dict[Obstacle, str] = {
+    Obstacle.OFFLINE: "this charge point is offline",
+    Obstacle.OCCUPIED: "this charge point is in use",
+    Obstacle.FAULTED: "this charge point is out of order",
+    Obstacle.UNAVAILABLE: "this charge point is switched off",
+    Obstacle.RESERVED: "this charge point is reserved",
+    Obstacle.DISABLED: "the operator has switched this charge point off",
+    Obstacle.REJECTED: "the charger refused to start",
+    Obstacle.NOT_PLUGGED_IN: "no car was plugged in in time",
+    Obstacle.LATE: "the payment came too late",
+}
+"""Each obstacle as a sentence for a driver, without its full stop."""
+
+
+def check_amount(amount_msat: int, commons: Commons) -> None:
+    """Refuse an amount outside the operator's bounds; raises Refused."""
+    least, most = commons.sessions.min_payment_sat, commons.sessions.max_payment_sat
+    if amount_msat < least * MSAT_PER_SAT:
+        raise Refused(f"the least payment here is {least} sat")
+    if amount_msat > most * MSAT_PER_SAT:
+        raise Refused(f"the largest payment here is {most} sat")
+
+
+async def make(
+    commons: Commons,
+    request: QuoteRequest,
+    *,
+    charge_point_id: str,
+    name: str,
+    connector: int,
+    tariff: Tariff,
+    topping_up: Session | None,
+    secret: str = "",
+) -> Quote:
+    """Make an invoice and store what was promised with it before anyone sees it.
+
+    Args:
+        commons: wallet, journal and clock.
+        request: what the driver wants.
+        charge_point_id: where.
+        name: the charge point's name, for the invoice's memo.
+        connector: the connector that the money is for.
+        tariff: the price to freeze.
+        topping_up: the open session that the money is added to; None for a new one.
+        secret: the secret of that session.
+
+    Raises:
+        Refused: the wallet makes no invoice now; the text is for the driver.
+    """
+    if topping_up is not None and topping_up.state in (SessionState.STOPPING, SessionState.CLOSED):
+        raise Refused("this session is ending; start a new one")
+    description = None if request.description is None else request.description.encode()
+    sats = request.amount_msat // MSAT_PER_SAT
+    try:
+        invoice = await commons.wallet.create_invoice(
+            request.amount_msat,
+            memo=f"{sats} sat of charging at {name}",
+            description=description,
+            expiry_s=commons.sessions.invoice_expiry_s,
+        )
+    except WalletError as error:
+        raise Refused("the wallet of this charge point does not answer; try again soon") from error
+    quote = Quote(
+        payment_hash=invoice.payment_hash,
+        bolt11=invoice.bolt11,
+        amount_msat=invoice.amount_msat,
+        charge_point=charge_point_id,
+        connector=connector,
+        session_id=topping_up.id if topping_up else secrets.token_hex(8),
+        secret=secret or secrets.token_urlsafe(16),
+        origin=request.origin,
+        payer=topping_up.payer if topping_up else request.payer,
+        tariff=topping_up.tariff if topping_up else tariff,
+        created_at_ms=commons.clock(),
+        expires_at_ms=invoice.expires_at_ms,
+        zap_request=request.zap_request,
+        comment=request.comment,
+        reply=request.reply,
+        language=request.language,
+        topup=topping_up is not None,
+    )
+    await commons.journal.add_quote(quote)
+    return quote

@@ -1,0 +1,202 @@
+"""The live sessions of one charge point: event in, step, one commit, effects out.
+
+All that happens at a charge point passes here one after the other; a session in memory is
+always one that is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent.commons import Commons
+from agent.journal.journal import Step, is_live
+from agent.machine import session as machine
+from agent.machine.effects import (
+    Effect,
+    OfferRefund,
+    PayRefund,
+    PublishStatus,
+    PublishZapReceipt,
+    SendMessage,
+    StartCharging,
+    StopCharging,
+)
+from agent.machine.events import (
+    ConnectorStatusChanged,
+    DeadlineReached,
+    Event,
+    MeterSampled,
+    Obstacle,
+    PaymentSettled,
+    RefundOffered,
+)
+from agent.machine.forecast import deadline
+from agent.machine.model import Session, SessionState
+from agent.ports import Quote, StartReport, UnknownSession
+from wallet.base import Settlement
+
+LATE_PAYMENT_GRACE_MS = 60_000
+"""An invoice paid that long after its expiry still buys; wallets and clocks are not exact."""
+
+_FLEETING = (MeterSampled, ConnectorStatusChanged, DeadlineReached)
+"""Events that are worth a row only when they changed something."""
+
+
+class Sessions:
+    """The sessions of one charge point that are open or still owe money."""
+
+    def __init__(self, charge_point_id: str, commons: Commons) -> None:
+        self._charge_point_id = charge_point_id
+        self._commons = commons
+        self._live: dict[str, Session] = {}
+        self._lock = asyncio.Lock()
+
+    def load(self, session: Session) -> None:
+        """Take up a session again after a start."""
+        self._live[session.id] = session
+        self._commons.timers.set(session.id, self._charge_point_id, deadline(session))
+
+    def get(self, session_id: str) -> Session:
+        """A session of this charge point, live or past; raises UnknownSession."""
+        session = self._live.get(session_id) or self._commons.journal.session(session_id)
+        if session is None:
+            raise UnknownSession("there is no such session")
+        return session
+
+    def open(self) -> list[Session]:
+        """The sessions that have not ended."""
+        return [s for s in self._live.values() if s.state is not SessionState.CLOSED]
+
+    def live(self) -> list[Session]:
+        """The sessions that have not ended, or whose money has not all gone back."""
+        return list(self._live.values())
+
+    def on(self, connector: int) -> Session | None:
+        """The open session on a connector."""
+        return next((s for s in self.open() if s.connector == connector), None)
+
+    async def credit(
+        self, quote: Quote, settlement: Settlement, obstacle_of: Callable[[int], Obstacle | None]
+    ) -> Session:
+        """Credit a settled payment once: it opens its session, or adds to it.
+
+        Args:
+            quote: the quote whose invoice was paid.
+            settlement: the wallet's word.
+            obstacle_of: why a connector could not start now.
+        """
+        async with self._lock:
+            now_ms = self._commons.clock()
+            known = self._live.get(quote.session_id) or self._commons.journal.session(
+                quote.session_id
+            )
+            event = PaymentSettled(
+                key=f"paid:{settlement.payment_hash}",
+                at_ms=now_ms,
+                payment_hash=settlement.payment_hash,
+                amount_msat=settlement.amount_msat,
+                payer=quote.payer,
+                tariff=quote.tariff,
+                start_deadline_ms=now_ms + self._commons.sessions.start_timeout_s * 1000,
+                obstacle=None
+                if known
+                else self._late(quote, settlement, now_ms) or obstacle_of(quote.connector),
+            )
+            if known is None:
+                session, effects = machine.opened(
+                    quote.session_id,
+                    self._charge_point_id,
+                    quote.connector,
+                    self._commons.policy,
+                    event,
+                )
+            else:
+                session, effects = machine.step(known, event)
+            paid = (settlement.payment_hash, settlement.settled_at_ms)
+            await self._store(session, [event], effects, quote_settled=paid)
+            return self.get(quote.session_id)
+
+    async def submit(
+        self,
+        session_id: str,
+        events: Sequence[Event],
+        transaction: tuple[int, StartReport] | None = None,
+    ) -> Session:
+        """Take events into a session; returns once they and what follows are stored.
+
+        Events known already by their keys change nothing.
+
+        Raises:
+            UnknownSession: no such session.
+            IllegalEvent: a refund event that cannot happen now; nothing is stored.
+        """
+        async with self._lock:
+            if not await self._take(session_id, events, transaction) and len(events) > 1:
+                for event in events:
+                    await self._take(session_id, [event], None)
+            return self.get(session_id)
+
+    async def _take(
+        self,
+        session_id: str,
+        events: Sequence[Event],
+        transaction: tuple[int, StartReport] | None,
+    ) -> bool:
+        """Step through events and store them; False when one of them was known already."""
+        before = session = self.get(session_id)
+        effects: list[Effect] = []
+        withdraw_key: tuple[str, int] | None = None
+        for event in events:
+            session, wanted = machine.step(session, event)
+            effects.extend(wanted)
+            if isinstance(event, RefundOffered):
+                withdraw_key = (event.k1, event.refund_no)
+        idle = session == before and not effects and transaction is None
+        if idle and all(isinstance(event, _FLEETING) for event in events):
+            return True
+        return await self._store(
+            session, events, effects, transaction=transaction, withdraw_key=withdraw_key
+        )
+
+    def _late(self, quote: Quote, settlement: Settlement, now_ms: int) -> Obstacle | None:
+        """Whether the driver who paid this can no longer be expected at the charge point."""
+        patience_ms = self._commons.sessions.start_timeout_s * 1000
+        too_late = (
+            settlement.settled_at_ms > quote.expires_at_ms + LATE_PAYMENT_GRACE_MS
+            or now_ms > settlement.settled_at_ms + patience_ms
+        )
+        return Obstacle.LATE if too_late else None
+
+    async def _store(
+        self, session: Session, events: Sequence[Event], effects: Sequence[Effect], **more: Any
+    ) -> bool:
+        """Commit, then hand the effects on; False when an event was known already."""
+        targeted = [(self._target(session, effect), effect) for effect in effects]
+        tasks = [(target, effect) for target, effect in targeted if target]
+        stored = await self._commons.journal.commit(Step(session, events, tasks, **more))
+        if stored is None:
+            return False
+        if is_live(session):
+            self._live[session.id] = session
+        else:
+            self._live.pop(session.id, None)
+        self._commons.timers.set(session.id, self._charge_point_id, deadline(session))
+        self._commons.post(stored)
+        if any(isinstance(effect, PublishStatus) for effect in effects):
+            self._commons.herald.status_changed(self._charge_point_id)
+        self._commons.changes.tell(session.id)
+        return True
+
+    def _target(self, session: Session, effect: Effect) -> str:
+        """The outbox target of an effect; "" for one that is not stored."""
+        match effect:
+            case StartCharging() | StopCharging():
+                return f"charger:{self._charge_point_id}/{session.connector}"
+            case PublishZapReceipt() | SendMessage():
+                return f"voice:{self._charge_point_id}"
+            case PayRefund() | OfferRefund():
+                return f"payout:{session.id}"
+            case _:
+                return ""

@@ -1,0 +1,236 @@
+"""All charge points of this Strom, and what they share: wallet, journal, clock, outbox."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import anyio
+
+from agent.charge_point import ChargePointAgent, PublicFace
+from agent.commons import Clock, Commons, Herald
+from agent.config import Config
+from agent.journal.journal import Journal, Task
+from agent.machine.events import DeadlineReached, StopBy, StopRequested
+from agent.machine.model import Session
+from agent.outbox import Handler, Outbox
+from agent.payouts import Payouts
+from agent.ports import (
+    ChargePointView,
+    Payees,
+    Quote,
+    SessionView,
+    UnknownChargePoint,
+    UnknownSession,
+    WithdrawOffer,
+)
+from agent.sessions import Sessions
+from agent.settlements import Settlements
+from agent.timers import Timers
+from agent.views import session_view
+from wallet.base import Settlement, Wallet
+
+log = logging.getLogger(__name__)
+
+
+class Site:
+    """See `agent.ports.Site` for what bridges may ask of it.
+
+    Args:
+        config: the operator's file.
+        faces: what each charge point shows of itself, by its id.
+        journal: open; the site runs and closes it.
+        wallet: open; the caller closes it.
+        clock: Unix milliseconds.
+        herald: publishes the charge points' states.
+        voice: delivers what a charge point says on nostr (an outbox handler).
+        payees: finds invoices behind lightning addresses.
+        address_of: the lightning address in the profile of a public key; "" without.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        faces: Mapping[str, PublicFace],
+        journal: Journal,
+        wallet: Wallet,
+        clock: Clock,
+        herald: Herald,
+        voice: Handler,
+        payees: Payees | None,
+        address_of: Callable[[str], Awaitable[str]] | None = None,
+    ) -> None:
+        self.config = config
+        self._journal = journal
+        self._timers = Timers(clock, self._deadline_reached)
+        self.commons = Commons(
+            journal=journal,
+            wallet=wallet,
+            clock=clock,
+            sessions=config.sessions,
+            herald=herald,
+            timers=self._timers,
+            post=self._post,
+            started_at_ms=clock(),
+        )
+        self._agents: dict[str, ChargePointAgent] = {}
+        for point in config.charge_points:
+            tariff = config.tariffs[point.tariff].frozen(point.tariff)
+            self._agents[point.id] = ChargePointAgent(point, tariff, faces[point.id], self.commons)
+        self._retired: dict[str, Sessions] = {}
+        self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
+        self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)
+        self.settlements = Settlements(self.commons, self.credit)
+        self._outbox = Outbox(
+            journal,
+            {"charger": self._deliver_to_charger, "voice": voice, "payout": self.payouts.deliver},
+        )
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncGenerator[Site]:
+        async with anyio.create_task_group() as keeper:
+            keeper.start_soon(self._journal.run)
+            try:
+                async with anyio.create_task_group() as group:
+                    await self._resume()
+                    self._outbox.start(group)
+                    group.start_soon(self.settlements.run)
+                    group.start_soon(self._timers.run)
+                    yield self
+                    group.cancel_scope.cancel()
+            finally:
+                self._journal.stop()
+
+    def running(self) -> AbstractAsyncContextManager[Site]:
+        """Take up what the journal holds, and work until the context is left."""
+        return self._running()
+
+    async def _resume(self) -> None:
+        """Load what was open when Strom last stopped."""
+        sessions: dict[str, list[Session]] = {}
+        for session in self._journal.live_sessions():
+            sessions.setdefault(session.charge_point, []).append(session)
+        for agent in self._agents.values():
+            agent.resume()
+            await agent.resume_sessions(sessions.pop(agent.id, []))
+        for charge_point_id, orphans in sessions.items():
+            log.warning(
+                "%s is no longer configured; %d of its sessions are still settled",
+                charge_point_id,
+                len(orphans),
+            )
+            for session in orphans:
+                self._sessions_of(charge_point_id).load(session)
+
+    def _post(self, tasks: Iterable[Task]) -> None:
+        self._outbox.post(tasks)
+
+    @property
+    def outbox_depth(self) -> int:
+        """How many effects wait for delivery."""
+        return self._outbox.depth
+
+    async def _deliver_to_charger(self, task: Task, recovered: bool) -> None:
+        charge_point_id = task.target.partition(":")[2].rpartition("/")[0]
+        agent = self._agents.get(charge_point_id)
+        if agent is not None:
+            await agent.deliver(task, recovered)
+
+    async def _deadline_reached(self, charge_point_id: str, session_id: str, at_ms: int) -> None:
+        event = DeadlineReached(f"deadline:{session_id}:{at_ms}", at_ms)
+        await self._sessions_of(charge_point_id).submit(session_id, [event])
+
+    async def ring_due(self) -> int:
+        """Send every session whose deadline has passed its DeadlineReached; returns how many."""
+        return await self._timers.ring_due()
+
+    def charge_point(self, charge_point_id: str) -> ChargePointAgent:
+        """The charge point of that id in any case; raises UnknownChargePoint."""
+        known = self._ids.get(charge_point_id.lower())
+        if known is None:
+            raise UnknownChargePoint(f'there is no charge point "{charge_point_id}" here')
+        return self._agents[known]
+
+    async def view(self, charge_point_id: str) -> ChargePointView:
+        """The public state of a charge point; raises UnknownChargePoint."""
+        return await self.charge_point(charge_point_id).view()
+
+    def charge_point_ids(self) -> Sequence[str]:
+        """The ids of all charge points, in the order of the operator's file."""
+        return list(self._agents)
+
+    def _sessions_of(self, charge_point_id: str) -> Sessions:
+        """The sessions of a charge point, also of one that has left the operator's file."""
+        agent = self._agents.get(charge_point_id)
+        if agent is not None:
+            return agent.sessions
+        return self._retired.setdefault(charge_point_id, Sessions(charge_point_id, self.commons))
+
+    async def credit(self, quote: Quote, settlement: Settlement) -> Session:
+        """Credit a settled payment, once, however often it is reported."""
+        return await self.charge_point(quote.charge_point).credit(quote, settlement)
+
+    def session_of_secret(self, secret: str) -> Session:
+        """The session that a secret owns; raises UnknownSession."""
+        for quote in self._journal.quotes_by_secret(secret):
+            stored = self._journal.session(quote.session_id)
+            if stored is not None:
+                return self._sessions_of(stored.charge_point).get(stored.id)
+        raise UnknownSession("this link belongs to no session here")
+
+    async def session(self, secret: str) -> SessionView:
+        """The session that a secret owns; raises UnknownSession."""
+        session = self.session_of_secret(secret)
+        events = self._journal.events_of(session.id, without=["MeterSampled"])
+        return session_view(session, secret, events)
+
+    async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
+        """The session now and after each change, newest only, until it is closed and repaid."""
+        session_id = self.session_of_secret(secret).id
+        watcher = self.commons.changes.watch(session_id)
+        try:
+            while True:
+                watcher.clear()
+                view = await self.session(secret)
+                yield view
+                if view.closed_at_ms is not None and not view.owed_msat:
+                    return
+                await watcher.wait()
+        finally:
+            self.commons.changes.unwatch(session_id, watcher)
+
+    async def quote_of(self, payment_hash: str) -> Quote:
+        """The quote behind an invoice; raises UnknownSession."""
+        quote = self._journal.quote(payment_hash)
+        if quote is None:
+            raise UnknownSession("this invoice is not one of ours")
+        return quote
+
+    async def stop(self, secret: str, by: StopBy = StopBy.DRIVER) -> None:
+        """End a session by its secret."""
+        session = self.session_of_secret(secret)
+        now_ms = self.commons.clock()
+        event = StopRequested(f"stop:{session.id}:{by}:{now_ms}", now_ms, by)
+        await self._sessions_of(session.charge_point).submit(session.id, [event])
+
+    async def offer_refund(self, secret: str) -> WithdrawOffer:
+        """A withdraw key for what is owed, or, while charging, for what is left."""
+        return await self.payouts.offer(self.session_of_secret(secret))
+
+    async def claim_refund(self, k1: str, bolt11: str) -> None:
+        """Pay a refund to an invoice; returns once the decision is stored."""
+        await self.payouts.claim_by_key(k1, bolt11)
+
+    async def send_refund(self, secret: str, target: str) -> None:
+        """Pay what is owed to a lightning address, an LNURL or an invoice."""
+        await self.payouts.send_to(self.session_of_secret(secret), target)

@@ -1,0 +1,72 @@
+"""When each session's next deadline comes: one clock for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+
+from agent.commons import Clock
+
+LONGEST_SLEEP_S = 1.0
+"""The clock is looked at that often at least: it may be set, and machines go to sleep."""
+
+Ring = Callable[[str, str, int], Awaitable[object]]
+"""Called with charge point, session and the time that was reached, in Unix ms."""
+
+
+class Timers:
+    """Rings for each session at its deadline, until the session names another."""
+
+    def __init__(self, clock: Clock, ring: Ring) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._due: dict[str, tuple[int, str]] = {}
+        self._heap: list[tuple[int, str]] = []
+        self._sooner = asyncio.Event()
+
+    def set(self, session_id: str, charge_point_id: str, at_ms: int | None) -> None:
+        """Name the session's next deadline; None for no deadline."""
+        if at_ms is None:
+            self._due.pop(session_id, None)
+            return
+        if self._due.get(session_id) == (at_ms, charge_point_id):
+            return
+        self._due[session_id] = (at_ms, charge_point_id)
+        heapq.heappush(self._heap, (at_ms, session_id))
+        self._sooner.set()
+
+    def next_at_ms(self) -> int | None:
+        """The earliest deadline."""
+        while self._heap:
+            at_ms, session_id = self._heap[0]
+            if self._due.get(session_id, (None,))[0] == at_ms:
+                return at_ms
+            heapq.heappop(self._heap)
+        return None
+
+    async def ring_due(self) -> int:
+        """Ring for every deadline that the clock has passed; returns how many."""
+        now_ms = self._clock()
+        count = 0
+        while (at_ms := self.next_at_ms()) is not None and at_ms <= now_ms:
+            _, session_id = heapq.heappop(self._heap)
+            _, charge_point_id = self._due.pop(session_id)
+            await self._ring(charge_point_id, session_id, now_ms)
+            count += 1
+        return count
+
+    async def run(self) -> None:
+        """Ring at every deadline, until cancelled."""
+        while True:
+            await self.ring_due()
+            self._sooner.clear()
+            at_ms = self.next_at_ms()
+            left_s = LONGEST_SLEEP_S
+            if at_ms is not None:
+                left_s = min(left_s, max(0, at_ms - self._clock()) / 1000)
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._sooner.wait()
+            except TimeoutError:
+                continue

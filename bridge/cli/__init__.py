@@ -1,0 +1,60 @@
+"""`strom`: the command of operators and drivers."""
+
+from __future__ import annotations
+
+import io
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from bridge.cli import driver, operator
+from bridge.cli.output import EXPECTED_ERRORS, err, tell_error
+
+app = typer.Typer(
+    name="strom",
+    help="Lightning payments for EV charge points: zap a charge point and it charges.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"strom {version('strom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _strom(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and leave."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+operator.register(app)
+driver.register(app)
+
+
+def main() -> None:
+    """Run the command line: a mistake is a sentence on stderr and exit code 1 or 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show must not end a running Strom.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except EXPECTED_ERRORS as error:
+        tell_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print()
+        sys.exit(130)

@@ -1,0 +1,103 @@
+"""`strom` for the operator: init and check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from agent.config import TEMPLATE, ChargePointConfig, Config, LocationConfig, load
+from agent.config_warnings import warnings
+from agent.keys import peek_identities
+from agent.words import words
+from bridge.cli.output import Mistake, out, tell_warning
+from bridge.links import Links
+from bridge.wording import price_in_short
+from nips.identity import Identity
+from nips.location import geohash
+from wallet.connect import connect
+
+PANEL = "For the operator"
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", help="The operator's file.", metavar="FILE")
+]
+DEFAULT_CONFIG = Path("strom.toml")
+
+# About the width of a geohash's cell, by its length, at the equator.
+_CELL_SIZE = {3: "156 km", 4: "39 km", 5: "5 km", 6: "1.2 km", 7: "150 m", 8: "40 m", 9: "5 m"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the operator's commands."""
+    app.command(rich_help_panel=PANEL)(init)
+    app.command(rich_help_panel=PANEL)(check)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file.")] = False,
+) -> None:
+    """Write a commented strom.toml to start from."""
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as target:
+            target.write(TEMPLATE.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise Mistake(f"{file} is there already; --force overwrites it") from None
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise Mistake(f"{file} cannot be written: {reason}") from None
+    option = "" if file == DEFAULT_CONFIG else f" --config {file}"
+    out.print(Text(f"Wrote {file}. Edit it, then:"))
+    out.print(Text(f"  strom check{option}    shows its mistakes and what would be published"))
+    out.print(Text(f"  strom serve{option}    runs it"))
+
+
+def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Check the operator's file and show what would be published."""
+    checked = load(config)
+    connect(checked.wallet.url, checked.strom.data_dir, lambda: 0, base_dir=config.parent)
+    identities = peek_identities(checked)
+    for text in warnings(checked):
+        tell_warning(text)
+    for point in checked.charge_points:
+        _show(checked, point, identities.get(point.id))
+    count = len(checked.charge_points)
+    out.print(f"{config} is valid: {count} charge point{'' if count == 1 else 's'}.")
+
+
+def _show(config: Config, point: ChargePointConfig, identity: Identity | None) -> None:
+    """What the world would see of a charge point."""
+    links, language = Links(config.strom.public_url), words("en")
+    tariff = config.tariffs[point.tariff].frozen(point.tariff)
+    limits = config.sessions
+    out.print(Text.assemble((point.id, "bold cyan"), "  ", (point.name, "bold")))
+    lines = {
+        "npub": "made at the first start" if identity is None else identity.npub,
+        "address": links.address(point.id),
+        "lnurl": links.lnurl(point.id),
+        "page": links.page(point.id),
+        "price": price_in_short(tariff, language),
+        "payment": f"{limits.min_payment_sat:,} to {limits.max_payment_sat:,} sat",
+        "place": _place(point.location),
+        "sockets": ", ".join(
+            f"{plug.id}: {plug.type} {language.kw(plug.max_power_w)} kW"
+            for plug in point.connectors
+        ),
+        "ocpp": f"ws://{config.strom.ocpp_listen}/ocpp/{point.id}"
+        + (" with password" if point.password_file else ""),
+    }
+    for label, value in lines.items():
+        out.print(Text.assemble((f"  {label:<9}", "dim"), value))
+    out.print()
+
+
+def _place(location: LocationConfig | None) -> str:
+    if location is None:
+        return "not published"
+    length = location.geohash_length
+    shown = geohash(location.latitude, location.longitude, length)
+    address = f"{location.address}, " if location.address else ""
+    return f"{address}geohash {shown}, {_CELL_SIZE[length]} across"

@@ -1,0 +1,37 @@
+"""How `strom` speaks: results on stdout, everything else on stderr, errors in a sentence."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.config import ConfigError
+from agent.ports import AgentError
+from bridge.driver.errors import DriverError
+from nips.errors import NostrError
+from wallet.base import WalletError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+class Mistake(Exception):
+    """The command cannot do what was asked; the text is a sentence for whoever asked."""
+
+
+# What may go wrong without anything being wrong with Strom.
+EXPECTED_ERRORS = (Mistake, ConfigError, AgentError, DriverError, NostrError, WalletError)
+
+
+def tell_error(error: Exception) -> None:
+    """Say what went wrong."""
+    _tell("error", "bold red", str(error))
+
+
+def tell_warning(text: str) -> None:
+    """Say what is allowed but probably not meant."""
+    _tell("warning", "bold yellow", text)
+
+
+def _tell(label: str, style: str, text: str) -> None:
+    err.print(Text.assemble((f"{label}: ", style), text))

@@ -1,0 +1,89 @@
+"""A connected OCPP 1.6 charger, as the agent commands it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from ocpp.v16 import call
+from ocpp.v16.enums import AvailabilityType, ResetType
+
+from agent.ports import ChargerCommand, StartOutcome, StopOutcome
+from bridge.ocpp.errors import CallFailed, InvalidCall
+from bridge.ocpp.readings import as_text
+from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
+
+logger = logging.getLogger(__name__)
+
+
+class Calls(Protocol):
+    """What can be asked of a charger."""
+
+    charge_point_id: str
+
+    async def call(self, action: str, payload: Payload, timeout_s: float | None = None) -> Payload:
+        """Ask and wait for the answer; raises CallFailed."""
+        ...
+
+
+class OcppCharger:
+    """A connected charger; implements `agent.ports.Charger`."""
+
+    def __init__(self, connection: Calls) -> None:
+        self._connection = connection
+
+    async def send(self, message: object, timeout_s: float | None = None) -> Payload:
+        """Send a message of `ocpp.v16.call` and return the charger's answer.
+
+        Raises:
+            InvalidCall: the message does not fit its schema.
+            CallFailed: no usable answer came.
+        """
+        action, payload = action_of(message), payload_of(message)
+        check_call(action, payload)
+        return await self._connection.call(action, payload, timeout_s)
+
+    async def start(self, connector: int, id_tag: str) -> StartOutcome:
+        """RemoteStartTransaction, OCPP 1.6 section 5.11."""
+        match await self._status(
+            call.RemoteStartTransaction(id_tag=id_tag, connector_id=connector)
+        ):
+            case "Accepted":
+                return StartOutcome.ACCEPTED
+            case "Rejected":
+                return StartOutcome.REJECTED
+            case _:
+                return StartOutcome.UNKNOWN
+
+    async def stop(self, transaction_id: int) -> StopOutcome:
+        """RemoteStopTransaction, OCPP 1.6 section 5.12."""
+        match await self._status(call.RemoteStopTransaction(transaction_id=transaction_id)):
+            case "Accepted":
+                return StopOutcome.ACCEPTED
+            case "Rejected":
+                return StopOutcome.REJECTED
+            case _:
+                return StopOutcome.UNKNOWN
+
+    async def command(self, command: ChargerCommand, connector: int) -> bool:
+        """Reset, UnlockConnector or ChangeAvailability, OCPP 1.6 sections 5.14, 5.18, 5.2."""
+        match command:
+            case ChargerCommand.RESET:
+                return await self._status(call.Reset(type=ResetType.soft)) == "Accepted"
+            case ChargerCommand.UNLOCK:
+                status = await self._status(call.UnlockConnector(connector_id=max(connector, 1)))
+                return status == "Unlocked"
+            case ChargerCommand.ENABLE | ChargerCommand.DISABLE:
+                operative = command is ChargerCommand.ENABLE
+                wanted = AvailabilityType.operative if operative else AvailabilityType.inoperative
+                message = call.ChangeAvailability(connector_id=connector, type=wanted)
+                return await self._status(message) in ("Accepted", "Scheduled")
+
+    async def _status(self, message: object) -> str:
+        """The `status` of the answer; "" when there was none."""
+        try:
+            answer = await self.send(message)
+        except (CallFailed, InvalidCall) as error:
+            logger.warning("%s: %s", self._connection.charge_point_id, error)
+            return ""
+        return as_text(answer.get("status"), 50)

@@ -1,0 +1,251 @@
+"""One charger's connection: its frames in order, calls to it, and the bounds it keeps to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from agent.ports import AgentError
+from bridge.ocpp import frames
+from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer
+from bridge.ocpp.schemas import Payload
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may take, and how long it may take.
+
+    Attributes:
+        frame_bytes: the largest frame; a larger one closes the connection (code 1009).
+        queued_frames: frames that may wait to be read; then the socket is not read.
+        frames_per_s: lasting rate; what comes faster waits in the charger.
+        burst_frames: what may come at once.
+        ping_interval_s: seconds between our pings; None sends none.
+        ping_timeout_s: seconds that a pong may take before the connection counts as lost.
+        call_timeout_s: seconds that a charger may take to answer a call.
+        silence_s: a charger that says nothing for so long after connecting may be called.
+        heartbeat_s: the interval that a charger is told at its boot.
+    """
+
+    frame_bytes: int = 1 << 20
+    queued_frames: int = 16
+    frames_per_s: float = 400.0
+    burst_frames: int = 800
+    ping_interval_s: float | None = 10.0
+    ping_timeout_s: float = 10.0
+    call_timeout_s: float = 30.0
+    silence_s: float = 5.0
+    heartbeat_s: int = 300
+
+
+class Handlers(Protocol):
+    """Answers to what a charger says."""
+
+    def knows(self, action: str) -> bool:
+        """Whether there is an answer to this action."""
+        ...
+
+    async def answer(self, action: str, payload: Payload) -> bytes:
+        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+        ...
+
+
+class FrameLog(Protocol):
+    """Keeps what went over the wire."""
+
+    def received(self, charge_point_id: str, frame: bytes) -> None:
+        """A frame came in."""
+        ...
+
+    def sent(self, charge_point_id: str, frame: bytes) -> None:
+        """A frame went out."""
+        ...
+
+
+class NoLog:
+    """Keeps nothing."""
+
+    def received(self, charge_point_id: str, frame: bytes) -> None:
+        """Do nothing."""
+
+    def sent(self, charge_point_id: str, frame: bytes) -> None:
+        """Do nothing."""
+
+
+class Connection:
+    """One charger's connection.
+
+    Frames are handled one after the other, so answers have the order of the calls; calls of
+    ours are answered while none of the handlers waits for them. `on_ready` is told once, when
+    the first call of the charger was answered or it stayed silent: from then on it may be
+    called (some chargers restart when they are called before their boot was accepted).
+    """
+
+    def __init__(
+        self,
+        socket: ServerConnection,
+        charge_point_id: str,
+        handlers: Handlers,
+        limits: Limits,
+        log: FrameLog,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.charge_point_id = charge_point_id
+        self._socket = socket
+        self._handlers = handlers
+        self._limits = limits
+        self._log = log
+        self._on_ready = on_ready
+        self._ready = asyncio.Event()
+        self._calls = 0
+        self._calling = asyncio.Lock()
+        self._pending: dict[str, asyncio.Future[frames.CallResult | frames.CallError]] = {}
+        self._allowance = float(limits.burst_frames)
+        self._allowance_at = 0.0
+        self._complained = False
+        self._closed = False
+
+    async def run(self) -> None:
+        """Serve the charger until the connection ends; never raises for what it sends."""
+        try:
+            try:
+                async with asyncio.timeout(self._limits.silence_s):
+                    frame = await self._socket.recv(decode=False)
+            except TimeoutError:
+                self._is_ready()
+                frame = await self._socket.recv(decode=False)
+            while True:
+                await self._take(frame)
+                await self._slow_down()
+                frame = await self._socket.recv(decode=False)
+        except ConnectionClosed as closed:
+            code = closed.rcvd.code if closed.rcvd else None
+            logger.info("%s: the connection ended (code %s)", self.charge_point_id, code)
+        finally:
+            self._closed = True
+            for future in self._pending.values():
+                if not future.done():
+                    future.set_exception(NoAnswer("the connection was lost"))
+            self._ready.set()
+
+    async def close(self, reason: str) -> None:
+        """End the connection from our side."""
+        await self._socket.close(1000, reason)
+
+    async def call(self, action: str, payload: Payload, timeout_s: float | None = None) -> Payload:
+        """Ask the charger for something and wait for its answer.
+
+        One call at a time is under way, as OCPP-J section 4.1.1 demands. A call that waited
+        for as long as an answer may take goes out all the same.
+
+        Raises:
+            NoAnswer: none came in time, or the connection was lost.
+            CallRefused: the charger answered with an error.
+        """
+        limit = self._limits.call_timeout_s if timeout_s is None else timeout_s
+        held = False
+        try:
+            async with asyncio.timeout(limit):
+                await self._ready.wait()
+                held = await self._calling.acquire()
+        except TimeoutError:
+            pass
+        try:
+            return await self._call(action, payload, limit)
+        finally:
+            if held:
+                self._calling.release()
+
+    async def _call(self, action: str, payload: Payload, timeout_s: float) -> Payload:
+        if self._closed:
+            raise NoAnswer(f"{action}: the connection was lost")
+        self._calls += 1
+        message_id = f"strom-{id(self) & 0xFFFFFF:x}-{self._calls}"
+        frame = frames.encode_call(message_id, action, payload)
+        future = asyncio.get_running_loop().create_future()
+        self._pending[message_id] = future
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(frame)
+                answer = await future
+        except TimeoutError:
+            raise NoAnswer(f"{action}: no answer within {timeout_s:g} s") from None
+        except ConnectionClosed:
+            raise NoAnswer(f"{action}: the connection was lost") from None
+        finally:
+            del self._pending[message_id]
+        if isinstance(answer, frames.CallError):
+            raise CallRefused(f"{action}: the charger answered {answer.code}", answer.code)
+        return answer.payload
+
+    async def _take(self, frame: bytes) -> None:
+        self._log.received(self.charge_point_id, frame)
+        try:
+            message = frames.decode(frame)
+        except InvalidFrame as invalid:
+            self._complain(str(invalid))
+            if invalid.message_id is not None:
+                await self._send(
+                    frames.encode_error(invalid.message_id, invalid.code, str(invalid))
+                )
+            return
+        if not isinstance(message, frames.Call):
+            future = self._pending.get(message.message_id)
+            if future is not None and not future.done():
+                future.set_result(message)
+            return
+        await self._send(await self._answer(message))
+        if not self._ready.is_set():
+            self._is_ready()
+
+    async def _answer(self, call: frames.Call) -> bytes:
+        if not self._handlers.knows(call.action):
+            self._complain("an action that Strom does not know")
+            return frames.encode_error(
+                call.message_id, frames.NOT_IMPLEMENTED, "Strom does not know this action"
+            )
+        try:
+            return frames.encode_result(
+                call.message_id, await self._handlers.answer(call.action, call.payload)
+            )
+        except AgentError as error:
+            logger.warning("%s: %s was not stored: %s", self.charge_point_id, call.action, error)
+        except Exception:
+            logger.exception("%s: %s could not be handled", self.charge_point_id, call.action)
+        return frames.encode_error(
+            call.message_id, frames.INTERNAL_ERROR, "could not be stored, please send it again"
+        )
+
+    async def _send(self, frame: bytes) -> None:
+        self._log.sent(self.charge_point_id, frame)
+        await self._socket.send(frame, text=True)
+
+    def _is_ready(self) -> None:
+        self._ready.set()
+        self._on_ready()
+
+    def _complain(self, sentence: str) -> None:
+        """Log the first broken frame of a connection; the rest is in the message log."""
+        level = logging.DEBUG if self._complained else logging.WARNING
+        self._complained = True
+        logger.log(
+            level, "%s sent a message that cannot be used: %s", self.charge_point_id, sentence
+        )
+
+    async def _slow_down(self) -> None:
+        """Wait where the charger sends faster than it may."""
+        now = asyncio.get_running_loop().time()
+        limits = self._limits
+        earned = (now - self._allowance_at) * limits.frames_per_s
+        self._allowance = min(limits.burst_frames, self._allowance + earned) - 1
+        self._allowance_at = now
+        if self._allowance < 0:
+            await asyncio.sleep(-self._allowance / limits.frames_per_s)

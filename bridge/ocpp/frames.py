@@ -1,0 +1,182 @@
+"""The frames of OCPP-J: what travels in one websocket message.
+
+OCPP-J 1.6 specification, section 4 "RPC framework":
+https://openchargealliance.org/protocols/open-charge-point-protocol/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from bridge.ocpp.errors import InvalidFrame
+
+CALL = 2
+CALL_RESULT = 3
+CALL_ERROR = 4
+
+MAX_MESSAGE_ID = 255
+"""Characters of a message id. The specification has 36; some chargers send more."""
+
+MAX_DEPTH = 32
+"""Levels of JSON in a frame. The deepest message of the specification has 9."""
+
+FORMATION_VIOLATION = "FormationViolation"
+PROTOCOL_ERROR = "ProtocolError"
+NOT_IMPLEMENTED = "NotImplemented"
+INTERNAL_ERROR = "InternalError"
+
+EMPTY = b"{}"
+
+_FRAME_ID = re.compile(r'^\s*\[\s*2\s*,\s*"([^"\\]{1,255})"')
+_FRAME_ACTION = re.compile(r'^\s*\[\s*2\s*,\s*"[^"\\]{1,255}"\s*,\s*"(\w{1,50})"')
+_LONE_BACKSLASH = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request."""
+
+    message_id: str
+    action: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """An answer to a request of ours."""
+
+    message_id: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """A refusal of a request of ours."""
+
+    message_id: str
+    code: str
+    description: str
+
+
+Message = Call | CallResult | CallError
+
+
+def decode(frame: bytes) -> Message:
+    """Read a frame.
+
+    JSON that is broken in the ways chargers break it (lone backslashes, control
+    characters, bytes that are not UTF-8, a byte order mark, trailing zeros) is mended.
+
+    Raises:
+        InvalidFrame: it is no message; says how to answer.
+    """
+    parts = _json(frame)
+    if not isinstance(parts, list):
+        raise InvalidFrame("the frame is not a JSON array", None, FORMATION_VIOLATION)
+    items = cast(list[Any], parts)
+    if len(items) < 2:
+        raise InvalidFrame("the frame is too short", None, FORMATION_VIOLATION)
+    kind, message_id = items[0], items[1]
+    if kind not in (CALL, CALL_RESULT, CALL_ERROR):
+        raise InvalidFrame(
+            "the message type is none of 2, 3 and 4", _as_id(message_id), FORMATION_VIOLATION
+        )
+    if not isinstance(message_id, str) or not 0 < len(message_id) <= MAX_MESSAGE_ID:
+        raise InvalidFrame("the message id is no text", _as_id(message_id), FORMATION_VIOLATION)
+    if kind == CALL:
+        return _call(message_id, items)
+    if kind == CALL_RESULT:
+        payload = items[2] if len(items) > 2 else None
+        fields = cast(dict[str, Any], payload) if isinstance(payload, dict) else {}
+        return CallResult(message_id, fields)
+    code = items[2] if len(items) > 2 else ""
+    description = items[3] if len(items) > 3 else ""
+    return CallError(message_id, str(code)[:50], str(description)[:255])
+
+
+def _call(message_id: str, items: list[Any]) -> Call:
+    if len(items) < 3 or not isinstance(items[2], str) or not items[2]:
+        raise InvalidFrame("the call names no action", message_id, FORMATION_VIOLATION)
+    payload = items[3] if len(items) > 3 else None
+    if not isinstance(payload, dict):
+        raise InvalidFrame("the call's payload is no JSON object", message_id, PROTOCOL_ERROR)
+    return Call(message_id, items[2], cast(dict[str, Any], payload))
+
+
+def _as_id(value: object) -> str | None:
+    """A message id to answer a broken frame under."""
+    if isinstance(value, str) and 0 < len(value) <= MAX_MESSAGE_ID:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
+        return str(value)
+    return None
+
+
+def _json(frame: bytes) -> object:
+    try:
+        parts: object = msgspec.json.decode(frame)
+    except RecursionError:
+        raise InvalidFrame("the frame is nested too deeply", None, FORMATION_VIOLATION) from None
+    except ValueError:
+        parts = _mended_json(frame)
+    brackets = frame.count(b"[") + frame.count(b"{")
+    if brackets > MAX_DEPTH and _deeper_than(parts, MAX_DEPTH):
+        message_id = frame_id(frame)
+        raise InvalidFrame("the frame is nested too deeply", message_id, FORMATION_VIOLATION)
+    return parts
+
+
+def _mended_json(frame: bytes) -> object:
+    text = frame.decode("utf-8", errors="replace").strip("\ufeff\x00 \t\r\n")
+    try:
+        return json.loads(_LONE_BACKSLASH.sub(r"\\\\", text), strict=False)
+    except (ValueError, RecursionError):
+        raise InvalidFrame("the frame is not JSON", frame_id(frame), FORMATION_VIOLATION) from None
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    """Whether JSON is nested deeper, level by level: no recursion of our own."""
+    row: list[object] = [value]
+    for _ in range(levels + 1):
+        below: list[object] = []
+        for item in row:
+            if isinstance(item, dict):
+                below.extend(cast(dict[str, object], item).values())
+            elif isinstance(item, list):
+                below.extend(cast(list[object], item))
+        if not below:
+            return False
+        row = below
+    return True
+
+
+def frame_id(frame: bytes) -> str | None:
+    """The message id of a call whose JSON is broken, as far as it can be made out."""
+    found = _FRAME_ID.match(frame[:600].decode("utf-8", errors="replace"))
+    return found.group(1) if found else None
+
+
+def frame_action(frame: bytes) -> str | None:
+    """The action of a call whose JSON is broken, as far as it can be made out."""
+    found = _FRAME_ACTION.match(frame[:600].decode("utf-8", errors="replace"))
+    return found.group(1) if found else None
+
+
+def encode_call(message_id: str, action: str, payload: dict[str, Any]) -> bytes:
+    """A request as it goes over the wire."""
+    return msgspec.json.encode([CALL, message_id, action, payload])
+
+
+def encode_result(message_id: str, payload: bytes) -> bytes:
+    """An answer as it goes over the wire; `payload` is JSON already."""
+    return b"[3,%b,%b]" % (msgspec.json.encode(message_id), payload)
+
+
+def encode_error(message_id: str, code: str, description: str) -> bytes:
+    """A refusal as it goes over the wire."""
+    return msgspec.json.encode([CALL_ERROR, message_id, code, description[:255], {}])

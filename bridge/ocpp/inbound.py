@@ -1,0 +1,226 @@
+"""What a charger says in OCPP 1.6, as plain reports to its charge point.
+
+Nothing that a charger says about a transaction is refused for its form: what is missing
+is taken as unknown, and the frame itself stays in the message log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from agent.machine.events import ConnectorStatus
+from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
+from bridge.ocpp import frames, timestamps
+from bridge.ocpp.readings import Reading, as_int, as_text, id_tag, readings
+from bridge.ocpp.schemas import Payload, check_result
+
+logger = logging.getLogger(__name__)
+
+MAX_READINGS = 5000
+"""Readings of one message that are passed on; the rest stays in the message log."""
+
+_MAX_TRANSACTIONS = 64
+
+_STATUSES = {status.value.lower(): status for status in ConnectorStatus} | {
+    "occupied": ConnectorStatus.CHARGING,
+    "suspendedev": ConnectorStatus.SUSPENDED_EV,
+    "suspendedevse": ConnectorStatus.SUSPENDED_EVSE,
+}
+del _STATUSES["offline"]
+
+
+class Inbound:
+    """The handlers of one connection.
+
+    Args:
+        charge_point: to whom all is reported.
+        clock: our time in Unix ms.
+        heartbeat_s: how often the charger shall say that it is there.
+    """
+
+    def __init__(
+        self, charge_point: ChargePoint, clock: Callable[[], int], heartbeat_s: int
+    ) -> None:
+        self._charge_point = charge_point
+        self._clock = clock
+        self._heartbeat_s = heartbeat_s
+        self._charger_clock = timestamps.Clock()
+        self._connectors: dict[int, int] = {}
+
+    def knows(self, action: str) -> bool:
+        """Whether there is an answer to this action."""
+        return action in _HANDLERS
+
+    async def answer(self, action: str, payload: Payload) -> bytes:
+        """Report what the charger said and return the answer to it, as JSON.
+
+        Raises:
+            AgentError: it could not be stored.
+        """
+        return await _HANDLERS[action](self, payload, self._clock())
+
+    async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.2; the answer tells the time."""
+        logger.info(
+            "%s booted: %s %s, firmware %s",
+            self._charge_point.id,
+            as_text(payload.get("chargePointVendor"), 50) or "unknown vendor",
+            as_text(payload.get("chargePointModel"), 50) or "unknown model",
+            as_text(payload.get("firmwareVersion"), 50) or "unknown",
+        )
+        self._charger_clock.was_set()
+        return _checked(
+            "BootNotification",
+            {
+                "status": "Accepted",
+                "currentTime": timestamps.render(now_ms),
+                "interval": self._heartbeat_s,
+            },
+        )
+
+    async def heartbeat(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.6; the answer tells the time."""
+        del payload
+        self._charger_clock.was_set()
+        return b'{"currentTime":"%b"}' % timestamps.render(now_ms).encode()
+
+    async def authorize(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.1."""
+        del now_ms
+        tag = id_tag(payload.get("idTag"))
+        accepted = bool(tag) and await self._charge_point.may_charge(tag)
+        return _checked("Authorize", {"idTagInfo": _id_tag_info(accepted)})
+
+    async def status_notification(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.9."""
+        connector = as_int(payload.get("connectorId"))
+        name = as_text(payload.get("status"), 50).strip()
+        status = _STATUSES.get(name.lower())
+        self._charger_clock.measure(payload.get("timestamp"), now_ms)
+        if connector is None or connector < 0 or status is None:
+            logger.info(
+                "%s: a status was not understood: connector %s is %r",
+                self._charge_point.id,
+                connector,
+                name,
+            )
+            return frames.EMPTY
+        at_ms = self._charger_clock.ours(payload.get("timestamp"), now_ms)
+        await self._charge_point.connector_status(connector, status, at_ms)
+        return frames.EMPTY
+
+    async def start_transaction(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.8."""
+        connector = as_int(payload.get("connectorId"))
+        register_wh = as_int(payload.get("meterStart"))
+        written = payload.get("timestamp")
+        report = StartReport(
+            connector=1 if connector is None else connector,
+            id_tag=id_tag(payload.get("idTag")),
+            register_wh=0 if register_wh is None else register_wh,
+            started_at_ms=self._charger_clock.ours(written, now_ms),
+        )
+        verdict = await self._charge_point.transaction_started(report)
+        self._remember(verdict.transaction_id, report.connector)
+        return _checked(
+            "StartTransaction",
+            {
+                "transactionId": verdict.transaction_id,
+                "idTagInfo": _id_tag_info(verdict.accepted),
+            },
+        )
+
+    async def meter_values(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.7."""
+        connector = as_int(payload.get("connectorId"))
+        transaction_id = as_int(payload.get("transactionId"))
+        if transaction_id is not None and connector:
+            self._remember(transaction_id, connector)
+        if connector or transaction_id is not None:
+            await self._sampled(payload.get("meterValue"), connector or 0, transaction_id, now_ms)
+        return frames.EMPTY
+
+    async def stop_transaction(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.10; acknowledged whatever it says."""
+        transaction_id = as_int(payload.get("transactionId"))
+        transaction_id = -1 if transaction_id is None else transaction_id
+        samples = payload.get("transactionData")
+        if samples:
+            connector = self._connectors.get(transaction_id, 0)
+            await self._sampled(samples, connector, transaction_id, now_ms)
+        await self._charge_point.transaction_stopped(
+            StopReport(
+                transaction_id=transaction_id,
+                register_wh=as_int(payload.get("meterStop")),
+                stopped_at_ms=self._charger_clock.ours(payload.get("timestamp"), now_ms),
+                reason=as_text(payload.get("reason"), 50) or "Local",
+                id_tag=id_tag(payload.get("idTag")),
+            )
+        )
+        self._connectors.pop(transaction_id, None)
+        return frames.EMPTY
+
+    async def data_transfer(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.3; no vendor's extension is known here."""
+        del payload, now_ms
+        return b'{"status":"UnknownVendorId"}'
+
+    async def noted(self, payload: Payload, now_ms: int) -> bytes:
+        """A notification that is of interest in the message log alone."""
+        del payload, now_ms
+        return frames.EMPTY
+
+    async def _sampled(
+        self, meter_value: object, connector: int, transaction_id: int | None, now_ms: int
+    ) -> None:
+        reports: list[MeterReport] = []
+        for reading in readings(meter_value):
+            if len(reports) == MAX_READINGS:
+                break
+            reports.append(self._report(reading, connector, transaction_id, now_ms))
+        if reports:
+            await self._charge_point.meter_sampled(reports)
+
+    def _report(
+        self, reading: Reading, connector: int, transaction_id: int | None, now_ms: int
+    ) -> MeterReport:
+        return MeterReport(
+            connector=connector,
+            transaction_id=transaction_id,
+            sampled_at_ms=self._charger_clock.ours(reading.written, now_ms),
+            register_wh=reading.register_wh,
+            power_w=reading.power_w,
+        )
+
+    def _remember(self, transaction_id: int, connector: int) -> None:
+        """A StopTransaction does not name its connector."""
+        if len(self._connectors) >= _MAX_TRANSACTIONS:
+            self._connectors.pop(next(iter(self._connectors)))
+        self._connectors[transaction_id] = connector
+
+
+def _id_tag_info(accepted: bool) -> dict[str, str]:
+    return {"status": "Accepted" if accepted else "Invalid"}
+
+
+def _checked(action: str, payload: dict[str, Any]) -> bytes:
+    check_result(action, payload)
+    return msgspec.json.encode(payload)
+
+
+_HANDLERS: dict[str, Callable[[Inbound, Payload, int], Awaitable[bytes]]] = {
+    "Authorize": Inbound.authorize,
+    "BootNotification": Inbound.boot_notification,
+    "DataTransfer": Inbound.data_transfer,
+    "DiagnosticsStatusNotification": Inbound.noted,
+    "FirmwareStatusNotification": Inbound.noted,
+    "Heartbeat": Inbound.heartbeat,
+    "MeterValues": Inbound.meter_values,
+    "StartTransaction": Inbound.start_transaction,
+    "StatusNotification": Inbound.status_notification,
+    "StopTransaction": Inbound.stop_transaction,
+}

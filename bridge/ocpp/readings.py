@@ -1,0 +1,190 @@
+"""Meter values as chargers send them (OCPP 1.6 section 7.33), read with tolerance.
+
+Nothing here raises: what cannot be understood is left out, the frame itself is kept in the
+charge point's message log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+REGISTER = "Energy.Active.Import.Register"
+POWER = "Power.Active.Import"
+
+_MAX_VALUE = 1e13
+_LINE_PHASES = frozenset({"L1", "L2", "L3"})
+_NEUTRAL_PHASES = frozenset({"L1-N", "L2-N", "L3-N"})
+_CONTEXT_RANK = {
+    "Sample.Periodic": 0,
+    "Sample.Clock": 0,
+    "Transaction.End": 1,
+    "Trigger": 2,
+    "Interruption.End": 2,
+    "Interruption.Begin": 2,
+    "Other": 2,
+    "Transaction.Begin": 3,
+}
+_LOCATION_RANK = {"Outlet": 0, "Inlet": 4, "Cable": 8, "Body": 8, "EV": 12}
+_KILO_UNITS = {"kwh": True, "kw": True, "kva": True, "wh": False, "w": False, "va": False}
+_UNIT_IS_KILO: dict[object, bool] = {
+    None: False,
+    "": False,
+    "Wh": False,
+    "W": False,
+    "kWh": True,
+    "kW": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One element of a `meterValue` list.
+
+    Attributes:
+        written: the timestamp as the charger wrote it, of any type.
+        register_wh: the energy register in Wh; None when there was none.
+        power_w: the power in W; None when there was none.
+    """
+
+    written: object
+    register_wh: int | None
+    power_w: int | None
+
+
+def readings(meter_value: object) -> Iterator[Reading]:
+    """The readings in a `meterValue` or `transactionData` list, those without use left out."""
+    for element in objects(meter_value):
+        register_wh, power_w = _best(element.get("sampledValue"))
+        if register_wh is not None or power_w is not None:
+            yield Reading(element.get("timestamp"), register_wh, power_w)
+
+
+def objects(value: object) -> Iterator[dict[str, Any]]:
+    """The JSON objects in what should be a list of them; a lone one counts as a list of one."""
+    if isinstance(value, dict):
+        yield cast(dict[str, Any], value)
+    elif isinstance(value, list):
+        for item in cast(list[object], value):
+            if isinstance(item, dict):
+                yield cast(dict[str, Any], item)
+
+
+def _best(sampled: object) -> tuple[int | None, int | None]:
+    """Register and power: without a phase before phases, the outlet before the inlet,
+    periodic before the rest; phases are added where nothing else is there."""
+    registers: dict[int, float] | None = None
+    powers: dict[int, float] | None = None
+    register_phases: dict[str, float] = {}
+    power_phases: dict[str, float] = {}
+    for sample in objects(sampled):
+        get = sample.get
+        measurand = get("measurand") or REGISTER
+        if measurand == REGISTER:
+            is_register = True
+        elif measurand == POWER:
+            is_register = False
+        else:
+            continue
+        if get("format") == "SignedData":
+            continue
+        value = quantity(get("value"), get("unit"))
+        if value is None:
+            continue
+        phase = get("phase")
+        if phase:
+            if isinstance(phase, str):
+                (register_phases if is_register else power_phases).setdefault(phase, value)
+            continue
+        rank = _rank(get("location"), _LOCATION_RANK) + _rank(get("context"), _CONTEXT_RANK)
+        if is_register:
+            registers = registers or {}
+            registers.setdefault(rank, value)
+        else:
+            powers = powers or {}
+            powers.setdefault(rank, value)
+    register = registers[min(registers)] if registers else _sum_of_phases(register_phases)
+    power = powers[min(powers)] if powers else _sum_of_phases(power_phases)
+    return (
+        None if register is None else round(register),
+        None if power is None else round(power),
+    )
+
+
+def _rank(value: object, ranks: dict[str, int]) -> int:
+    if value is None or not isinstance(value, str):
+        return 0
+    return ranks.get(value, 2)
+
+
+def _sum_of_phases(phases: dict[str, float]) -> float | None:
+    for names in (_LINE_PHASES, _NEUTRAL_PHASES):
+        values = [value for phase, value in phases.items() if phase in names]
+        if values:
+            return sum(values)
+    return None
+
+
+def quantity(value: object, unit: object) -> float | None:
+    """A number in Wh or W: a missing unit is the plain one (section 7.44), kilo is scaled."""
+    number = as_number(value)
+    if number is None:
+        return None
+    try:
+        kilo = _UNIT_IS_KILO[unit]
+    except (KeyError, TypeError):
+        kilo = _KILO_UNITS.get(unit.strip().lower()) if isinstance(unit, str) else None
+    if kilo is None:
+        return None
+    return number * 1000 if kilo else number
+
+
+def as_number(value: object) -> float | None:
+    """A finite number of a usable size, from a number or from text; a comma is a point."""
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            try:
+                number = float(value.strip("\x00 ").replace(",", "."))
+            except ValueError:
+                return None
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+    else:
+        return None
+    return number if math.isfinite(number) and abs(number) < _MAX_VALUE else None
+
+
+def as_int(value: object) -> int | None:
+    """A whole number, from 12, 12.0, "12" or "12.0"; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 1 << 63 else None
+    if isinstance(value, str):
+        digits = value.strip()
+        if digits.removeprefix("-").isdecimal() and len(digits) < 19:
+            return int(digits)
+    number = as_number(value)
+    return round(number) if number is not None else None
+
+
+def as_text(value: object, limit: int = 500) -> str:
+    """Text of a bounded length; "" for null, numbers by their digits."""
+    if value is None or isinstance(value, bool | dict | list):
+        return ""
+    return str(value)[:limit]
+
+
+def id_tag(value: object) -> str:
+    """An idTag without the junk that some chargers append to it: cut at the first
+    character that is no printable ASCII."""
+    text = as_text(value, 255).strip()
+    for index, character in enumerate(text):
+        if not " " <= character <= "~":
+            return text[:index].strip()
+    return text

@@ -1,0 +1,276 @@
+"""The OCPP-J server: where chargers connect, who may, and which connection counts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import errno
+import hmac
+import logging
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from agent.ports import AgentError, ChargePoint, Site, UnknownChargePoint
+from bridge.ocpp.charger import OcppCharger
+from bridge.ocpp.connection import Connection, FrameLog, Limits, NoLog
+from bridge.ocpp.errors import CannotListen
+from bridge.ocpp.inbound import Inbound
+
+logger = logging.getLogger(__name__)
+
+_wire_logger = logging.getLogger(f"{__name__}.wire")
+_wire_logger.setLevel(logging.CRITICAL)
+
+OCPP16 = Subprotocol("ocpp1.6")
+
+_BACKLOG = 2048
+_CLOSE_TIMEOUT_S = 3.0
+_MAX_PATH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AuthPolicy:
+    """Who may connect as a charge point.
+
+    Attributes:
+        password: of HTTP Basic authentication (security profile 1); None lets anyone in.
+        strict_subprotocol: refuse a charger that does not offer "ocpp1.6"; chargers in the
+            field forget it, so this is off by default.
+    """
+
+    password: str | None = None
+    strict_subprotocol: bool = False
+
+
+class OcppServer:
+    """Listens for chargers.
+
+    Args:
+        site: the charge points.
+        listen: "host:port"; port 0 lets the system choose.
+        policy: who may connect, by charge point id as configured.
+        clock: our time in Unix ms.
+        limits: what one connection may take.
+        log: keeps what goes over the wire.
+        tls: for wss:// (security profiles 2 and 3).
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        listen: str,
+        policy: Callable[[str], AuthPolicy],
+        clock: Callable[[], int],
+        *,
+        limits: Limits | None = None,
+        log: FrameLog | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._site = site
+        self._listen = listen
+        self._policy = policy
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._log = log or NoLog()
+        self._tls = tls
+        self._server: Server | None = None
+        self._owners: dict[str, Connection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            CannotListen: the address is in use or not ours.
+        """
+        host, _, port = self._listen.rpartition(":")
+        try:
+            self._server = await serve(
+                self._serve,
+                host.strip("[]"),
+                int(port),
+                process_request=self._admit,
+                select_subprotocol=_select_subprotocol,
+                compression=None,
+                max_size=self._limits.frame_bytes,
+                max_queue=self._limits.queued_frames,
+                ping_interval=self._limits.ping_interval_s,
+                ping_timeout=self._limits.ping_timeout_s,
+                close_timeout=_CLOSE_TIMEOUT_S,
+                server_header="Strom",
+                logger=_wire_logger,
+                ssl=self._tls,
+                backlog=_BACKLOG,
+            )
+        except OSError as error:
+            reason = (
+                "is in use: stop the other program or choose another ocpp_listen"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be listened on: {error.strerror or error}"
+            )
+            raise CannotListen(f"{self._listen} {reason}") from None
+        for charge_point_id in self._site.charge_point_ids():
+            if self._policy(charge_point_id).password is None:
+                logger.warning(
+                    "%s has no password_file: whoever reaches %s can pretend to be it",
+                    charge_point_id,
+                    self._listen,
+                )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; 0 before `start`."""
+        if self._server is None or not self._server.sockets:
+            return 0
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    def connected(self) -> Sequence[str]:
+        """The ids of the charge points whose chargers are connected now."""
+        return tuple(self._owners)
+
+    async def close(self) -> None:
+        """Close all connections and stop listening."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Refuse those who may not connect, before the connection is a websocket."""
+        charge_point = self._charge_point(request.path)
+        if charge_point is None:
+            logger.info("a charger that is not configured was refused (%s)", _peer(socket))
+            return socket.respond(404, "This charge point is not configured here.\n")
+        policy = self._policy(charge_point.id)
+        authorization = request.headers.get_all("Authorization")
+        if policy.password is not None and not may_enter(policy.password, authorization):
+            logger.warning("%s was refused: wrong password (%s)", charge_point.id, _peer(socket))
+            response = socket.respond(401, "The user name or password is wrong.\n")
+            response.headers["WWW-Authenticate"] = 'Basic realm="OCPP", charset="UTF-8"'
+            return response
+        offered = _offered(request)
+        if not _usable(offered) if offered else policy.strict_subprotocol:
+            logger.warning("%s was refused: it does not offer ocpp1.6", charge_point.id)
+            return socket.respond(400, "Offer the subprotocol ocpp1.6.\n")
+        return None
+
+    def _charge_point(self, path: str) -> ChargePoint | None:
+        charge_point_id = id_in_path(path)
+        if charge_point_id is None:
+            return None
+        try:
+            return self._site.charge_point(charge_point_id)
+        except UnknownChargePoint:
+            return None
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        """One connection from its handshake to its end."""
+        charge_point = self._charge_point(socket.request.path) if socket.request else None
+        if charge_point is None:
+            return
+        inbound = Inbound(charge_point, self._clock, self._limits.heartbeat_s)
+        connection = Connection(
+            socket,
+            charge_point.id,
+            inbound,
+            self._limits,
+            self._log,
+            on_ready=lambda: None,
+        )
+        charger = OcppCharger(connection)
+        older = self._owners.get(charge_point.id)
+        self._owners[charge_point.id] = connection
+        logger.info("%s connected (%s)", charge_point.id, _peer(socket))
+        if older is not None:
+            logger.info("%s: the newer connection takes over", charge_point.id)
+            self._spawn(older.close("a newer connection took over"))
+        try:
+            await charge_point.attach(charger)
+            await connection.run()
+        except AgentError as error:
+            logger.error("%s: %s", charge_point.id, error)
+        finally:
+            if self._owners.get(charge_point.id) is connection:
+                del self._owners[charge_point.id]
+            await charge_point.detach(charger)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def id_in_path(path: str) -> str | None:
+    """The charge point's id in the path of its URL.
+
+    It is the last part. Chargers that append their id to a URL that has it already, that
+    put the whole URL in its place, or that escape it, are understood.
+    """
+    if len(path) > _MAX_PATH:
+        return None
+    plain = unquote(urlsplit(path).path)
+    parts = [part for part in urlsplit(plain).path.split("/") if part.strip()]
+    return parts[-1].strip() if parts else None
+
+
+def may_enter(password: str, authorization: Sequence[str]) -> bool:
+    """Whether an Authorization header carries the password.
+
+    Chargers send an AuthorizationKey as its bytes or as its hex digits, whichever way it
+    was given to them; the user name adds nothing, since the path names the charge point.
+    """
+    if len(authorization) != 1:
+        return False
+    scheme, _, credentials = authorization[0].partition(" ")
+    if scheme.lower() != "basic":
+        return False
+    try:
+        decoded = base64.b64decode(credentials.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    _, colon, given = decoded.partition(b":")
+    if not colon:
+        return False
+    raw = password.encode()
+    accepted = [raw, raw.hex().encode(), raw.hex().upper().encode()]
+    try:
+        unhexed = bytes.fromhex(password)
+    except ValueError:
+        pass
+    else:
+        accepted += [unhexed] if unhexed else []
+        accepted += [password.upper().encode(), password.lower().encode()]
+    return any(hmac.compare_digest(given, candidate) for candidate in accepted)
+
+
+def _offered(request: Request) -> list[str]:
+    values = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    return [value.strip() for value in values.split(",") if value.strip()]
+
+
+def _usable(offered: Sequence[str]) -> bool:
+    return any(name.lower() == OCPP16 for name in offered)
+
+
+def _select_subprotocol(
+    socket: ServerConnection, offered: Sequence[Subprotocol]
+) -> Subprotocol | None:
+    """Our subprotocol in the charger's own spelling; None when it offered none."""
+    del socket
+    return next((name for name in offered if name.lower() == OCPP16), None)
+
+
+def _peer(socket: ServerConnection) -> str:
+    address: Any = socket.remote_address
+    return f"from {address[0]}" if isinstance(address, tuple) and address else "peer unknown"

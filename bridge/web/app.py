@@ -1,0 +1,115 @@
+"""The HTTP application: the pages, and whatever other guests speak HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSession
+from agent.wording import obstacle_sentence
+from bridge.limits import RateLimit
+from bridge.linking import Linking
+from bridge.web import charge_points, dev, live, sessions
+from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
+from bridge.web.render import STYLE, Renderer, WebSettings, static_text
+from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
+
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+def create_app(
+    site: Site,
+    settings: WebSettings,
+    *,
+    linking: Linking,
+    clock: Callable[[], int],
+    play: PlayWallet | None = None,
+    routes: Sequence[BaseRoute] = (),
+) -> FastAPI:
+    """Put the HTTP application together; it starts nothing by itself.
+
+    Args:
+        site: the charge points.
+        settings: see there.
+        linking: the challenges for LNURL-auth, shared with the LNURL service.
+        clock: the time in Unix milliseconds.
+        play: the play-money wallet when that is in use: adds /dev and buttons to pay with it.
+        routes: of other guests, such as LNURL.
+    """
+    context = Context(
+        site=site,
+        settings=settings,
+        renderer=Renderer(settings),
+        linking=linking,
+        play=play,
+        clock=clock,
+        looks=RateLimit(settings.looks, clock),
+        orders=RateLimit(settings.orders, clock),
+    )
+    app = FastAPI(title="Strom", docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.routes.extend(routes)
+    app.include_router(charge_points.routes(context))
+    app.include_router(sessions.routes(context))
+    app.include_router(live.routes(context))
+    if play is not None:
+        app.include_router(dev.routes(play))
+    _add_script(app, context.renderer)
+    _add_errors(app, context)
+    tiles = urlsplit(settings.tile_url)
+    app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
+    app.add_middleware(
+        SecurityHeaders,
+        policy=content_security_policy(
+            [source_hash(STYLE)], [f"{tiles.scheme}://{tiles.netloc}"] if tiles.netloc else []
+        ),
+    )
+    return app
+
+
+def _add_script(app: FastAPI, renderer: Renderer) -> None:
+    script = static_text("strom.js")
+
+    @app.get(renderer.script_url, include_in_schema=False)
+    async def strom_js() -> Response:
+        return Response(script, media_type="text/javascript", headers=_IMMUTABLE)
+
+
+def _add_errors(app: FastAPI, context: Context) -> None:
+    """Every refusal as a page, or as JSON, in the driver's language where it is ours."""
+
+    @app.exception_handler(AgentError)
+    async def refused(request: Request, error: AgentError) -> Response:
+        said = context.words(request)
+        status_code, sentence, retry = 409, str(error), False
+        match error:
+            case UnknownSession():
+                status_code, sentence, retry = 404, said("web.unknown_session"), True
+            case UnknownChargePoint():
+                status_code, sentence = 404, said("web.unknown_charge_point")
+            case TooManyRequests(wait_s=wait_s):
+                status_code, sentence = 429, said("lnurl.too_many_requests", seconds=wait_s)
+            case BadForm():
+                status_code = 400
+            case Refused(obstacle=obstacle) if obstacle is not None:
+                sentence = obstacle_sentence(obstacle, said)
+            case _:
+                pass
+        if wants_json(request):
+            return JSONResponse({"error": sentence}, status_code)
+        retry = retry and request.method == "GET"
+        return context.renderer.page(
+            request, "message.html", status_code, sentence=sentence, retry=retry
+        )
+
+    @app.exception_handler(404)
+    async def not_found(request: Request, _: Exception) -> Response:
+        sentence = context.words(request)("web.not_found")
+        if wants_json(request):
+            return JSONResponse({"error": sentence}, 404)
+        return context.renderer.page(request, "message.html", 404, sentence=sentence, retry=False)

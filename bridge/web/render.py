@@ -1,0 +1,155 @@
+"""Templates and words become pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse
+
+from agent.links import Links
+from agent.wording import example_msat, obstacle_sentence, price_lines
+from agent.words import Words, preferred_language, words
+from bridge.limits import Rate
+from bridge.qr import qr_svg
+
+
+@dataclass(frozen=True, slots=True)
+class FiatRate:
+    """What a unit of a currency costs in Bitcoin.
+
+    Attributes:
+        currency: ISO 4217 code.
+        msat_per_unit: msat for one whole unit.
+    """
+
+    currency: str
+    msat_per_unit: int
+
+
+def _no_rate() -> FiatRate | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What the pages need to know.
+
+    Attributes:
+        links: our public URLs.
+        relays: where the charge points can be found on nostr.
+        language: for drivers who ask for none of ours.
+        fiat: today's exchange rate for showing amounts also in fiat; None shows none.
+        tile_url: a map's tiles as a URL with {z}, {x} and {y}; "" draws the map without.
+        tile_credit: whom the map's tiles come from.
+        looks: how often an address may look.
+        orders: how often an address may make invoices, stop, or claim.
+    """
+
+    links: Links
+    relays: Sequence[str] = ()
+    language: str = "en"
+    fiat: Callable[[], FiatRate | None] = _no_rate
+    tile_url: str = ""
+    tile_credit: str = ""
+    looks: Rate = Rate(burst=120, per_minute=240)
+    orders: Rate = Rate(burst=30, per_minute=30)
+
+
+def static_text(name: str) -> str:
+    """A file of this package's static folder."""
+    return resources.files("bridge.web").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _compact(css: str) -> str:
+    return "".join(line.strip() for line in css.splitlines())
+
+
+STYLE = _compact(static_text("strom.css"))
+"""The style sheet, put into each page: the first view needs one round trip only."""
+
+
+@dataclass(slots=True)
+class Renderer:
+    """Renders templates in the language of the one who asks."""
+
+    settings: WebSettings
+    environment: Environment = field(init=False)
+    script_url: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        script = static_text("strom.js")
+        self.script_url = f"/static/strom.{sha256(script.encode()).hexdigest()[:12]}.js"
+        self.environment = Environment(
+            loader=PackageLoader("bridge.web"),
+            autoescape=select_autoescape(),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.environment.globals.update(
+            style=Markup(STYLE),  # noqa: S704 - a file of ours
+            script_url=self.script_url,
+            links=self.settings.links,
+            qr=_qr,
+            price_lines=price_lines,
+            example_msat=example_msat,
+            obstacle_sentence=obstacle_sentence,
+            iso=_iso,
+            clock_utc=_clock_utc,
+        )
+
+    def words(self, connection: HTTPConnection) -> Words:
+        """The words for the one who asks."""
+        accepted = connection.headers.get("accept-language", "")
+        return words(preferred_language(accepted, self.settings.language))
+
+    def text(self, template: str, said: Words, **values: Any) -> str:
+        """A template in a language."""
+
+        def fiat(amount_msat: int) -> str:
+            return self._fiat(amount_msat, said)
+
+        return self.environment.get_template(template).render(
+            t=said, lang=said.language, fiat=fiat, **values
+        )
+
+    def page(
+        self, connection: HTTPConnection, template: str, status_code: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """A page in the language of the one who asks."""
+        said = self.words(connection)
+        return HTMLResponse(
+            self.text(template, said, **values),
+            status_code,
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Language": said.language,
+                "Vary": "Accept, Accept-Language",
+            },
+        )
+
+    def _fiat(self, amount_msat: int, said: Words) -> str:
+        rate = self.settings.fiat()
+        if rate is None:
+            return ""
+        return said.money(amount_msat, rate.msat_per_unit, rate.currency)
+
+
+def _qr(text: str, label: str) -> Markup:
+    return Markup(qr_svg(text, str(escape(label))))  # noqa: S704 - the label is escaped
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _clock_utc(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M UTC")

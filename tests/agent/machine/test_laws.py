@@ -1,0 +1,368 @@
+"""The laws of money, held to whatever chargers, payers and wallets may do in whatever order.
+
+Each step plays one event, often one that fits and sometimes one that lies, and then looks at
+everything that must hold. At the end the charger is lost for good and the wallet pays all that
+is owed: whatever happened before, the money is all accounted for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agent.machine.effects import Effect, OfferRefund, PayRefund, SendCdr, StartCharging
+from agent.machine.errors import IllegalEvent
+from agent.machine.events import (
+    ConnectorStatus,
+    ConnectorStatusChanged,
+    DeadlineReached,
+    Event,
+    MeterSampled,
+    Obstacle,
+    Payer,
+    PaymentSettled,
+    RefundClaimed,
+    RefundFailed,
+    RefundOffered,
+    RefundSent,
+    RefundSettled,
+    RefundUncertain,
+    StartRejected,
+    StopBy,
+    StopRequested,
+    TransactionStarted,
+    TransactionStopped,
+)
+from agent.machine.forecast import deadline
+from agent.machine.model import Policy, Session, SessionState
+from agent.machine.refund import COMMITTED, RefundState
+from agent.machine.session import opened, step
+from agent.tariff.model import Tariff
+from tests.agent.machine.examples import HOUR, MINUTE, SECOND, T0
+
+PRICES = st.sampled_from([0, 1, 300, 7_919]) | st.integers(0, 10**6)
+TARIFFS = st.builds(
+    Tariff, st.just("t"), PRICES, PRICES, PRICES, st.sampled_from([0, MINUTE]), PRICES
+)
+AMOUNTS = st.sampled_from([1, 999, 1_000, 1_001, 100_000]) | st.integers(1, 10**9)
+WAITS = st.sampled_from([0, 1, SECOND, 15 * SECOND, MINUTE, HOUR]) | st.integers(0, 3 * HOUR)
+SKEWS = st.just(0) | st.integers(-2 * HOUR, 2 * HOUR) | st.just(-T0)
+POLICIES = st.builds(
+    Policy,
+    st.sampled_from([MINUTE, HOUR]),
+    st.sampled_from([SECOND, MINUTE]),
+    st.sampled_from([1, 15 * SECOND]),
+    st.sampled_from([SECOND, 15 * MINUTE]),
+    st.sampled_from([0, 15 * MINUTE]),
+    st.sampled_from([0, SECOND]),
+)
+REGISTERS = st.integers(-100, 100) | st.integers(0, 30_000) | st.sampled_from([-(10**6), 10**7])
+HASHES = st.integers(0, 5)
+NUMBERS = st.integers(1, 3)
+CHARGED = {SessionState.CHARGING, SessionState.SUSPENDED, SessionState.STOPPING}
+
+
+class Money(RuleBasedStateMachine):
+    """One session, whatever happens to it."""
+
+    session: Session
+    effects: tuple[Effect, ...]
+
+    @initialize(
+        amount_msat=AMOUNTS,
+        tariff=TARIFFS,
+        policy=POLICIES,
+        obstacle=st.none() | st.sampled_from(Obstacle),
+    )
+    def open(
+        self, amount_msat: int, tariff: Tariff, policy: Policy, obstacle: Obstacle | None
+    ) -> None:
+        self.at_ms = T0
+        self.credited = {"h0": amount_msat}
+        self.register_wh = 40_000
+        self.attempt = 0
+        self.tariff = tariff
+        payment = self.payment("h0", amount_msat, obstacle)
+        self.session, self.effects = opened("s", "CP001", 1, policy, payment)
+        if obstacle is not None:
+            assert self.session.state is SessionState.CLOSED
+            assert self.session.owed_msat + self.session.rounding_msat == amount_msat
+
+    def payment(
+        self, payment_hash: str, amount_msat: int, obstacle: Obstacle | None = None
+    ) -> PaymentSettled:
+        return PaymentSettled(
+            "paid",
+            self.at_ms,
+            payment_hash,
+            amount_msat,
+            Payer(),
+            self.tariff,
+            T0 + 2 * MINUTE,
+            obstacle,
+        )
+
+    def play(self, event: Event) -> bool:
+        """Send an event and hold the step to all laws that are about change."""
+        before = self.session
+        try:
+            self.session, self.effects = step(before, event)
+        except IllegalEvent:
+            assert not isinstance(event, PaymentSettled | MeterSampled | DeadlineReached)
+            assert self.session is before
+            return False
+        assert step(before, event) == (self.session, self.effects)
+        self.check_change(before, event)
+        return True
+
+    def check_change(self, before: Session, event: Event) -> None:
+        after = self.session
+        assert after.energy_wh >= before.energy_wh
+        assert after.charging_ms >= before.charging_ms
+        assert after.idle_ms >= before.idle_ms
+        assert (after.tariff, after.policy, after.payer) == (
+            before.tariff,
+            before.policy,
+            before.payer,
+        )
+        now = {r.no: r for r in after.refunds}
+        for old in before.refunds:
+            if old.state not in COMMITTED:
+                continue
+            new = now[old.no]
+            assert new.amount_msat == old.amount_msat
+            assert (new.bolt11, new.payment_hash) == (old.bolt11, old.payment_hash)
+            if new.state not in COMMITTED:
+                assert new.state is RefundState.FAILED
+                assert isinstance(event, RefundFailed)
+        if before.state is SessionState.CLOSED:
+            assert after.state is SessionState.CLOSED
+            assert (after.cost_msat, after.energy_wh) == (before.cost_msat, before.energy_wh)
+            assert not any(isinstance(e, StartCharging | SendCdr) for e in self.effects)
+        else:
+            closes = after.state is SessionState.CLOSED
+            cdrs = sum(isinstance(e, SendCdr) for e in self.effects)
+            assert cdrs == (closes and before.state in CHARGED)
+        for effect in self.effects:
+            if isinstance(effect, PayRefund):
+                assert now[effect.refund_no].state is RefundState.CLAIMED
+                assert now[effect.refund_no].bolt11
+            if isinstance(effect, OfferRefund):
+                assert now[effect.refund_no].state is RefundState.DUE
+
+    @rule(ms=WAITS)
+    def time_passes(self, ms: int) -> None:
+        self.at_ms += ms
+
+    @rule(number=HASHES, amount_msat=AMOUNTS)
+    def pay(self, number: int, amount_msat: int) -> None:
+        payment_hash = f"h{number}"
+        known = payment_hash in self.credited
+        before = self.session
+        amount_msat = self.credited.setdefault(payment_hash, amount_msat)
+        self.play(self.payment(payment_hash, amount_msat))
+        assert not known or self.session is before
+
+    @rule(skew_ms=SKEWS, transaction_id=st.integers(0, 2), shift_wh=REGISTERS)
+    def begin(self, skew_ms: int, transaction_id: int, shift_wh: int) -> None:
+        self.register_wh += shift_wh
+        at_ms = self.at_ms + skew_ms
+        self.play(TransactionStarted("begun", at_ms, transaction_id, self.register_wh))
+
+    @rule(
+        skew_ms=SKEWS,
+        shift_wh=REGISTERS,
+        misread_wh=st.none() | st.just(0) | REGISTERS,
+        power_w=st.none() | st.integers(-10, 400_000),
+        reads=st.booleans(),
+    )
+    def sample(
+        self, skew_ms: int, shift_wh: int, misread_wh: int | None, power_w: int | None, reads: bool
+    ) -> None:
+        self.register_wh += shift_wh
+        register_wh = self.register_wh if misread_wh is None else misread_wh
+        at_ms = self.at_ms + skew_ms
+        self.play(MeterSampled("sampled", at_ms, register_wh if reads else None, power_w))
+
+    @rule(status=st.sampled_from(ConnectorStatus), skew_ms=SKEWS)
+    def show(self, status: ConnectorStatus, skew_ms: int) -> None:
+        self.play(ConnectorStatusChanged("showed", self.at_ms + skew_ms, status))
+
+    @rule(by=st.sampled_from(StopBy))
+    def ask_to_stop(self, by: StopBy) -> None:
+        self.play(StopRequested("stop", self.at_ms, by))
+
+    @rule(
+        skew_ms=SKEWS,
+        transaction_id=st.none() | st.integers(-1, 2),
+        register_wh=st.none() | REGISTERS,
+    )
+    def end(self, skew_ms: int, transaction_id: int | None, register_wh: int | None) -> None:
+        ours = self.session.transaction_id
+        at_ms = self.at_ms + skew_ms
+        if transaction_id is None and ours is not None:
+            transaction_id = ours
+        final_wh = None if register_wh is None else self.register_wh + register_wh
+        self.play(TransactionStopped("ended", at_ms, transaction_id or 0, final_wh))
+
+    @rule(reason=st.sampled_from(Obstacle))
+    def reject(self, reason: Obstacle) -> None:
+        self.play(StartRejected("rejected", self.at_ms, reason))
+
+    @rule()
+    def reach_a_deadline_too_soon(self) -> None:
+        self.play(DeadlineReached("soon", self.at_ms))
+
+    @rule()
+    def reach_the_deadline(self) -> None:
+        due_ms = deadline(self.session)
+        if due_ms is None:
+            return
+        self.at_ms = max(self.at_ms, due_ms)
+        self.play(DeadlineReached("due", self.at_ms))
+
+    @rule(
+        no=NUMBERS,
+        shift_msat=st.just(0) | st.integers(-2_000, 2_000),
+        holds_ms=st.integers(0, HOUR),
+    )
+    def offer(self, no: int, shift_msat: int, holds_ms: int) -> None:
+        closed = self.session.state is SessionState.CLOSED
+        amount_msat = self.session.left_msat
+        if closed:
+            amount_msat = next((r.amount_msat for r in self.session.refunds if r.no == no), 0)
+        self.attempt += 1
+        ends_ms = self.at_ms + holds_ms
+        k1 = f"k{self.attempt}"
+        amount_msat += shift_msat
+        self.play(RefundOffered("offered", self.at_ms, no, k1, amount_msat, ends_ms))
+
+    @rule(no=NUMBERS, shift_msat=st.just(0) | st.integers(-2_000, 2_000), stale=st.booleans())
+    def claim(self, no: int, shift_msat: int, stale: bool) -> None:
+        due = next((r for r in self.session.refunds if r.no == no), None)
+        amount_msat = (due.amount_msat if due else 0) + shift_msat
+        k1 = "k1" if stale else due.k1 if due else ""
+        self.attempt += 1
+        invoice = f"ln{self.attempt}"
+        played = self.play(
+            RefundClaimed("claim", self.at_ms, no, invoice, f"p{invoice}", amount_msat, 1_000, k1)
+        )
+        if played:
+            assert due is not None
+            assert due.state not in COMMITTED
+            assert due.amount_msat == amount_msat
+            assert k1 in ("", due.k1)
+
+    @rule(
+        no=NUMBERS,
+        kind=st.sampled_from([RefundSent, RefundSettled, RefundUncertain, RefundFailed]),
+        stale=st.booleans(),
+    )
+    def hear_of_a_refund(
+        self,
+        no: int,
+        kind: type[RefundSent | RefundSettled | RefundUncertain | RefundFailed],
+        stale: bool,
+    ) -> None:
+        due = next((r for r in self.session.refunds if r.no == no), None)
+        payment_hash = "earlier" if stale or due is None else due.payment_hash
+        events = {
+            RefundSent: RefundSent("sent", self.at_ms, no, payment_hash),
+            RefundSettled: RefundSettled("settled", self.at_ms, no, 5, payment_hash),
+            RefundUncertain: RefundUncertain("uncertain", self.at_ms, no, payment_hash),
+            RefundFailed: RefundFailed("failed", self.at_ms, no, "no route", payment_hash),
+        }
+        assert not (self.play(events[kind]) and payment_hash == "earlier")
+
+    @precondition(lambda self: self.session.state is SessionState.CLOSED)
+    @rule()
+    def pay_back(self) -> None:
+        """The good way, so that refunds are often seen to their end."""
+        for due in self.session.refunds:
+            if due.state in (RefundState.DUE, RefundState.OFFERED, RefundState.FAILED):
+                self.claim(due.no, 0, stale=False)
+                self.hear_of_a_refund(due.no, RefundSent, stale=False)
+                self.hear_of_a_refund(due.no, RefundSettled, stale=False)
+
+    @invariant()
+    def money_is_accounted_for(self) -> None:
+        session = self.session
+        assert session.paid_msat == sum(self.credited.values())
+        assert 0 <= session.cost_now_msat <= session.credit_msat <= session.paid_msat
+        assert session.left_msat >= 0
+        if not session.energy_wh:
+            assert session.cost_now_msat == 0
+        committed_msat = sum(r.amount_msat for r in session.refunds if r.state in COMMITTED)
+        assert committed_msat <= session.paid_msat - session.cost_now_msat
+        for due in session.refunds:
+            assert due.amount_msat > 0
+            assert due.amount_msat % 1_000 == 0
+        assert len({r.no for r in session.refunds}) == len(session.refunds)
+        if session.state is SessionState.CLOSED:
+            assert session.overshoot_msat >= 0
+            assert session.cost_msat + session.overshoot_msat == session.bill.total_msat
+            assert 0 <= session.rounding_msat < 1_000
+            assert session.paid_msat == (
+                session.cost_msat
+                + session.refunded_msat
+                + session.owed_msat
+                + session.rounding_msat
+            )
+            if session.started_at_ms is None:
+                assert session.cost_msat == 0
+            else:
+                assert session.closed_at_ms is not None
+                assert session.closed_at_ms >= session.started_at_ms >= session.opened_at_ms
+        else:
+            assert session.owed_msat == session.rounding_msat == 0
+
+    @invariant()
+    def no_deadline_comes_twice(self) -> None:
+        due_ms = deadline(self.session)
+        if due_ms is None:
+            return
+        changed, _ = step(self.session, DeadlineReached("due", due_ms))
+        next_ms = deadline(changed)
+        assert changed.state is not self.session.state or next_ms is None or next_ms > due_ms
+
+    def teardown(self) -> None:
+        if not hasattr(self, "session"):
+            return
+        self.play(ConnectorStatusChanged("lost", self.at_ms, ConnectorStatus.OFFLINE))
+        for _ in range(3):
+            self.reach_the_deadline()
+        assert self.session.state is SessionState.CLOSED
+        for due in self.session.refunds:
+            if due.state is RefundState.CLAIMED:
+                self.hear_of_a_refund(due.no, RefundSent, stale=False)
+            if due.state in (RefundState.CLAIMED, RefundState.SENDING, RefundState.UNKNOWN):
+                self.hear_of_a_refund(due.no, RefundFailed, stale=False)
+        self.pay_back()
+        self.money_is_accounted_for()
+        assert self.session.owed_msat == 0
+        assert (
+            0
+            <= self.session.paid_msat
+            - self.session.cost_msat
+            - sum(r.amount_msat for r in self.session.refunds)
+            < 1_000
+        )
+
+
+TestMoney = Money.TestCase
+TestMoney.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def test_a_session_is_a_value() -> None:
+    """Snapshots are compared and kept: two sessions with the same history are the same."""
+    one = opened("s", "CP001", 1, Policy(), _payment())
+    other = opened("s", "CP001", 1, Policy(), replace(_payment()))
+    assert one == other
+    assert hash(one[0]) == hash(other[0])
+
+
+def _payment() -> PaymentSettled:
+    return PaymentSettled("paid", T0, "h0", 1_000, Payer(), Tariff("t", 1), T0 + MINUTE)

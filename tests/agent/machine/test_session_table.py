@@ -1,0 +1,279 @@
+"""The session machine's two tables: every state with every event, every state with every status."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from agent.machine.effects import StartCharging
+from agent.machine.errors import IllegalEvent
+from agent.machine.events import (
+    ConnectorStatus,
+    ConnectorStatusChanged,
+    DeadlineReached,
+    Event,
+    MeterSampled,
+    PaymentSettled,
+    RefundClaimed,
+    RefundEvent,
+    RefundFailed,
+    RefundOffered,
+    RefundSent,
+    RefundSettled,
+    RefundUncertain,
+    SessionEvent,
+    StartRejected,
+    StopRequested,
+    TransactionStarted,
+    TransactionStopped,
+)
+from agent.machine.forecast import deadline
+from agent.machine.model import Session, SessionState
+from agent.machine.session import TRANSITIONS, opened, step
+from tests.agent.machine.examples import (
+    HOUR,
+    MINUTE,
+    POLICY,
+    SAT,
+    SECOND,
+    T0,
+    after,
+    arrived,
+    asked_to_stop,
+    begun,
+    charging,
+    claimed,
+    doubted,
+    ended,
+    failed,
+    named,
+    offered,
+    paid,
+    sampled,
+    sent,
+    showed,
+    starting,
+    waited,
+)
+
+OFFER = offered(T0 + MINUTE, 500 * SAT, holds_ms=HOUR)
+CHARGED = after(charging(), sampled(T0 + MINUTE, 41_000, power_w=3_000))
+
+# The open sessions paid 1,000 sat and hold an offer of 500 sat; 1 kWh flowed, for 300 sat.
+SESSIONS: dict[str, Session] = {
+    "STARTING": after(starting(), OFFER),
+    "CHARGING": after(CHARGED, OFFER),
+    "SUSPENDED": after(CHARGED, OFFER, showed(T0 + MINUTE, ConnectorStatus.SUSPENDED_EV)),
+    "STOPPING": after(CHARGED, OFFER, asked_to_stop(T0 + MINUTE)),
+    "CLOSED": after(CHARGED, ended(T0 + 2 * MINUTE, 41_000)),
+    "CLOSED/paying": after(
+        CHARGED,
+        ended(T0 + 2 * MINUTE, 41_000),
+        offered(T0 + 2 * MINUTE, 700 * SAT),
+        claimed(T0 + 2 * MINUTE, 700 * SAT),
+        sent(T0 + 2 * MINUTE),
+    ),
+}
+NOW = T0 + 3 * MINUTE
+
+
+def event_for(session: Session, event: type[Event]) -> Event:
+    """An event that this session might meet next."""
+    left_msat = 700 * SAT if session.state is SessionState.CLOSED else 500 * SAT
+    events: dict[type[Event], Event] = {
+        PaymentSettled: paid(NOW, 200 * SAT, "bb"),
+        StartRejected: StartRejected("rejected", NOW),
+        TransactionStarted: begun(NOW, transaction_id=8, register_wh=41_000),
+        MeterSampled: sampled(NOW, 41_200),
+        ConnectorStatusChanged: showed(NOW, ConnectorStatus.CHARGING),
+        StopRequested: asked_to_stop(NOW),
+        TransactionStopped: ended(NOW, 41_300),
+        DeadlineReached: waited(deadline(session) or NOW),
+        RefundOffered: offered(NOW, left_msat, "k2"),
+        RefundClaimed: claimed(NOW, left_msat, session.refunds[0].k1),
+        RefundSent: sent(NOW),
+        RefundSettled: arrived(NOW),
+        RefundUncertain: doubted(NOW),
+        RefundFailed: failed(NOW),
+    }
+    return events[event]
+
+
+# state        event                  next state effects
+TABLE = """
+STARTING       PaymentSettled         STARTING   PublishZapReceipt Say:TOPPED_UP
+STARTING       StartRejected          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
+STARTING       TransactionStarted     CHARGING   PublishStatus Say:STARTED
+STARTING       MeterSampled           STARTING
+STARTING       ConnectorStatusChanged STARTING   PublishStatus
+STARTING       StopRequested          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
+STARTING       TransactionStopped     STARTING
+STARTING       DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
+STARTING       RefundOffered          STARTING
+STARTING       RefundClaimed          CLOSED     PublishStatus Say:NOT_STARTED PayRefund OfferRefund
+STARTING       RefundSent             illegal
+STARTING       RefundSettled          illegal
+STARTING       RefundUncertain        illegal
+STARTING       RefundFailed           illegal
+
+CHARGING       PaymentSettled         CHARGING   PublishZapReceipt Say:TOPPED_UP
+CHARGING       StartRejected          CHARGING
+CHARGING       TransactionStarted     CHARGING   PublishStatus
+CHARGING       MeterSampled           CHARGING
+CHARGING       ConnectorStatusChanged CHARGING   PublishStatus
+CHARGING       StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED OfferRefund SendCdr
+CHARGING       DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING       RefundOffered          CHARGING
+CHARGING       RefundClaimed          STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING       RefundSent             illegal
+CHARGING       RefundSettled          illegal
+CHARGING       RefundUncertain        illegal
+CHARGING       RefundFailed           illegal
+
+SUSPENDED      PaymentSettled         SUSPENDED  PublishZapReceipt Say:TOPPED_UP
+SUSPENDED      StartRejected          SUSPENDED
+SUSPENDED      TransactionStarted     SUSPENDED  PublishStatus
+SUSPENDED      MeterSampled           SUSPENDED
+SUSPENDED      ConnectorStatusChanged CHARGING   PublishStatus Say:RESUMED
+SUSPENDED      StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
+SUSPENDED      TransactionStopped     CLOSED     PublishStatus Say:FINISHED OfferRefund SendCdr
+SUSPENDED      DeadlineReached        SUSPENDED
+SUSPENDED      RefundOffered          SUSPENDED
+SUSPENDED      RefundClaimed          STOPPING   StopCharging PublishStatus Say:STOPPING
+SUSPENDED      RefundSent             illegal
+SUSPENDED      RefundSettled          illegal
+SUSPENDED      RefundUncertain        illegal
+SUSPENDED      RefundFailed           illegal
+
+STOPPING       PaymentSettled         STOPPING   PublishZapReceipt Say:TOPPED_UP
+STOPPING       StartRejected          STOPPING
+STOPPING       TransactionStarted     STOPPING   StopCharging
+STOPPING       MeterSampled           STOPPING
+STOPPING       ConnectorStatusChanged STOPPING   PublishStatus
+STOPPING       StopRequested          STOPPING
+STOPPING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED OfferRefund SendCdr
+STOPPING       DeadlineReached        STOPPING   StopCharging
+STOPPING       RefundOffered          STOPPING
+STOPPING       RefundClaimed          STOPPING
+STOPPING       RefundSent             illegal
+STOPPING       RefundSettled          illegal
+STOPPING       RefundUncertain        illegal
+STOPPING       RefundFailed           illegal
+
+CLOSED         PaymentSettled         CLOSED     PublishZapReceipt Say:NOT_STARTED OfferRefund
+CLOSED         StartRejected          CLOSED
+CLOSED         TransactionStarted     CLOSED     StopCharging
+CLOSED         MeterSampled           CLOSED
+CLOSED         ConnectorStatusChanged CLOSED
+CLOSED         StopRequested          CLOSED
+CLOSED         TransactionStopped     CLOSED
+CLOSED         DeadlineReached        CLOSED
+CLOSED         RefundOffered          CLOSED
+CLOSED         RefundClaimed          CLOSED     PayRefund
+CLOSED         RefundSent             illegal
+CLOSED         RefundSettled          illegal
+CLOSED         RefundUncertain        illegal
+CLOSED         RefundFailed           illegal
+
+CLOSED/paying  PaymentSettled         CLOSED     PublishZapReceipt Say:NOT_STARTED OfferRefund
+CLOSED/paying  StartRejected          CLOSED
+CLOSED/paying  TransactionStarted     CLOSED     StopCharging
+CLOSED/paying  MeterSampled           CLOSED
+CLOSED/paying  ConnectorStatusChanged CLOSED
+CLOSED/paying  StopRequested          CLOSED
+CLOSED/paying  TransactionStopped     CLOSED
+CLOSED/paying  DeadlineReached        CLOSED
+CLOSED/paying  RefundOffered          illegal
+CLOSED/paying  RefundClaimed          illegal
+CLOSED/paying  RefundSent             CLOSED
+CLOSED/paying  RefundSettled          CLOSED     Say:REFUND_PAID
+CLOSED/paying  RefundUncertain        CLOSED
+CLOSED/paying  RefundFailed           CLOSED     Say:REFUND_FAILED
+"""
+
+# status         STARTING          CHARGING             SUSPENDED           STOPPING
+STATUS_TABLE = """
+Available        STARTING          CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
+Preparing        STARTING/again    CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
+Charging         STARTING          CHARGING             CHARGING            STOPPING
+SuspendedEVSE    STARTING          SUSPENDED            SUSPENDED           STOPPING
+SuspendedEV      STARTING          SUSPENDED            SUSPENDED           STOPPING
+Finishing        STARTING          CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
+Reserved         STARTING          CHARGING             SUSPENDED           STOPPING
+Unavailable      STARTING          CHARGING             SUSPENDED           STOPPING
+Faulted          STARTING          CHARGING             SUSPENDED           STOPPING
+Offline          STARTING          CHARGING/lost        SUSPENDED/lost      STOPPING/lost
+"""
+
+EVENTS: dict[str, type[Event]] = {event.__name__: event for event in get_args(Event)}
+ROWS = [line.split(maxsplit=3) for line in TABLE.splitlines() if line]
+STATUS_ROWS = [line.split() for line in STATUS_TABLE.splitlines() if line]
+
+
+@pytest.mark.parametrize("cells", ROWS, ids=lambda cells: f"{cells[0]}-{cells[1]}")
+def test_every_state_with_every_event(cells: list[str]) -> None:
+    session = SESSIONS[cells[0]]
+    event = event_for(session, EVENTS[cells[1]])
+    if cells[2] == "illegal":
+        with pytest.raises(IllegalEvent, match=cells[1]):
+            step(session, event)
+        return
+    changed, effects = step(session, event)
+    assert changed.state == cells[2]
+    assert named(effects) == "".join(cells[3:])
+
+
+def test_the_table_leaves_nothing_out() -> None:
+    assert [(cells[0], cells[1]) for cells in ROWS] == [
+        (name, event) for name in SESSIONS for event in EVENTS
+    ]
+    assert {session.state for session in SESSIONS.values()} == set(SessionState)
+
+
+def test_no_event_of_a_charger_or_a_payment_is_ever_illegal() -> None:
+    assert {
+        (state, event) for state in SessionState for event in get_args(SessionEvent)
+    } <= TRANSITIONS.keys()
+
+
+@pytest.mark.parametrize("event", get_args(RefundEvent))
+def test_a_refund_event_that_names_no_refund_is_illegal(event: type[Event]) -> None:
+    bare = after(charging(), ended(T0 + MINUTE, 50_000))
+    assert bare.refunds == ()
+    with pytest.raises(IllegalEvent):
+        step(bare, event_for(SESSIONS["CLOSED"], event))
+
+
+@pytest.mark.parametrize("cells", STATUS_ROWS, ids=lambda cells: cells[0])
+def test_every_state_with_every_connector_status(cells: list[str]) -> None:
+    expected = dict(zip(["STARTING", "CHARGING", "SUSPENDED", "STOPPING"], cells[1:], strict=True))
+    found: dict[str, str] = {}
+    for name in expected:
+        changed, effects = step(SESSIONS[name], showed(NOW, ConnectorStatus(cells[0])))
+        marks = {
+            "vanishing": changed.vanished_since_ms == NOW,
+            "lost": changed.offline_since_ms == NOW,
+            "again": StartCharging(2) in effects,
+        }
+        found[name] = "/".join([changed.state, *(mark for mark, is_set in marks.items() if is_set)])
+        assert "PublishStatus" in named(effects) or marks["again"]
+    assert found == expected
+
+
+def test_the_status_table_leaves_nothing_out() -> None:
+    assert [cells[0] for cells in STATUS_ROWS] == list(ConnectorStatus)
+
+
+def test_a_payment_opens_a_session_and_asks_the_charger_to_start() -> None:
+    session, effects = opened("session", "CP001", 1, POLICY, paid())
+    assert session.state is SessionState.STARTING
+    assert named(effects) == "StartCharging PublishZapReceipt PublishStatus Say:PLUG_IN"
+
+
+def test_a_start_is_asked_for_again_only_when_the_charger_may_have_forgotten_it() -> None:
+    soon = showed(T0 + 19 * SECOND, ConnectorStatus.PREPARING)
+    assert named(step(starting(), soon)[1]) == "PublishStatus"
+    late = showed(T0 + 20 * SECOND, ConnectorStatus.PREPARING)
+    assert named(step(starting(), late)[1]) == "StartCharging"

@@ -1,0 +1,155 @@
+"""Closing, owing and claiming: what is promised is kept, and never promised twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.machine.effects import OfferRefund, PayRefund
+from agent.machine.errors import IllegalEvent
+from agent.machine.model import SessionState
+from agent.machine.refund import RefundState
+from agent.machine.session import step
+from tests.agent.machine.examples import (
+    HOUR,
+    MINUTE,
+    SAT,
+    T0,
+    after,
+    arrived,
+    charging,
+    claimed,
+    ended,
+    failed,
+    named,
+    offered,
+    paid,
+    sampled,
+    sent,
+    starting,
+)
+
+CHARGED = after(charging(), sampled(T0 + MINUTE, 41_000))
+CLAIMED = after(
+    CHARGED, offered(T0 + MINUTE, 700 * SAT, holds_ms=HOUR), claimed(T0 + 2 * MINUTE, 700 * SAT)
+)
+
+
+@pytest.mark.parametrize("amount_msat", [701 * SAT, 700 * SAT + 1, 500 * SAT + 1, 999, 0, -5 * SAT])
+def test_no_more_than_what_is_left_is_offered_and_only_whole_satoshi(amount_msat: int) -> None:
+    with pytest.raises(IllegalEvent):
+        step(CHARGED, offered(T0 + MINUTE, amount_msat))
+
+
+def test_an_offer_holds_to_its_end_and_no_longer() -> None:
+    offer = after(CHARGED, offered(T0 + MINUTE, 700 * SAT, holds_ms=MINUTE))
+    assert after(offer, claimed(T0 + 2 * MINUTE, 700 * SAT)).claimed_msat == 700 * SAT
+    with pytest.raises(IllegalEvent):
+        step(offer, claimed(T0 + 2 * MINUTE + 1, 700 * SAT))
+
+
+def test_no_cost_reaches_what_was_claimed() -> None:
+    session, effects = step(CLAIMED, ended(T0 + HOUR, 42_000))
+    assert (session.cost_msat, session.overshoot_msat) == (300 * SAT, 300 * SAT)
+    assert session.owed_msat == 700 * SAT
+    assert PayRefund(1) in effects
+
+
+def test_what_a_claim_left_over_is_owed_as_a_second_refund() -> None:
+    offer = after(CHARGED, offered(T0 + MINUTE, 400 * SAT), claimed(T0 + MINUTE, 400 * SAT))
+    session, effects = step(offer, ended(T0 + HOUR, 41_500))
+    assert [(r.no, r.state, r.amount_msat) for r in session.refunds] == [
+        (1, RefundState.CLAIMED, 400 * SAT),
+        (2, RefundState.DUE, 150 * SAT),
+    ]
+    assert named(effects) == "PublishStatus Say:FINISHED PayRefund OfferRefund SendCdr"
+
+
+def test_a_session_is_claimed_from_once() -> None:
+    assert CLAIMED.state is SessionState.STOPPING
+    assert CLAIMED.left_msat == 0
+    topped_up = after(CLAIMED, paid(T0 + 3 * MINUTE, 100 * SAT, "bb"))
+    for no in (1, 2):
+        with pytest.raises(IllegalEvent):
+            step(topped_up, offered(T0 + 3 * MINUTE, 100 * SAT, "k2", no))
+        with pytest.raises(IllegalEvent):
+            step(topped_up, claimed(T0 + 3 * MINUTE, 700 * SAT, "", no))
+    assert after(topped_up, ended(T0 + HOUR, 41_000)).owed_msat == 800 * SAT
+
+
+def test_a_claim_while_starting_takes_all_of_it_back() -> None:
+    session = after(starting(), offered(T0, 1_000 * SAT), claimed(T0, 1_000 * SAT))
+    assert session.state is SessionState.CLOSED
+    assert session.owed_msat == 1_000 * SAT
+
+
+def test_an_offer_made_before_the_end_is_void_after_it() -> None:
+    session = after(CHARGED, offered(T0 + MINUTE, 700 * SAT), ended(T0 + MINUTE, 41_000))
+    assert session.owed_msat == 700 * SAT
+    with pytest.raises(IllegalEvent):
+        step(session, claimed(T0 + MINUTE, 700 * SAT, "k1"))
+
+
+def test_an_offer_that_the_cost_ate_up_is_gone() -> None:
+    session = after(CHARGED, offered(T0 + MINUTE, 700 * SAT), ended(T0 + HOUR, 50_000))
+    assert session.refunds == ()
+    assert session.cost_msat == 1_000 * SAT
+
+
+def test_another_amount_than_what_is_due_is_not_offered() -> None:
+    due = after(CHARGED, ended(T0 + HOUR, 41_000))
+    for amount_msat in (701 * SAT, 699 * SAT):
+        with pytest.raises(IllegalEvent):
+            step(due, offered(T0 + HOUR, amount_msat))
+
+
+def test_a_late_payment_is_owed_and_pays_nothing_that_was_decided_again() -> None:
+    session, _ = step(CLAIMED, ended(T0 + HOUR, 41_000))
+    late, effects = step(session, paid(T0 + 2 * HOUR, 20 * SAT + 5, "bb"))
+    assert (late.owed_msat, late.rounding_msat) == (720 * SAT, 5)
+    assert PayRefund(1) not in effects
+    assert OfferRefund(2) in effects
+
+
+def test_a_late_payment_voids_the_key_of_the_smaller_amount() -> None:
+    due = after(CHARGED, ended(T0 + HOUR, 41_000), offered(T0 + HOUR, 700 * SAT))
+    late = after(due, paid(T0 + 2 * HOUR, 20 * SAT, "bb"))
+    assert late.owed_msat == 720 * SAT
+    for amount_msat in (700 * SAT, 720 * SAT):
+        with pytest.raises(IllegalEvent):
+            step(late, claimed(T0 + 2 * HOUR, amount_msat, "k1"))
+
+
+def test_fractions_of_late_payments_add_up_to_whole_satoshi() -> None:
+    session = after(charging(), ended(T0 + HOUR, 50_000))
+    for number in range(3):
+        session = after(session, paid(T0 + 2 * HOUR, 400, f"bb{number}"))
+    assert (session.owed_msat, session.rounding_msat) == (1_000, 200)
+
+
+def test_a_failed_refund_stays_owed_and_can_be_claimed_anew() -> None:
+    session = after(
+        CLAIMED,
+        ended(T0 + HOUR, 41_000),
+        sent(T0 + HOUR),
+        failed(T0 + HOUR),
+    )
+    assert (session.owed_msat, session.refunded_msat) == (700 * SAT, 0)
+    again = after(session, claimed(T0 + HOUR, 700 * SAT, ""), sent(T0 + HOUR), arrived(T0 + HOUR))
+    assert (again.owed_msat, again.refunded_msat) == (0, 700 * SAT)
+    with pytest.raises(IllegalEvent):
+        step(again, claimed(T0 + HOUR, 700 * SAT, ""))
+
+
+def test_a_number_once_given_names_no_other_refund() -> None:
+    """A key or an effect that names refund 2 must never come to mean other money."""
+    split = after(
+        CHARGED,
+        offered(T0 + MINUTE, 400 * SAT),
+        claimed(T0 + MINUTE, 400 * SAT),
+        ended(T0 + HOUR, 41_000),
+        sent(T0 + HOUR),
+        failed(T0 + HOUR),
+    )
+    assert [r.no for r in split.refunds] == [1, 2]
+    late = after(split, paid(T0 + 2 * HOUR, 20 * SAT, "bb"))
+    assert [(r.no, r.amount_msat) for r in late.refunds] == [(1, 400 * SAT), (2, 320 * SAT)]

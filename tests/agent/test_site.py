@@ -1,0 +1,122 @@
+"""The main job through the agent alone: paid, started, metered, stopped, paid back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.machine.effects import Topic
+from agent.machine.events import ConnectorStatus, Obstacle
+from agent.ports import MeterReport, StartOutcome, StartReport, StopReport
+from tests.agent.world import ManualClock, ScriptedCharger, running
+
+
+async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote = await world.paid(1000)
+        await world.until(lambda: ("start", 1, quote.session_id) in charger.asked)
+        report = StartReport(1, quote.session_id, 5000, world.clock())
+        verdict = await world.point.transaction_started(report)
+        assert verdict.accepted
+        assert await world.point.transaction_started(report) == verdict
+        world.clock.advance(60)
+        sample = MeterReport(1, verdict.transaction_id, world.clock(), 6000, 11_000)
+        await world.point.meter_sampled([sample])
+        await world.point.meter_sampled([sample])
+        view = await world.site.session(quote.secret)
+        assert (view.state, view.energy_wh, view.cost_msat) == ("CHARGING", 1000, 300_000)
+        await world.site.stop(quote.secret)
+        await world.until(lambda: ("stop", verdict.transaction_id, "") in charger.asked)
+        world.clock.advance(2)
+        stop = StopReport(verdict.transaction_id, 6100, world.clock())
+        await world.point.transaction_stopped(stop)
+        await world.point.transaction_stopped(stop)
+        view = await world.site.session(quote.secret)
+        assert (view.state, view.cost_msat, view.owed_msat) == ("CLOSED", 330_000, 670_000)
+        offer = await world.site.offer_refund(quote.secret)
+        assert offer.amount_msat == 670_000
+        bolt11, payment_hash = await world.wallet.driver_invoice(offer.amount_msat)
+        await world.site.claim_refund(offer.k1, bolt11)
+        await world.site.claim_refund(offer.k1, bolt11)
+        await world.until(lambda: Topic.REFUND_PAID in world.ear.topics())
+        assert await world.wallet.driver_invoice_paid(payment_hash)
+        view = await world.site.session(quote.secret)
+        assert (view.owed_msat, view.refunded_msat, view.rounding_msat) == (0, 670_000, 0)
+
+
+async def test_a_charger_that_says_no_costs_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.ready(ScriptedCharger(start_outcome=StartOutcome.REJECTED))
+        quote = await world.paid(500)
+        await world.until(lambda: Topic.NOT_STARTED in world.ear.topics())
+        view = await world.site.session(quote.secret)
+        assert (view.state, view.obstacle, view.owed_msat) == (
+            "CLOSED",
+            Obstacle.REJECTED,
+            500_000,
+        )
+
+
+async def test_a_restart_goes_on_with_the_charge(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        quote = await world.paid(1000)
+        verdict = await world.point.transaction_started(
+            StartReport(1, quote.session_id, 0, clock())
+        )
+    async with running(tmp_path, clock) as world:
+        assert (await world.site.session(quote.secret)).state == "CHARGING"
+        charger = await world.ready()
+        await world.point.connector_status(1, ConnectorStatus.CHARGING, clock())
+        clock.advance(60)
+        await world.point.meter_sampled(
+            [MeterReport(1, verdict.transaction_id, clock(), 2000, 11_000)]
+        )
+        await world.site.stop(quote.secret)
+        await world.until(lambda: ("stop", verdict.transaction_id, "") in charger.asked)
+        await world.point.transaction_stopped(StopReport(verdict.transaction_id, 2000, clock()))
+        view = await world.site.session(quote.secret)
+        assert (view.cost_msat, view.owed_msat) == (600_000, 400_000)
+
+
+async def test_nobody_plugs_in_and_all_goes_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote = await world.paid(1000)
+        await world.until(lambda: bool(charger.asked))
+        world.clock.advance(120)
+        await world.site.ring_due()
+        view = await world.site.session(quote.secret)
+        assert (view.obstacle, view.owed_msat) == (Obstacle.NOT_PLUGGED_IN, 1_000_000)
+        late = await world.point.transaction_started(
+            StartReport(1, quote.session_id, 0, world.clock())
+        )
+        assert not late.accepted
+        await world.until(lambda: ("stop", late.transaction_id, "") in charger.asked)
+
+
+async def test_claiming_while_charging_stops_and_pays_what_was_offered(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote = await world.paid(1000)
+        await world.until(lambda: bool(charger.asked))
+        verdict = await world.point.transaction_started(
+            StartReport(1, quote.session_id, 0, world.clock())
+        )
+        world.clock.advance(60)
+        await world.point.meter_sampled(
+            [MeterReport(1, verdict.transaction_id, world.clock(), 1000, 11_000)]
+        )
+        offer = await world.site.offer_refund(quote.secret)
+        assert offer.amount_msat == 700_000
+        bolt11, payment_hash = await world.wallet.driver_invoice(700_000)
+        await world.site.claim_refund(offer.k1, bolt11)
+        await world.until(lambda: ("stop", verdict.transaction_id, "") in charger.asked)
+        await world.point.transaction_stopped(
+            StopReport(verdict.transaction_id, 1050, world.clock())
+        )
+        await world.until(lambda: Topic.REFUND_PAID in world.ear.topics())
+        assert await world.wallet.driver_invoice_paid(payment_hash)
+        view = await world.site.session(quote.secret)
+        assert (view.cost_msat, view.refunded_msat, view.owed_msat) == (300_000, 700_000, 0)

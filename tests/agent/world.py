@@ -1,0 +1,165 @@
+"""A whole site on a real journal and the play-money wallet, with a clock that tests set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.charge_point import ChargePointAgent, PublicFace
+from agent.config import ChargePointConfig, Config, ConnectorConfig, SessionsConfig, TariffConfig
+from agent.journal.journal import Journal, Task
+from agent.machine.effects import SendMessage, Topic
+from agent.machine.events import ConnectorStatus
+from agent.ports import (
+    ChargerCommand,
+    Origin,
+    Quote,
+    QuoteRequest,
+    StartOutcome,
+    StopOutcome,
+)
+from agent.site import Site
+from wallet.dev import DevWallet
+
+START_MS = 1_800_000_000_000
+
+
+@dataclass
+class ManualClock:
+    """The time, set by the test."""
+
+    now_ms: int = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def advance(self, seconds: float) -> None:
+        self.now_ms += int(seconds * 1000)
+
+
+@dataclass
+class ScriptedCharger:
+    """A charger that answers as the test says and remembers what it was asked."""
+
+    start_outcome: StartOutcome = StartOutcome.ACCEPTED
+    stop_outcome: StopOutcome = StopOutcome.ACCEPTED
+    asked: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
+
+    async def start(self, connector: int, id_tag: str) -> StartOutcome:
+        self.asked.append(("start", connector, id_tag))
+        return self.start_outcome
+
+    async def stop(self, transaction_id: int) -> StopOutcome:
+        self.asked.append(("stop", transaction_id, ""))
+        return self.stop_outcome
+
+    async def command(self, command: ChargerCommand, connector: int) -> bool:
+        self.asked.append((command, connector, ""))
+        return True
+
+
+@dataclass
+class Ear:
+    """Hears what a charge point would say and publish."""
+
+    said: list[tuple[str, object]] = field(default_factory=list[tuple[str, object]])
+    statuses: int = 0
+
+    def status_changed(self, charge_point_id: str) -> None:
+        self.statuses += 1
+
+    async def deliver(self, task: Task, recovered: bool) -> None:
+        self.said.append((task.session_id, task.effect))
+
+    def topics(self) -> list[Topic]:
+        return [effect.topic for _, effect in self.said if isinstance(effect, SendMessage)]
+
+
+@dataclass
+class World:
+    """What a test works with."""
+
+    site: Site
+    wallet: DevWallet
+    clock: ManualClock
+    ear: Ear
+    journal: Journal
+
+    @property
+    def point(self) -> ChargePointAgent:
+        return self.site.charge_point("CP001")
+
+    async def paid(self, sats: int = 1000, connector: int | None = 1, **more: object) -> Quote:
+        """A driver asks for a quote and pays it; returns once it is credited."""
+        request = QuoteRequest(sats * 1000, Origin.LNURL, connector=connector)
+        quote = await self.point.quote(request)
+        await self.wallet.driver_pay(quote.bolt11)
+        await self.until(lambda: self.journal.session(quote.session_id) is not None)
+        return quote
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once a condition holds; the test's own time limit bounds it."""
+        while not condition():
+            await asyncio.sleep(0.001)
+
+    async def ready(self, charger: ScriptedCharger | None = None) -> ScriptedCharger:
+        """Connect a charger with a free connector."""
+        charger = charger or ScriptedCharger()
+        await self.point.attach(charger)
+        await self.point.connector_status(1, ConnectorStatus.AVAILABLE, self.clock())
+        return charger
+
+
+def config(**sessions: int) -> Config:
+    return Config(
+        sessions=SessionsConfig.model_validate(sessions),
+        tariffs={"day": TariffConfig(energy_per_kwh=300)},  # pyright: ignore[reportArgumentType]
+        charge_points=(
+            ChargePointConfig(
+                id="CP001",
+                name="Old Mill",
+                tariff="day",
+                connectors=(ConnectorConfig(id=1), ConnectorConfig(id=2)),
+            ),
+        ),
+    )
+
+
+FACE = PublicFace("00" * 32, "npub1example", "nprofile1example", "cp001@127.0.0.1:8080")
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, clock: ManualClock | None = None, settings: Config | None = None
+) -> AsyncGenerator[World]:
+    """A site at work on a folder; leave and enter again for a restart."""
+    clock = clock or ManualClock()
+    wallet = DevWallet(folder, clock)
+    await wallet.open()
+    journal = Journal.open(folder / "strom.db")
+    ear = Ear()
+    settings = settings or config()
+    site = Site(
+        settings,
+        faces={point.id: FACE for point in settings.charge_points},
+        journal=journal,
+        wallet=wallet,
+        clock=clock,
+        herald=ear,
+        voice=ear.deliver,
+        payees=None,
+    )
+    try:
+        async with site.running():
+            yield World(site, wallet, clock, ear, journal)
+    finally:
+        journal.close()
+        await wallet.close()
+
+
+def only(values: Sequence[object]) -> object:
+    (value,) = values
+    return value

@@ -1,0 +1,153 @@
+"""A site that writes down what it is told: for tests of the wire, where no money is at stake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+
+from agent.machine.events import ConnectorStatus, Obstacle, StopBy
+from agent.ports import (
+    ChargePointView,
+    Charger,
+    MeterReport,
+    Quote,
+    QuoteRequest,
+    Refused,
+    SessionView,
+    StartReport,
+    StartVerdict,
+    StopReport,
+    UnknownChargePoint,
+    UnknownSession,
+    WithdrawOffer,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """A call of `connector_status`."""
+
+    connector: int
+    status: ConnectorStatus
+    at_ms: int
+
+
+Report = StatusReport | StartReport | MeterReport | StopReport
+
+
+class RecordingChargePoint:
+    """Accepts every id tag but "BAD"."""
+
+    def __init__(self, charge_point_id: str) -> None:
+        self._id = charge_point_id
+        self.chargers: list[Charger] = []
+        self.reports: list[Report] = []
+        self.batches: list[int] = []
+        self.failing = False
+        self._starts: dict[StartReport, int] = {}
+        self._changed = anyio.Event()
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def charger(self) -> Charger:
+        return self.chargers[-1]
+
+    def of(self, kind: type[T]) -> list[T]:
+        return [report for report in self.reports if isinstance(report, kind)]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        with anyio.fail_after(20):
+            while not condition():
+                await self._changed.wait()
+
+    def _told(self, *reports: Report) -> None:
+        if self.failing:
+            raise Refused("the journal cannot be written")
+        self.reports.extend(reports)
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def attach(self, charger: Charger) -> None:
+        self.chargers.append(charger)
+        self._notify()
+
+    async def detach(self, charger: Charger) -> None:
+        if charger in self.chargers:
+            self.chargers.remove(charger)
+        self._notify()
+
+    async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
+        self._told(StatusReport(connector, status, at_ms))
+
+    async def may_charge(self, id_tag: str) -> bool:
+        return id_tag != "BAD"
+
+    async def transaction_started(self, report: StartReport) -> StartVerdict:
+        self._told(report)
+        number = self._starts.setdefault(report, len(self._starts) + 1)
+        return StartVerdict(number, report.id_tag != "BAD")
+
+    async def meter_sampled(self, reports: Sequence[MeterReport]) -> None:
+        self.batches.append(len(reports))
+        self._told(*reports)
+
+    async def transaction_stopped(self, report: StopReport) -> None:
+        self._told(report)
+
+    async def view(self) -> ChargePointView:
+        raise Refused("not here")
+
+    def obstacle(self, connector: int | None) -> Obstacle | None:
+        return None
+
+    async def quote(self, request: QuoteRequest) -> Quote:
+        raise Refused("not here")
+
+
+class RecordingSite:
+    """A site of recording charge points."""
+
+    def __init__(self, *charge_point_ids: str) -> None:
+        self.points = {name: RecordingChargePoint(name) for name in charge_point_ids}
+
+    def charge_point(self, charge_point_id: str) -> RecordingChargePoint:
+        for name, point in self.points.items():
+            if name.lower() == charge_point_id.lower():
+                return point
+        raise UnknownChargePoint("there is no such charge point")
+
+    def charge_point_ids(self) -> Sequence[str]:
+        return tuple(self.points)
+
+    async def session(self, secret: str) -> SessionView:
+        raise UnknownSession("not here")
+
+    async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
+        raise UnknownSession("not here")
+        yield
+
+    async def quote_of(self, payment_hash: str) -> Quote:
+        raise UnknownSession("not here")
+
+    async def stop(self, secret: str, by: StopBy = StopBy.DRIVER) -> None:
+        raise UnknownSession("not here")
+
+    async def offer_refund(self, secret: str) -> WithdrawOffer:
+        raise UnknownSession("not here")
+
+    async def claim_refund(self, k1: str, bolt11: str) -> None:
+        raise UnknownSession("not here")
+
+    async def send_refund(self, secret: str, target: str) -> None:
+        raise UnknownSession("not here")

@@ -1,0 +1,277 @@
+"""Who may connect, and which connection counts."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import anyio
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from agent.ports import ChargerCommand, StartOutcome, StopOutcome
+from bridge.ocpp.connection import Limits
+from bridge.ocpp.errors import CannotListen
+from bridge.ocpp.server import AuthPolicy, OcppServer, id_in_path, may_enter
+from tests.bridge.ocpp.recorder import RecordingSite
+from tests.bridge.ocpp.wire import charger, now_ms, serving
+
+
+async def refused(server: OcppServer, path: str = "/ocpp/CP001", **options: object) -> int:
+    with pytest.raises(InvalidStatus) as caught:
+        async with charger(server, path, **options):  # pyright: ignore[reportArgumentType]
+            pass
+    return caught.value.response.status_code
+
+
+async def test_a_configured_charge_point_connects_and_boots() -> None:
+    site = RecordingSite("CP001")
+    async with serving(site) as server, charger(server) as raw:
+        assert raw.socket.subprotocol == "ocpp1.6"
+        answer = await raw.boot()
+        assert answer["status"] == "Accepted"
+        assert answer["currentTime"].endswith("Z")
+        assert server.connected() == ("CP001",)
+
+
+@pytest.mark.parametrize("path", ["/ocpp/NOBODY", "/ocpp/", "/", "/ocpp/%00", "/" + "x" * 900])
+async def test_an_unknown_charge_point_is_refused(path: str) -> None:
+    site = RecordingSite("CP001")
+    async with serving(site) as server:
+        assert await refused(server, path) == 404
+        assert not site.points["CP001"].chargers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ocpp/CP001",
+        "/ocpp/cp001/",
+        "/CP001",
+        "/ocpp/1.6/CP001?x=1",
+        "/ocpp/CP001/CP001",
+        "/ocpp/ws%3A%2F%2Fhost%3A9000%2Focpp%2FCP001",
+        "/ocpp/ws://host:9000/ocpp/CP001",
+        "/ocpp/%43P001",
+    ],
+)
+async def test_the_id_is_found_in_any_path_that_chargers_make(path: str) -> None:
+    site = RecordingSite("CP001")
+    async with serving(site) as server, charger(server, path) as raw:
+        await raw.boot()
+        assert len(site.points["CP001"].chargers) == 1
+
+
+def test_no_id_in_an_empty_path() -> None:
+    assert id_in_path("/") is None
+
+
+async def test_basic_authentication_is_demanded_where_a_password_is_configured() -> None:
+    site = RecordingSite("CP001")
+    async with serving(site, policy=AuthPolicy(password="00ff17")) as server:
+        assert await refused(server) == 401
+        assert await refused(server, credentials=b"CP001:wrong") == 401
+        assert await refused(server, credentials=b"00ff17") == 401
+        for password in (b"00ff17", b"00FF17", bytes.fromhex("00ff17"), b"00ff17".hex().encode()):
+            async with charger(server, credentials=b"CP001:" + password) as raw:
+                await raw.boot()
+
+
+@pytest.mark.parametrize("header", ["Bearer x", "Basic !!!", "Basic", "", "Basic Og", "Basic Og=="])
+def test_broken_authorization_headers_do_not_enter(header: str) -> None:
+    assert not may_enter("secret", [header])
+
+
+def test_an_open_charge_point_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with serving(RecordingSite("CP001")):
+            pass
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(run)
+    assert "CP001 has no password_file" in caplog.text
+
+
+@pytest.mark.parametrize("offered", [None, ("OCPP1.6",), ("ocpp1.5", "ocpp1.6")])
+async def test_a_missing_or_misspelt_subprotocol_is_tolerated(
+    offered: tuple[str, ...] | None,
+) -> None:
+    async with (
+        serving(RecordingSite("CP001")) as server,
+        charger(server, subprotocols=offered) as raw,
+    ):
+        await raw.boot()
+
+
+async def test_subprotocols_without_ours_are_refused_and_a_missing_one_where_strict() -> None:
+    async with serving(RecordingSite("CP001")) as server:
+        assert await refused(server, subprotocols=("ocpp9.9",)) == 400
+    strict = AuthPolicy(strict_subprotocol=True)
+    async with serving(RecordingSite("CP001"), policy=strict) as server:
+        assert await refused(server, subprotocols=None) == 400
+        async with charger(server) as raw:
+            await raw.boot()
+
+
+async def test_a_port_in_use_is_one_sentence() -> None:
+    site = RecordingSite("CP001")
+    async with serving(site) as server:
+        second = OcppServer(site, f"127.0.0.1:{server.port}", lambda _: AuthPolicy(), now_ms)
+        with pytest.raises(CannotListen, match=r"127\.0\.0\.1:\d+ is in use: stop the other"):
+            await second.start()
+
+
+async def test_remote_start_and_stop_on_the_wire() -> None:
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with serving(site) as server, charger(server) as raw:
+        await raw.boot()
+        outcomes: list[object] = []
+        async with anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                outcomes.append(await point.charger.start(1, "TAG1"))
+                outcomes.append(await point.charger.start(1, "TAG2"))
+                outcomes.append(await point.charger.stop(7))
+                outcomes.append(await point.charger.start(1, "TAG3"))
+                outcomes.append(await point.charger.start(1, "x" * 21))
+
+            group.start_soon(ask)
+            frame = await raw.receive()
+            assert frame[2:] == ["RemoteStartTransaction", {"connectorId": 1, "idTag": "TAG1"}]
+            await raw.send([3, frame[1], {"status": "Accepted"}])
+            frame = await raw.receive()
+            await raw.send([3, "not-yours", {"status": "Accepted"}])
+            await raw.send([3, frame[1], {"status": "Rejected"}])
+            frame = await raw.receive()
+            assert frame[2:] == ["RemoteStopTransaction", {"transactionId": 7}]
+            await raw.send([3, frame[1], {"status": "Accepted"}])
+            frame = await raw.receive()
+            refusal: list[Any] = [4, frame[1], "InternalError", "", {}]
+            await raw.send(refusal)
+        assert outcomes == [
+            StartOutcome.ACCEPTED,
+            StartOutcome.REJECTED,
+            StopOutcome.ACCEPTED,
+            StartOutcome.UNKNOWN,
+            StartOutcome.UNKNOWN,
+        ]
+
+
+async def test_commands_on_the_wire() -> None:
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with serving(site) as server, charger(server) as raw:
+        await raw.boot()
+        expected = [
+            (ChargerCommand.RESET, "Reset", {"type": "Soft"}, "Accepted"),
+            (ChargerCommand.UNLOCK, "UnlockConnector", {"connectorId": 1}, "Unlocked"),
+            (
+                ChargerCommand.ENABLE,
+                "ChangeAvailability",
+                {"connectorId": 1, "type": "Operative"},
+                "Scheduled",
+            ),
+            (
+                ChargerCommand.DISABLE,
+                "ChangeAvailability",
+                {"connectorId": 1, "type": "Inoperative"},
+                "Rejected",
+            ),
+        ]
+        for command, action, payload, status in expected:
+            done: list[bool] = []
+            async with anyio.create_task_group() as group:
+
+                async def ask(command: ChargerCommand = command, done: list[bool] = done) -> None:
+                    done.append(await point.charger.command(command, 1))
+
+                group.start_soon(ask)
+                frame = await raw.receive()
+                assert frame[2:] == [action, payload]
+                await raw.send([3, frame[1], {"status": status}])
+            assert done == [status != "Rejected"]
+
+
+async def test_a_silent_charger_and_a_lost_one_give_unknown() -> None:
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with (
+        serving(site, limits=Limits(call_timeout_s=0.1)) as server,
+        charger(server) as raw,
+    ):
+        await raw.boot()
+        assert await point.charger.start(1, "TAG") is StartOutcome.UNKNOWN
+    async with serving(site) as server, charger(server) as raw:
+        await raw.boot()
+        outcomes: list[StopOutcome] = []
+        async with anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                outcomes.append(await point.charger.stop(1))
+
+            group.start_soon(ask)
+            await raw.receive()
+            raw.socket.transport.abort()
+        assert outcomes == [StopOutcome.UNKNOWN]
+
+
+async def test_nothing_is_asked_before_the_first_answer_or_a_silence() -> None:
+    """A charger restarts when it is called before its boot was accepted: evcc PR 27309."""
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with (
+        serving(site) as server,
+        charger(server) as raw,
+        anyio.create_task_group() as group,
+    ):
+        await point.until(lambda: bool(point.chargers))
+        group.start_soon(point.charger.start, 1, "TAG")
+        answer = await raw.boot()
+        assert answer["status"] == "Accepted"
+        frame = await raw.receive()
+        await raw.send([3, frame[1], {"status": "Accepted"}])
+    async with serving(site, limits=Limits(silence_s=0.05)) as server, charger(server) as raw:
+        await point.until(lambda: bool(point.chargers))
+        async with anyio.create_task_group() as group:
+            group.start_soon(point.charger.start, 1, "TAG")
+            frame = await raw.receive()
+            await raw.send([3, frame[1], {"status": "Accepted"}])
+
+
+async def test_the_newest_connection_owns_the_charge_point() -> None:
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with serving(site) as server, charger(server) as old:
+        await old.boot()
+        first = point.charger
+        async with charger(server) as new:
+            await new.boot()
+            with pytest.raises(ConnectionClosed), anyio.fail_after(10):
+                await old.socket.recv()
+            await point.until(lambda: first not in point.chargers)
+            assert server.connected() == ("CP001",)
+            assert len(point.chargers) == 1
+            await new.call("Heartbeat", {})
+        await point.until(lambda: not point.chargers)
+        assert server.connected() == ()
+
+
+async def test_a_half_open_socket_is_found_by_pings_of_our_own() -> None:
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    limits = Limits(ping_interval_s=0.05, ping_timeout_s=0.05)
+    async with serving(site, limits=limits) as server, charger(server) as raw:
+        await raw.boot()
+        raw.socket.transport.pause_reading()
+        await point.until(lambda: not point.chargers)
+        raw.socket.transport.abort()
+
+
+async def test_closing_the_server_detaches_everyone() -> None:
+    site = RecordingSite("CP001")
+    async with serving(site) as server, charger(server) as raw:
+        await raw.boot()
+        await server.close()
+        assert not site.points["CP001"].chargers
+        assert server.port == 0

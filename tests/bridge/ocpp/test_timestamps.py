@@ -1,0 +1,84 @@
+"""Times in all spellings, and the charger's clock."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.ocpp import timestamps
+from bridge.ocpp.timestamps import Clock
+
+NOON_MS = 1_795_348_800_000  # 2026-11-22T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2026-11-22T12:00:00Z", NOON_MS),
+        ("2026-11-22T12:00:00.5Z", NOON_MS + 500),
+        ("2026-11-22T12:00:00.1234567Z", NOON_MS + 123),
+        ("2026-11-22T13:00:00+01:00", NOON_MS),
+        ("2026-11-22 12:00:00", NOON_MS),
+        (" 2026-11-22T12:00:00 ", NOON_MS),
+        ("20261122T120000Z", NOON_MS),
+        (NOON_MS, NOON_MS),
+        (NOON_MS // 1000, NOON_MS),
+        (str(NOON_MS // 1000), NOON_MS),
+        ("1970-01-01T00:00:00Z", 0),
+        ("yesterday", None),
+        ("", None),
+        ("0", None),
+        (None, None),
+        (True, None),
+        ({}, None),
+        (-5, None),
+        ("9" * 30, None),
+    ],
+)
+def test_spellings(written: object, expected: int | None) -> None:
+    assert timestamps.parse(written) == expected
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_what_we_write_reads_back(at_ms: int) -> None:
+    assert timestamps.parse(timestamps.render(at_ms)) == at_ms
+
+
+def test_a_clock_that_is_right_is_left_alone() -> None:
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS - 900), NOON_MS)
+    assert clock.behind_ms == 0
+    assert clock.ours(timestamps.render(NOON_MS - 60_000), NOON_MS) == NOON_MS - 60_000
+
+
+def test_local_time_written_as_utc_is_corrected() -> None:
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS - 3_600_000), NOON_MS + 300)
+    assert clock.behind_ms == 3_600_300
+    hour_ago = timestamps.render(NOON_MS - 7_200_000)
+    assert clock.ours(hour_ago, NOON_MS + 300) == NOON_MS - 3_600_000 + 300
+
+
+def test_a_clock_that_is_ahead_is_corrected() -> None:
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS + 7_200_000), NOON_MS)
+    assert clock.ours(timestamps.render(NOON_MS + 7_200_000 - 5000), NOON_MS) == NOON_MS - 5000
+
+
+def test_setting_the_clock_voids_what_was_measured() -> None:
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS + 7_200_000), NOON_MS)
+    clock.was_set()
+    assert clock.behind_ms == 0
+
+
+@pytest.mark.parametrize("written", ["1970-01-01T00:01:00Z", "yesterday", None, "2019-01-01"])
+def test_a_senseless_time_is_that_of_arrival(written: object) -> None:
+    clock = Clock()
+    clock.measure(written, NOON_MS)
+    assert clock.ours(written, NOON_MS) == NOON_MS
+
+
+def test_nothing_is_reported_before_it_happened() -> None:
+    assert Clock().ours(timestamps.render(NOON_MS + 60_000), NOON_MS) == NOON_MS

@@ -1,0 +1,104 @@
+"""Raw OCPP-J frames over a real socket: the test is the charger."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from agent.ports import Site
+from bridge.ocpp.connection import FrameLog, Limits
+from bridge.ocpp.server import AuthPolicy, OcppServer
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def serving(
+    site: Site,
+    *,
+    policy: AuthPolicy | None = None,
+    limits: Limits | None = None,
+    log: FrameLog | None = None,
+) -> AsyncGenerator[OcppServer]:
+    """A server for the site on a port of the system's choice."""
+    server = OcppServer(
+        site,
+        "127.0.0.1:0",
+        lambda _: policy or AuthPolicy(),
+        now_ms,
+        limits=limits,
+        log=log,
+    )
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+class RawCharger:
+    """Sends frames as they are given and reads what comes back."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self._calls = 0
+
+    async def send(self, frame: object) -> None:
+        text = frame if isinstance(frame, str | bytes) else json.dumps(frame)
+        await self.socket.send(text, text=True)
+
+    async def receive(self) -> Any:
+        with anyio.fail_after(20):
+            return json.loads(await self.socket.recv())
+
+    async def call(self, action: str, payload: object) -> Any:
+        """Send a call, return the payload of its answer."""
+        answer = await self.exchange(action, payload)
+        assert answer[0] == 3, answer
+        return answer[2]
+
+    async def exchange(self, action: str, payload: object) -> Any:
+        """Send a call, return the whole answer."""
+        self._calls += 1
+        await self.send([2, f"c{self._calls}", action, payload])
+        answer = await self.receive()
+        assert answer[1] == f"c{self._calls}"
+        return answer
+
+    async def boot(self) -> Any:
+        return await self.call(
+            "BootNotification", {"chargePointVendor": "Raw", "chargePointModel": "Frames"}
+        )
+
+
+@asynccontextmanager
+async def charger(
+    server: OcppServer,
+    path: str = "/ocpp/CP001",
+    *,
+    subprotocols: Sequence[str] | None = ("ocpp1.6",),
+    credentials: bytes | None = None,
+) -> AsyncGenerator[RawCharger]:
+    """A connected charger."""
+    headers: dict[str, str] = {}
+    if credentials is not None:
+        headers["Authorization"] = f"Basic {b64encode(credentials).decode()}"
+    offered = [Subprotocol(name) for name in subprotocols] if subprotocols else None
+    async with connect(
+        f"ws://127.0.0.1:{server.port}{path}",
+        subprotocols=offered,
+        additional_headers=headers,
+        proxy=None,
+        close_timeout=1,
+    ) as socket:
+        yield RawCharger(socket)
