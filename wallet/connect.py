@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from wallet import nwc_link
 from wallet.base import Wallet, WalletConfigError
 from wallet.bolt11 import PREFIXES
 from wallet.dev import DevWallet
@@ -15,6 +16,7 @@ from wallet.lnbits import LnbitsWallet
 from wallet.lnd import LndWallet
 from wallet.lnd_rpc import LndRpc
 from wallet.macaroon import InvalidMacaroon, permissions
+from wallet.nwc import NwcWallet
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -85,6 +87,12 @@ def connect(
             macaroon = _macaroon(base_dir / options["macaroon"])
             rpc = LndRpc(host or "", port or LND_PORT, certificate, macaroon)
             return LndWallet(rpc, macaroon, options["network"], clock)
+        case "nwc-file":
+            options = _options(parts, ("network",))
+            if parts.netloc or not parts.path:
+                raise WalletConfigError('the wallet URL must be written "nwc-file:FILE"')
+            connection = nwc_link.parse(_secret_text(base_dir / parts.path, "nwc-file"))
+            return NwcWallet(connection, options["network"], clock)
         case "":
             raise WalletConfigError(f"the wallet URL has no scheme: {EXPECTED}")
         case "nostr+walletconnect":

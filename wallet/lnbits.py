@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -38,6 +37,7 @@ from wallet.base import (
     WalletUnavailable,
 )
 from wallet.bolt11 import InvalidInvoice
+from wallet.told import Told
 
 ANSWER_S = 20
 RESCAN_S = 30
@@ -45,7 +45,6 @@ RESCAN_S = 30
 # can be seen, so each scan reaches back over more than one period of scanning.
 OVERLAP_MS = 120_000
 _PAGE = 100
-_REMEMBERED = 10_000
 # A notification can come before its transaction is committed.
 _COMMIT_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -190,7 +189,7 @@ class LnbitsWallet:
         """As in `Wallet`; may repeat those of the last two minutes before the cursor."""
         address = "ws" + self._url.removeprefix("http") + f"/api/v1/ws/{self._key}"
         since_ms = cursors.read(self._source, cursor)
-        told: OrderedDict[str, None] = OrderedDict()
+        told = Told()
         self._opened()
         try:
             # Its notifications are small; and the address holds the key, so it is not logged.
@@ -201,14 +200,14 @@ class LnbitsWallet:
                         rescan_at = anyio.current_time() + RESCAN_S
                         for record in await self._settled_since(since_ms - OVERLAP_MS):
                             since_ms = max(since_ms, record.updated_at_ms)
-                            if _is_new(told, record.payment_hash):
+                            if told.is_new(record.payment_hash):
                                 yield self._settlement(record)
                         while anyio.current_time() < rescan_at:
                             payment_hash = await _hint(stream, rescan_at)
                             if not payment_hash or payment_hash in told:
                                 continue
                             record = await self._settled_now(payment_hash)
-                            if record is not None and _is_new(told, payment_hash):
+                            if record is not None and told.is_new(payment_hash):
                                 yield self._settlement(record)
                 finally:
                     self._streams.discard(stream)
@@ -399,16 +398,6 @@ async def _hint(stream: ClientConnection, until: float) -> str:
         if isinstance(payment_hash, str) and isinstance(amount_msat, int) and amount_msat > 0:
             return payment_hash
     return ""
-
-
-def _is_new(told: OrderedDict[str, None], payment_hash: str) -> bool:
-    """Whether this stream has not told of a hash yet, which is noted."""
-    if payment_hash in told:
-        return False
-    told[payment_hash] = None
-    if len(told) > _REMEMBERED:
-        told.popitem(last=False)
-    return True
 
 
 def _complaint(response: httpx.Response) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.wallet.backends.dev import dev_backend
 from tests.wallet.backends.lnbits import lnbits_backend
 from tests.wallet.backends.lnd import REAL_LND, lnd_backend, real_lnd_backend
+from tests.wallet.backends.nwc import nwc_backend
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import (
     PATIENCE_S,
@@ -73,7 +75,15 @@ async def real_lnd(
         yield backend
 
 
-BACKENDS = ["dev", pytest.param("on_lnbits", marks=SLOW), "lnd"]
+@pytest.fixture(scope="module")
+async def nwc(
+    lnbits: LnbitsServer, node_modules: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Backend]:
+    async with nwc_backend(lnbits, tmp_path_factory.mktemp("nwc")) as backend:
+        yield backend
+
+
+BACKENDS = ["dev", pytest.param("on_lnbits", marks=SLOW), "lnd", pytest.param("nwc", marks=SLOW)]
 
 
 @pytest.fixture(scope="module", params=[*BACKENDS, "real_lnd"] if REAL_LND else BACKENDS)
