@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Literal
+from typing import Literal, Self
 
 from fpdf import FPDF
+from fpdf.fonts import TTFFont
 
 from bridge.qr import QUIET_ZONE, qr_matrix
 
@@ -24,6 +25,8 @@ _POINTS_PER_MM = 72 / 25.4
 
 class Sheet:
     """A document of sheets of one size; the origin is at the upper left.
+
+    A context manager: leaving it closes the font files.
 
     Args:
         size_mm: width and height.
@@ -42,6 +45,14 @@ class Sheet:
             with resources.as_file(fonts.joinpath(file)) as path:
                 self._pdf.add_font(_FONT, style, path)
         self.add()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for font in self._pdf.fonts.values():
+            if isinstance(font, TTFFont):
+                font.close()
 
     def add(self) -> None:
         """Begin another sheet."""

@@ -77,30 +77,30 @@ def poster_pdf(
     """
     size = _SIZES[paper]
     scale = size[0] / _WIDTH
-    sheet = Sheet(size, view.name, created_at_ms)
-    for mark in _marks(view, links, words, connector, sheet):
-        match mark:
-            case _Box():
-                sheet.box(
-                    mark.x * scale,
-                    mark.y * scale,
-                    mark.width * scale,
-                    mark.height * scale,
-                    mark.colour,
-                )
-            case _Text():
-                sheet.text(
-                    mark.x * scale,
-                    mark.y * scale,
-                    mark.text,
-                    mark.size * scale,
-                    bold=mark.bold,
-                    colour=mark.colour,
-                    align=mark.align,
-                )
-            case _Qr():
-                sheet.qr(mark.x * scale, mark.y * scale, mark.size * scale, mark.text)
-    return sheet.bytes()
+    with Sheet(size, view.name, created_at_ms) as sheet:
+        for mark in _marks(view, links, words, connector, sheet):
+            match mark:
+                case _Box():
+                    sheet.box(
+                        mark.x * scale,
+                        mark.y * scale,
+                        mark.width * scale,
+                        mark.height * scale,
+                        mark.colour,
+                    )
+                case _Text():
+                    sheet.text(
+                        mark.x * scale,
+                        mark.y * scale,
+                        mark.text,
+                        mark.size * scale,
+                        bold=mark.bold,
+                        colour=mark.colour,
+                        align=mark.align,
+                    )
+                case _Qr():
+                    sheet.qr(mark.x * scale, mark.y * scale, mark.size * scale, mark.text)
+        return sheet.bytes()
 
 
 def poster_svg(
@@ -113,8 +113,8 @@ def poster_svg(
 ) -> str:
     """The poster as SVG; the arguments are those of `poster_pdf`."""
     width, height = _SIZES[paper]
-    rulers = Sheet(A6_MM, view.name, 0)
-    drawn = "".join(_svg(mark) for mark in _marks(view, links, words, connector, rulers))
+    with Sheet(A6_MM, view.name, 0) as rulers:
+        drawn = "".join(_svg(mark) for mark in _marks(view, links, words, connector, rulers))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}mm" height="{height}mm" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="DejaVu Sans, Verdana, sans-serif">'

@@ -78,29 +78,29 @@ def receipt_pdf(view: SessionView, point: ChargePointView, said: Words, fiat: st
     Args:
         fiat: the cost in fiat in words, "" for none.
     """
-    sheet = Sheet(A4_MM, said("web.receipt"), view.closed_at_ms or view.opened_at_ms)
-    sheet.box(0, 0, A4_MM[0], 6, _INK)
-    sheet.box(0, 6, A4_MM[0], 1.4, _VOLT)
-    sheet.text(_LEFT, 28, said("web.receipt"), 8, bold=True, colour=_INK)
-    sheet.text(_LEFT, 38, point.name, 4.6, bold=True, colour=_INK)
-    sheet.text(_LEFT, 44, point.address, 3.6, colour=_SOFT)
-    y = 56.0
-    for label, value in (
-        (said("receipt.session"), view.id),
-        (said("receipt.station"), f"{point.id} · {said('web.connector')} {view.connector}"),
-        (said("receipt.began"), _day(view.started_at_ms)),
-        (said("receipt.ended"), _day(view.closed_at_ms)),
-        (said("receipt.duration"), duration(view)),
-    ):
-        sheet.text(_LEFT, y, label, 3.6, colour=_SOFT)
-        sheet.text(_LEFT + 50, y, value, 3.6, colour=_INK)
-        y += 6
-    y = _amounts(sheet, y + 8, view, said, fiat)
-    sheet.text(_LEFT, y + 4, said("receipt.hashes"), 3, colour=_SOFT)
-    for payment_hash in view.payment_hashes[:20]:
-        y += 5
-        sheet.text(_LEFT, y + 4, payment_hash, 3, colour=_INK)
-    return sheet.bytes()
+    with Sheet(A4_MM, said("web.receipt"), view.closed_at_ms or view.opened_at_ms) as sheet:
+        sheet.box(0, 0, A4_MM[0], 6, _INK)
+        sheet.box(0, 6, A4_MM[0], 1.4, _VOLT)
+        sheet.text(_LEFT, 28, said("web.receipt"), 8, bold=True, colour=_INK)
+        sheet.text(_LEFT, 38, point.name, 4.6, bold=True, colour=_INK)
+        sheet.text(_LEFT, 44, point.address, 3.6, colour=_SOFT)
+        y = 56.0
+        for label, value in (
+            (said("receipt.session"), view.id),
+            (said("receipt.station"), f"{point.id} · {said('web.connector')} {view.connector}"),
+            (said("receipt.began"), _day(view.started_at_ms)),
+            (said("receipt.ended"), _day(view.closed_at_ms)),
+            (said("receipt.duration"), duration(view)),
+        ):
+            sheet.text(_LEFT, y, label, 3.6, colour=_SOFT)
+            sheet.text(_LEFT + 50, y, value, 3.6, colour=_INK)
+            y += 6
+        y = _amounts(sheet, y + 8, view, said, fiat)
+        sheet.text(_LEFT, y + 4, said("receipt.hashes"), 3, colour=_SOFT)
+        for payment_hash in view.payment_hashes[:20]:
+            y += 5
+            sheet.text(_LEFT, y + 4, payment_hash, 3, colour=_INK)
+        return sheet.bytes()
 
 
 def _amounts(sheet: Sheet, y: float, view: SessionView, said: Words, fiat: str) -> float:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
@@ -92,3 +93,19 @@ async def serious_findings(page: Page, node_modules: Path) -> list[str]:
         .map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 160)).join(" | "))"""
     )
     return found
+
+
+async def slow_3g(page: Page) -> None:
+    """Throttle a page to 400 kbit/s with 400 ms of latency."""
+    session = await page.context.new_cdp_session(page)
+    conditions: dict[str, Any] = {
+        "offline": False,
+        "latency": 400,
+        "downloadThroughput": 50_000,
+        "uploadThroughput": 50_000,
+    }
+    for method, parameters in (
+        ("Network.enable", {}),
+        ("Network.emulateNetworkConditions", conditions),
+    ):
+        await session.send(method, parameters)  # pyright: ignore[reportUnknownMemberType]

@@ -13,7 +13,15 @@ from playwright.async_api import Browser, expect
 
 from agent.machine.model import SessionState
 from tests.bridge.http_world import HttpWorld, real_clock, serving
-from tests.bridge.web.browser import DESK, PHONE, Watched, chromium, serious_findings, visiting
+from tests.bridge.web.browser import (
+    DESK,
+    PHONE,
+    Watched,
+    chromium,
+    serious_findings,
+    slow_3g,
+    visiting,
+)
 
 PICTURES = os.environ.get("STROM_PICTURES")
 """A folder in which to keep what the browser showed."""
@@ -216,11 +224,7 @@ async def test_first_view_on_slow_3g(world: HttpWorld, browser: Browser) -> None
         painted: list[float] = []
         for _ in range(5):
             async with visiting(browser, world.url) as watched:
-                session = await watched.page.context.new_cdp_session(watched.page)
-                await session.send("Network.enable")
-                throttle = {"offline": False, "latency": 400}
-                rates = {"downloadThroughput": 50_000, "uploadThroughput": 50_000}
-                await session.send("Network.emulateNetworkConditions", throttle | rates)
+                await slow_3g(watched.page)
                 await watched.page.goto(path)
                 await watched.page.wait_for_function(
                     "performance.getEntriesByName('first-contentful-paint').length"
