@@ -30,6 +30,7 @@ from bridge.web.app import create_app
 from bridge.web.render import FiatRate, WebSettings
 from nips.identity import Identity
 from tests.agent.world import Ear, ManualClock, ScriptedCharger
+from wallet.base import Wallet
 from wallet.bolt11 import decode
 from wallet.dev import DevWallet
 
@@ -187,6 +188,7 @@ async def serving(
     settings: Config | None = None,
     invoices: Rate = LOOSE,
     payees: Payees | None = None,
+    wallet: Wallet | None = None,
     tile_url: str = "",
     fiat: Callable[[], FiatRate | None] = lambda: None,
 ) -> AsyncGenerator[HttpWorld]:
@@ -200,8 +202,8 @@ async def serving(
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     links = Links(url)
     identity = Identity.generate()
-    wallet = DevWallet(folder, clock)
-    await wallet.open()
+    play = DevWallet(folder, clock)
+    await play.open()
     journal = Journal.open(folder / "strom.db")
     ear = Ear()
     site = Site(
@@ -213,7 +215,7 @@ async def serving(
             for point in settings.charge_points
         },
         journal=journal,
-        wallet=wallet,
+        wallet=wallet or play,
         clock=clock,
         herald=ear,
         voice=ear.deliver,
@@ -232,7 +234,7 @@ async def serving(
         linking=linking,
         clock=clock,
         fetcher=Fetcher(allow_loopback=True),
-        play=wallet,
+        play=None if wallet else play,
         routes=lnurl.routes,
     )
     server = uvicorn.Server(
@@ -247,9 +249,9 @@ async def serving(
             await site.charge_point("CP001").attach(charger)
             await site.charge_point("CP001").connector_status(1, ConnectorStatus.AVAILABLE, clock())
             async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-                yield HttpWorld(site, wallet, clock, url, http, identity, charger, links, server)
+                yield HttpWorld(site, play, clock, url, http, identity, charger, links, server)
             server.should_exit = True
     finally:
         listener.close()
         journal.close()
-        await wallet.close()
+        await play.close()
