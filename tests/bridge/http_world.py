@@ -43,7 +43,7 @@ def real_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def config() -> Config:
+def config(picture: str = "") -> Config:
     """Two charge points, the first with two connectors and a place."""
     return Config.model_validate(
         {
@@ -56,6 +56,7 @@ def config() -> Config:
                     "id": "CP001",
                     "name": "Old Mill, west wall",
                     "about": "Behind the mill, two bays, lit at night.",
+                    "picture": picture,
                     "website": "https://mill.example.com",
                     "tariff": "day",
                     "location": {

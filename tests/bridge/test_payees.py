@@ -14,13 +14,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent.ports import Refused
-from bridge.fetch import Fetcher
-from bridge.lnurl.payees import LnurlPayees, pay_url
+from bridge.payees import LnurlPayees, pay_url
 from tests.bridge.far_server import far_server
 from wallet.bolt11 import decode, sign
 
 METADATA = json.dumps([["text/plain", "Zoë's wallet"]])
-PAYEES = LnurlPayees(Fetcher(allow_loopback=True, timeout_s=5))
+PAYEES = LnurlPayees(allow_loopback=True, timeout_s=5)
 
 
 def invoice(amount_msat: int, description: str | bytes) -> str:

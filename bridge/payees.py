@@ -25,14 +25,15 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class LnurlPayees:
-    """See `agent.ports.Payees`.
+    """See `agent.ports.Payees`. Holds no connection open, so there is nothing to close.
 
     Args:
-        fetcher: how servers are reached.
+        allow_loopback: also reach wallets on this machine, for development.
+        timeout_s: how long to wait for each of a wallet's two answers.
     """
 
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
+    def __init__(self, *, allow_loopback: bool = False, timeout_s: float = 10) -> None:
+        self._fetcher = Fetcher(allow_loopback, timeout_s)
 
     async def invoice(self, target: str, amount_msat: int, comment: str) -> str:
         """A BOLT 11 invoice over exactly `amount_msat`; raises Refused with the reason."""
