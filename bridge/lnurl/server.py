@@ -211,7 +211,10 @@ class LnurlServer:
                     amount_msat=amount_msat,
                     origin=Origin.LNURL,
                     connector=connector,
-                    payer=Payer(linking_keys=(payer.linking_key,) if payer.linking_key else ()),
+                    payer=Payer(
+                        linking_keys=(payer.linking_key,) if payer.linking_key else (),
+                        address=payer.address,
+                    ),
                     description=metadata + payer.raw,
                     comment=_comment(request),
                 )

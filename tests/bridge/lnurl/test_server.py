@@ -18,13 +18,17 @@ from lnurl import (
     UrlAction,
 )
 from lnurl.helpers import lnurlauth_signature
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.machine.refund import RefundState
 from bridge.limits import Rate
+from bridge.payees import LnurlPayees
 from nips.identity import Identity
 from nips.zaps import zap_request
+from tests.bridge.far_server import far_server
 from tests.bridge.http_world import HttpWorld, path_of, secret_of, serving
 from wallet.bolt11 import decode
 
@@ -173,6 +177,28 @@ async def test_payer_data_are_hashed_as_they_came(world: HttpWorld) -> None:
     answer = await second_step(world, first, amount=500_000, payerdata=raw, comment="hello")
     expected = hashlib.sha256((first.metadata + raw).encode()).hexdigest()
     assert decode(answer["pr"]).description_hash == expected
+
+
+async def test_what_is_left_goes_to_the_address_in_the_payer_data(tmp_path: Path) -> None:
+    async def far_wallet(request: Request) -> Response:
+        if "amount" in request.query_params:
+            amount_msat = int(request.query_params["amount"])
+            bolt11, _ = await world.wallet.driver_invoice(amount_msat)
+            return JSONResponse({"pr": bolt11, "routes": []})
+        offer = {"tag": "payRequest", "callback": str(request.url), "metadata": "[]"}
+        return JSONResponse(offer | {"minSendable": 1000, "maxSendable": 10**9})
+
+    payees = LnurlPayees(allow_loopback=True)
+    async with serving(tmp_path, payees=payees) as world, far_server(far_wallet) as url:
+        first = await first_step(world)
+        raw = json.dumps({"identifier": f"Me@{url.partition('://')[2]}"})
+        answer = await second_step(world, first, amount=1_000_000, payerdata=raw)
+        view = await world.pay(answer["pr"], secret_of(answer))
+        await world.start(view)
+        await world.end(view, 1000)
+        async for changed in world.site.session_changes(view.secret):
+            if changed.refunded_msat == 700_000:
+                break
 
 
 async def test_linking_key_in_payer_data_owns(world: HttpWorld) -> None:

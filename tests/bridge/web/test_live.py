@@ -33,7 +33,7 @@ async def test_all_parts_first_then_what_changed(world: HttpWorld) -> None:
     view = await world.charging(sats=1000, energy_wh=1000)
     async with live(world, view.secret) as socket:
         first = await parts(socket)
-        assert set(first) == {"now", "actions", "account"}
+        assert set(first) == {"now", "curve", "actions", "account"}
         assert "1.00" in first["now"]
         await world.meter(view, 1500)
         second = await parts(socket)
