@@ -325,6 +325,11 @@ class LndWallet:
         try:
             info = await self._rpc.call(GET_INFO, pb.GetInfoRequest())
         except LndRefused as error:
+            if "permission denied" in error.details:
+                raise checks.Misconfigured(
+                    f"the macaroon for LND at {self._rpc.address} lacks info:read: bake one with "
+                    "info:read invoices:read invoices:write offchain:read offchain:write"
+                ) from None
             if error.bad_macaroon:
                 raise checks.Misconfigured(
                     f"LND at {self._rpc.address} does not accept the macaroon: {error.details}"

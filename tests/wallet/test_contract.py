@@ -249,21 +249,21 @@ async def test_settled_while_strom_was_down(backend: Backend, wallet: Wallet) ->
 
 async def test_an_invoice_is_paid_once(backend: Backend, wallet: Wallet) -> None:
     invoice = await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     with suppress(PeerRefused):
         await backend.peer.pay(invoice.bolt11)
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
 
 
 async def test_refund(backend: Backend, wallet: Wallet) -> None:
     await receive(backend, wallet, 3000 * SAT)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = await backend.peer.invoice(2000 * SAT)
     outcome = await pay(wallet, request, payment_hash)
     assert outcome.state is PaymentState.SETTLED
     assert 0 <= outcome.fee_msat <= FEE_LIMIT_MSAT
     assert await backend.peer.paid(payment_hash)
-    assert await balance_msat(wallet) == before - 2000 * SAT - outcome.fee_msat
+    assert await balance_msat(backend, wallet) == before - 2000 * SAT - outcome.fee_msat
     assert await wallet.lookup_payment(payment_hash) == outcome
 
 
@@ -271,19 +271,19 @@ async def test_refund_is_paid_once_however_often_it_is_sent(
     backend: Backend, wallet: Wallet
 ) -> None:
     await receive(backend, wallet, 10_000 * SAT)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = await backend.peer.invoice(1500 * SAT)
     first = await pay(wallet, request, payment_hash)
     second = await pay(wallet, request, payment_hash)
     assert first.state is second.state is PaymentState.SETTLED
-    assert await balance_msat(wallet) == before - 1500 * SAT - first.fee_msat
+    assert await balance_msat(backend, wallet) == before - 1500 * SAT - first.fee_msat
 
 
 async def test_refund_is_paid_once_when_sent_twice_at_the_same_time(
     backend: Backend, wallet: Wallet
 ) -> None:
     await receive(backend, wallet, 10_000 * SAT)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = await backend.peer.invoice(1500 * SAT)
     outcomes: list[PaymentOutcome] = []
 
@@ -298,7 +298,7 @@ async def test_refund_is_paid_once_when_sent_twice_at_the_same_time(
     assert all(outcome.state is not PaymentState.FAILED for outcome in outcomes)
     last = await final_outcome(wallet, payment_hash, outcomes[0])
     assert last.state is PaymentState.SETTLED
-    assert await balance_msat(wallet) == before - 1500 * SAT - last.fee_msat
+    assert await balance_msat(backend, wallet) == before - 1500 * SAT - last.fee_msat
 
 
 async def test_refund_to_an_expired_invoice_fails(backend: Backend, wallet: Wallet) -> None:
@@ -310,12 +310,12 @@ async def test_refund_to_an_expired_invoice_fails(backend: Backend, wallet: Wall
 
 async def test_refund_without_a_route_fails(backend: Backend, wallet: Wallet) -> None:
     await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = foreign_invoice(backend.network)
     outcome = await pay(wallet, request, payment_hash)
     assert outcome.state is PaymentState.FAILED
     assert outcome.reason
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
 
 
 async def test_refund_to_an_own_invoice_fails(backend: Backend, wallet: Wallet) -> None:
@@ -358,13 +358,13 @@ async def test_refund_beyond_the_balance_fails_and_moves_nothing(
     backend: Backend, wallet: Wallet
 ) -> None:
     await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     too_much = before // SAT * SAT + 1000 * SAT
     request, payment_hash = await backend.peer.invoice(too_much)
     outcome = await pay(wallet, request, payment_hash)
     assert outcome.state is PaymentState.FAILED
     assert outcome.reason
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
     assert not await backend.peer.paid(payment_hash)
     retried = await wallet.lookup_payment(payment_hash)
     assert retried.state in (PaymentState.FAILED, PaymentState.UNKNOWN)
@@ -372,7 +372,7 @@ async def test_refund_beyond_the_balance_fails_and_moves_nothing(
 
 async def test_a_failed_refund_may_be_sent_again(backend: Backend, wallet: Wallet) -> None:
     await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     amount_msat = before // SAT * SAT + 500 * SAT
     request, payment_hash = await backend.peer.invoice(amount_msat)
     assert (await pay(wallet, request, payment_hash)).state is PaymentState.FAILED
@@ -390,9 +390,9 @@ async def test_outcomes_survive_a_restart_of_strom(backend: Backend, wallet: Wal
     try:
         assert await again.lookup_payment(payment_hash) == outcome
         assert (await again.lookup_invoice(received.payment_hash))[0] is InvoiceState.SETTLED
-        before = await balance_msat(again)
+        before = await balance_msat(backend, again)
         assert (await pay(again, request, payment_hash)).state is PaymentState.SETTLED
-        assert await balance_msat(again) == before
+        assert await balance_msat(backend, again) == before
     finally:
         await again.close()
 
@@ -465,7 +465,7 @@ async def held_invoice(backend: Backend, wallet: Wallet) -> tuple[HoldWallet, In
 
 async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None:
     holder, invoice, preimage = await held_invoice(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     paid: list[str] = []
 
     async def peer_pays() -> None:
@@ -479,7 +479,7 @@ async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None
             await holder.settle_held(preimage)
     assert paid[0] in (preimage.hex(), "")
     assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.SETTLED
-    assert await balance_msat(wallet) == before + 900 * SAT
+    assert await balance_msat(backend, wallet) == before + 900 * SAT
     seen = await settlements_until(wallet, "", {invoice.payment_hash})
     assert seen[invoice.payment_hash].amount_msat == 900 * SAT
     await holder.settle_held(preimage)
@@ -489,7 +489,7 @@ async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None
 
 async def test_held_payment_is_canceled(backend: Backend, wallet: Wallet) -> None:
     holder, invoice, preimage = await held_invoice(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
 
     async def peer_pays() -> None:
         with pytest.raises(PeerRefused):
@@ -501,7 +501,7 @@ async def test_held_payment_is_canceled(backend: Backend, wallet: Wallet) -> Non
             assert await holder.await_held(invoice.payment_hash) is InvoiceState.HELD
             await holder.cancel_held(invoice.payment_hash)
     assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.CANCELED
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
     await holder.cancel_held(invoice.payment_hash)
     with pytest.raises(WalletRefused):
         await holder.settle_held(preimage)

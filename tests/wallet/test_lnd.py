@@ -255,6 +255,13 @@ async def test_wrong_macaroon(server: LndServer) -> None:
     await wallet.close()
 
 
+async def test_a_macaroon_without_info_read(server: LndServer) -> None:
+    wallet = make_wallet(server, server.node.bake(EVERYTHING - {("info", "read")}))
+    with pytest.raises(WalletConfigError, match="lacks info:read"):
+        await wallet.open()
+    await wallet.close()
+
+
 def expired(server: LndServer) -> dict[str, object]:
     server.not_after = datetime.now(UTC) - timedelta(days=1)
     return {}

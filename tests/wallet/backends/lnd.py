@@ -146,5 +146,5 @@ async def real_lnd_backend(folder: Path) -> AsyncGenerator[Backend]:
     wallet = await reconnect()
     network = (await wallet.info()).network
     await wallet.close()
-    yield Backend(name="real lnd", connect=reconnect, peer=peer, network=network)
+    yield Backend(name="real lnd", connect=reconnect, peer=peer, network=network, late_balance=True)
     await peer.close()
