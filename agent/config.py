@@ -205,12 +205,12 @@ def load(path: Path) -> Config:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     except FileNotFoundError:
-        raise ConfigError(path, ['does not exist; "strom init" writes one']) from None
+        raise ConfigError(path, ['the file does not exist; "strom init" writes one']) from None
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
-        raise ConfigError(path, [f"cannot be read: {reason}"]) from None
+        raise ConfigError(path, [f"the file cannot be read: {reason}"]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(path, [f"is not UTF-8 text (byte {error.start + 1})"]) from None
+        raise ConfigError(path, [f"the file is not UTF-8 text (byte {error.start + 1})"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, [toml_sentence(error)]) from None
     return checked(raw, path)

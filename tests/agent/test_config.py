@@ -156,7 +156,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     [
         ("[strom]\ndata_dir = \n", "line 2, column 12 is not valid TOML: invalid value"),
         ("a = 1\na = 2\n", "line 2, column 6 is not valid TOML: cannot overwrite a value"),
-        ("a = 'x", 'is not valid TOML: expected "\'" at the end of the file'),
+        ("a = 'x", 'the file is not valid TOML: expected "\'" at the end of the file'),
     ],
 )
 def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
