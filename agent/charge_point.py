@@ -122,7 +122,8 @@ class ChargePointAgent:
         now_ms = self._commons.clock()
         for session in self.sessions.open():
             if session.offline_since_ms is not None:
-                back = ConnectorStatusChanged(f"back:{session.id}:{now_ms}", now_ms, session.status)
+                status = _presumed_status(session)
+                back = ConnectorStatusChanged(f"back:{session.id}:{now_ms}", now_ms, status)
                 await self.sessions.submit(session.id, [back])
         self._commons.herald.status_changed(self.id)
 
@@ -402,3 +403,13 @@ class ChargePointAgent:
         while self._charger is None:
             await self._attached.wait()
         return self._charger
+
+
+def _presumed_status(session: Session) -> ConnectorStatus:
+    """What a connector does whose charger came back and has not said it yet: it goes on.
+
+    Many chargers report no status when only the connection was lost, some never do.
+    """
+    looks_free = session.vanished_since_ms is not None
+    busy = session.status in _BLOCKING and session.status is not ConnectorStatus.RESERVED
+    return session.status if looks_free or busy else ConnectorStatus.CHARGING

@@ -83,6 +83,7 @@ class WalletConfig(_Table):
     url: WalletUrl = "dev://"
     fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
     fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
+    auto_refund: bool = True
 
 
 class SessionsConfig(_Table):

@@ -67,6 +67,10 @@ class Directory:
         self._peers[pubkey] = found
         return found
 
+    async def lightning_address(self, pubkey: str) -> str:
+        """The lightning address of somebody's profile; "" without."""
+        return (await self.peer(pubkey)).lud16
+
 
 def _time(event: NostrEvent | None) -> int:
     return -1 if event is None else event.created_at

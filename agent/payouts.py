@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from agent.commons import Commons
@@ -53,6 +53,7 @@ class Payouts:
         config: the fee limits.
         sessions_of: the sessions of a charge point by its id.
         payees: finds invoices behind addresses; None when nothing can.
+        address_of: the lightning address in the profile of a public key; "" without.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Payouts:
         config: WalletConfig,
         sessions_of: Callable[[str], Sessions],
         payees: Payees | None,
+        address_of: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
+        self._address_of = address_of
         self._commons = commons
         self._config = config
         self._sessions_of = sessions_of
@@ -190,10 +193,30 @@ class Payouts:
         match task.effect:
             case PayRefund(refund_no):
                 await self._pay(task.session_id, refund_no)
-            case OfferRefund():
-                return
+            case OfferRefund(refund_no):
+                await self._pay_to_known_address(task.session_id, refund_no)
             case other:
                 raise TypeError(f"not about a refund: {other}")
+
+    async def _pay_to_known_address(self, session_id: str, refund_no: int) -> None:
+        """Pay a refund by itself to the address of the payer's profile, where he has one.
+
+        He has the withdraw link besides: if this does not work, he loses nothing.
+        """
+        session = self._session(session_id)
+        refund = _free(session)
+        pubkey = session.payer.pubkey
+        if refund is None or refund.no != refund_no or pubkey is None:
+            return
+        if self._address_of is None or not self._config.auto_refund:
+            return
+        address = await self._address_of(pubkey)
+        if not address:
+            return
+        try:
+            await self.send_to(session, address)
+        except Refused as reason:
+            log.info("refund %s:%d waits for its payer: %s", session.id, refund_no, reason)
 
     async def _pay(self, session_id: str, refund_no: int) -> None:
         """Bring a claimed refund to its end; raises Retry while that is not known."""
@@ -216,7 +239,8 @@ class Payouts:
         if decode(refund.bolt11).expires_at_ms < self._commons.clock():
             return PaymentOutcome(PaymentState.FAILED, reason="the invoice expired")
         now_ms = self._commons.clock()
-        sent = RefundSent(f"sent:{session.id}:{refund.no}:{refund.payment_hash}", now_ms, refund.no)
+        name = f"{session.id}:{refund.no}:{refund.payment_hash}"
+        sent = RefundSent(f"sent:{name}", now_ms, refund.no, refund.payment_hash)
         await self._submit(session, sent)
         return await self._pay_invoice(refund)
 
@@ -239,20 +263,20 @@ class Payouts:
         if refund is None:
             return
         now_ms = self._commons.clock()
-        name = f"{session.id}:{refund_no}:{refund.payment_hash}"
+        paying = refund.payment_hash
+        name = f"{session.id}:{refund_no}:{paying}"
         match outcome.state:
             case PaymentState.SETTLED:
-                await self._submit(
-                    session, RefundSettled(f"repaid:{name}", now_ms, refund_no, outcome.fee_msat)
-                )
+                event = RefundSettled(f"repaid:{name}", now_ms, refund_no, outcome.fee_msat, paying)
+                await self._submit(session, event)
             case PaymentState.FAILED:
                 log.warning("refund %s did not arrive: %s", name, outcome.reason)
-                await self._submit(
-                    session, RefundFailed(f"unpaid:{name}", now_ms, refund_no, outcome.reason)
-                )
+                event = RefundFailed(f"unpaid:{name}", now_ms, refund_no, outcome.reason, paying)
+                await self._submit(session, event)
             case PaymentState.PENDING | PaymentState.UNKNOWN:
                 if refund.state is RefundState.SENDING:
-                    await self._submit(session, RefundUncertain(f"doubt:{name}", now_ms, refund_no))
+                    event = RefundUncertain(f"doubt:{name}", now_ms, refund_no, paying)
+                    await self._submit(session, event)
                 raise Retry("the wallet cannot say yet whether the refund arrived")
 
     def _session(self, session_id: str) -> Session:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
@@ -17,6 +25,7 @@ from agent.machine.model import Session
 from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
 from agent.ports import (
+    ChargePointView,
     Payees,
     Quote,
     SessionView,
@@ -45,6 +54,7 @@ class Site:
         herald: publishes the charge points' states.
         voice: delivers what a charge point says on nostr (an outbox handler).
         payees: finds invoices behind lightning addresses.
+        address_of: the lightning address in the profile of a public key; "" without.
     """
 
     def __init__(
@@ -58,6 +68,7 @@ class Site:
         herald: Herald,
         voice: Handler,
         payees: Payees | None,
+        address_of: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         self.config = config
         self._journal = journal
@@ -78,7 +89,7 @@ class Site:
             self._agents[point.id] = ChargePointAgent(point, tariff, faces[point.id], self.commons)
         self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
-        self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees)
+        self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)
         self.settlements = Settlements(self.commons, self.credit)
         self._outbox = Outbox(
             journal,
@@ -149,6 +160,10 @@ class Site:
         if known is None:
             raise UnknownChargePoint(f'there is no charge point "{charge_point_id}" here')
         return self._agents[known]
+
+    async def view(self, charge_point_id: str) -> ChargePointView:
+        """The public state of a charge point; raises UnknownChargePoint."""
+        return await self.charge_point(charge_point_id).view()
 
     def charge_point_ids(self) -> Sequence[str]:
         """The ids of all charge points, in the order of the operator's file."""

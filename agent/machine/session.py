@@ -110,36 +110,59 @@ def step(session: Session, event: Event) -> Result:
     return look_up(TRANSITIONS, session.state, event)(session, event)
 
 
-def _counted(session: Session, at_ms: int) -> Session:
-    """The session with its times counted up to a moment the charger vouched for."""
+def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
+    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms = session.charging_ms, session.idle_ms
     elapsed_ms = at_ms - session.counted_until_ms
     if elapsed_ms <= 0 or session.started_at_ms is None:
-        return session
-    if session.state is SessionState.SUSPENDED or session.status in _PAUSED:
-        idle_ms = elapsed_ms if is_idle(session) else 0
-        return replace(session, idle_ms=session.idle_ms + idle_ms, counted_until_ms=at_ms)
-    return replace(session, charging_ms=session.charging_ms + elapsed_ms, counted_until_ms=at_ms)
+        return charging_ms, idle_ms, session.counted_until_ms
+    if session.state is not SessionState.SUSPENDED and session.status not in _PAUSED:
+        charging_ms += elapsed_ms
+    elif is_idle(session):
+        idle_ms += elapsed_ms
+    return charging_ms, idle_ms, at_ms
 
 
-def _metered(session: Session, at_ms: int, register_wh: int | None, power_w: int | None) -> Session:
-    """The session after a reading of its meter."""
-    if session.meter is None or at_ms < session.sampled_at_ms:
-        return session
-    meter = session.meter if register_wh is None else metering.read(session.meter, register_wh)
-    metered_at_ms = session.metered_at_ms if register_wh is None else at_ms
-    metered_at_ms = max(metered_at_ms, session.metered_at_ms)
-    gained_wh = meter.energy_wh - session.energy_wh
-    if power_w is None:
-        elapsed_ms = metered_at_ms - session.metered_at_ms
-        power_w = session.power_w if elapsed_ms <= 0 else gained_wh * MW_MS_PER_WH // elapsed_ms
+def _counted(session: Session, at_ms: int) -> Session:
+    """The session with its times counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms, until_ms = _times(session, at_ms)
+    return replace(session, charging_ms=charging_ms, idle_ms=idle_ms, counted_until_ms=until_ms)
+
+
+def _metered(
+    session: Session, at_ms: int, register_wh: int | None, power_w: int | None, counted_ms: int
+) -> Session:
+    """The session after a reading of its meter, its times counted up to `counted_ms`.
+
+    Readings are the bulk of all events: everything changes in one copy.
+    """
+    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
+    meter = session.meter
+    sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
+    energy_wh, new_power_w = session.energy_wh, session.power_w
+    if meter is not None and at_ms >= sampled_at_ms:
+        sampled_at_ms = at_ms
+        if register_wh is not None:
+            meter = metering.read(meter, register_wh)
+            energy_wh = meter.energy_wh
+            metered_at_ms = max(at_ms, metered_at_ms)
+        if power_w is not None:
+            new_power_w = max(0, power_w)
+        elif metered_at_ms > session.metered_at_ms:
+            gained = (energy_wh - session.energy_wh) * MW_MS_PER_WH
+            new_power_w = gained // (metered_at_ms - session.metered_at_ms)
     return replace(
         session,
         meter=meter,
-        energy_wh=meter.energy_wh,
-        power_w=max(0, power_w),
-        sampled_at_ms=at_ms,
+        energy_wh=energy_wh,
+        power_w=new_power_w,
+        sampled_at_ms=sampled_at_ms,
         metered_at_ms=metered_at_ms,
-        vanished_since_ms=None if gained_wh > 0 else session.vanished_since_ms,
+        charging_ms=charging_ms,
+        idle_ms=idle_ms,
+        counted_until_ms=until_ms,
+        offline_since_ms=None,
+        vanished_since_ms=None if energy_wh > session.energy_wh else session.vanished_since_ms,
     )
 
 
@@ -260,10 +283,7 @@ def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
 
 
 def _sample(session: Session, event: MeterSampled) -> Result:
-    metered = _counted(
-        _metered(session, event.at_ms, event.register_wh, event.power_w), event.at_ms
-    )
-    metered = replace(metered, offline_since_ms=None)
+    metered = _metered(session, event.at_ms, event.register_wh, event.power_w, event.at_ms)
     if metered.state is SessionState.STOPPING or metered.credit_low_told:
         return metered, ()
     if (metered.credit_msat - metered.cost_now_msat) * 5 > metered.credit_msat:
@@ -345,8 +365,8 @@ def _end(session: Session, event: TransactionStopped) -> Result:
     if event.transaction_id != session.transaction_id:
         return session, ()
     at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
-    metered = _metered(session, at_ms, event.register_wh, power_w=0)
-    return close(replace(_counted(metered, event.at_ms), transaction_ended=True), at_ms)
+    metered = _metered(session, at_ms, event.register_wh, 0, event.at_ms)
+    return close(replace(metered, transaction_ended=True), at_ms)
 
 
 def _miss_start(session: Session, event: DeadlineReached) -> Result:

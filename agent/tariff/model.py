@@ -87,25 +87,16 @@ def bill(tariff: Tariff, usage: Usage) -> Bill:
     if not usage.energy_wh:
         return Bill()
     billed_idle_ms = max(0, usage.idle_ms - tariff.idle_grace_ms)
-    lines = (
-        BillLine(
-            Dimension.ENERGY,
-            usage.energy_wh,
-            tariff.energy_per_kwh_msat,
-            usage.energy_wh * tariff.energy_per_kwh_msat // WH_PER_KWH,
-        ),
-        BillLine(
-            Dimension.TIME,
-            usage.charging_ms,
-            tariff.time_per_hour_msat,
-            usage.charging_ms * tariff.time_per_hour_msat // MS_PER_HOUR,
-        ),
-        BillLine(
-            Dimension.PARKING_TIME,
-            billed_idle_ms,
-            tariff.idle_per_minute_msat,
-            billed_idle_ms * tariff.idle_per_minute_msat // MS_PER_MINUTE,
-        ),
-        BillLine(Dimension.FLAT, 1, tariff.flat_msat, tariff.flat_msat),
+    dimensions = (
+        (Dimension.ENERGY, usage.energy_wh, tariff.energy_per_kwh_msat, WH_PER_KWH),
+        (Dimension.TIME, usage.charging_ms, tariff.time_per_hour_msat, MS_PER_HOUR),
+        (Dimension.PARKING_TIME, billed_idle_ms, tariff.idle_per_minute_msat, MS_PER_MINUTE),
+        (Dimension.FLAT, 1, tariff.flat_msat, 1),
     )
-    return Bill(tuple(line for line in lines if line.amount_msat))
+    return Bill(
+        tuple(
+            BillLine(dimension, quantity, price_msat, quantity * price_msat // per)
+            for dimension, quantity, price_msat, per in dimensions
+            if quantity * price_msat >= per
+        )
+    )

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.ports import AgentError, Refused
+from agent.wording import obstacle_sentence
 from agent.words import Words, preferred_language, words
 from bridge.limits import RateLimit
 from bridge.linking import LinkingError
-from bridge.wording import obstacle_sentence
 
 Answer = Mapping[str, Any]
 Handler = Callable[[Request], Awaitable[Answer]]

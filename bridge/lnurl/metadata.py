@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 
+from agent.links import Links
 from agent.ports import ChargePointView, SessionView
+from agent.wording import price_in_short, price_lines
 from agent.words import Words
-from bridge.links import Links
-from bridge.wording import price_in_short, price_lines
 
 _FINGERPRINT_CHARS = 12
 

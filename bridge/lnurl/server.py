@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.routing import Route
 
+from agent.links import SECRET, Links, parse_name
 from agent.machine.events import Payer
 from agent.machine.model import SessionState
 from agent.ports import (
@@ -35,14 +36,13 @@ from agent.ports import (
     UnknownChargePoint,
     UnknownSession,
 )
+from agent.wording import free_in_s, obstacle_sentence
 from agent.words import words
 from bridge.limits import Rate, RateLimit
 from bridge.linking import Linking
-from bridge.links import SECRET, Links, parse_name
 from bridge.lnurl import payer_data
 from bridge.lnurl.answers import Answer, BadRequest, Handler, endpoint, one, required, words_for
 from bridge.lnurl.metadata import fingerprint, start_metadata, topup_metadata
-from bridge.wording import free_in_s, obstacle_sentence
 
 COMMENT_CHARS = 255
 _DIGITS = re.compile(r"[0-9]{1,15}")

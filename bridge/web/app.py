@@ -12,13 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSession
+from agent.wording import obstacle_sentence
 from bridge.limits import RateLimit
 from bridge.linking import Linking
 from bridge.web import charge_points, dev, live, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
-from bridge.wording import obstacle_sentence
 
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 

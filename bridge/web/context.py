@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from starlette.requests import HTTPConnection, Request
 
+from agent.links import SECRET, parse_name
 from agent.ports import (
     AgentError,
     ChargePoint,
@@ -20,7 +21,6 @@ from agent.ports import (
 from agent.words import Words
 from bridge.limits import RateLimit
 from bridge.linking import Linking
-from bridge.links import SECRET, parse_name
 from bridge.web.render import Renderer, WebSettings
 
 _MAX_FORM_BYTES = 16_384

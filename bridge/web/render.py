@@ -14,11 +14,11 @@ from markupsafe import Markup, escape
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
+from agent.links import Links
+from agent.wording import example_msat, obstacle_sentence, price_lines
 from agent.words import Words, preferred_language, words
 from bridge.limits import Rate
-from bridge.links import Links
 from bridge.qr import qr_svg
-from bridge.wording import example_msat, obstacle_sentence, price_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from agent.links import Links
 from agent.machine.model import SessionState
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import RefundState
@@ -20,7 +21,6 @@ from agent.ports import (
     SessionView,
     UnknownSession,
 )
-from bridge.links import Links
 from bridge.web.charge_points import offered_sats
 from bridge.web.context import Context, amount_msat_of, checked_secret, form, wants_json
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
 
 from lnurl.helpers import url_encode
@@ -90,3 +90,28 @@ class Links:
     def session(self, secret: str) -> str:
         """The driver's session page."""
         return f"{self.public_url}/s/{quote(secret, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLinks:
+    """The payer's own links; whoever has them owns the session, so they go to him alone.
+
+    Attributes:
+        page_url: his session page.
+        refund_lnurl: bech32 LNURL that pays out what is left or owed.
+        topup_lnurl: bech32 LNURL that adds credit.
+    """
+
+    page_url: str = field(repr=False)
+    refund_lnurl: str = field(repr=False)
+    topup_lnurl: str = field(repr=False)
+
+
+def links_of(public_url: str, charge_point: str, secret: str) -> SessionLinks:
+    """The links of the session that a secret owns."""
+    links = Links(public_url.rstrip("/"))
+    return SessionLinks(
+        page_url=links.session(secret),
+        refund_lnurl=links.lnurl(charge_point, secret=secret),
+        topup_lnurl=links.lnurl(charge_point, secret=secret, topup=True),
+    )

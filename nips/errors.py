@@ -1,0 +1,53 @@
+"""What can go wrong in this room; every text is one sentence and never holds a secret.
+
+NostrError
+├── InvalidEvent             not a nostr event, or its id or signature is wrong
+│   ├── InvalidZapRequest    NIP-57: refused before an invoice exists; the text is for the driver
+│   ├── InvalidZapReceipt    NIP-57: not a proof of anything
+│   ├── InvalidMessage       NIP-04, NIP-17: not a readable direct message
+│   └── InvalidHttpAuth      NIP-98: not a valid authorization
+├── InvalidKey               a key, mnemonic or NIP-19 code that is none
+├── InvalidRelayUrl          not a URL of a relay
+├── NotConnected             asked of a relay that is not connected now
+└── EmbeddedRelayError       the relay we serve ourselves cannot run
+"""
+
+
+class NostrError(Exception):
+    """Root of this room's errors."""
+
+
+class InvalidEvent(NostrError):
+    """Not a nostr event, or its id or signature is wrong."""
+
+
+class InvalidZapRequest(InvalidEvent):
+    """A zap request that NIP-57's server rules refuse; the text is meant for the driver."""
+
+
+class InvalidZapReceipt(InvalidEvent):
+    """A zap receipt that proves nothing."""
+
+
+class InvalidMessage(InvalidEvent):
+    """An event that is no readable direct message to us."""
+
+
+class InvalidHttpAuth(InvalidEvent):
+    """An Authorization header that NIP-98 refuses."""
+
+
+class InvalidKey(NostrError):
+    """A key, a mnemonic or a NIP-19 code that is none; the text never repeats it."""
+
+
+class InvalidRelayUrl(NostrError):
+    """Not the URL of a relay."""
+
+
+class NotConnected(NostrError):
+    """The relay is not connected now."""
+
+
+class EmbeddedRelayError(NostrError):
+    """The relay we serve ourselves cannot run."""

@@ -1,0 +1,266 @@
+"""What a charge point is doing: user status, connector status, and taking both back.
+
+https://github.com/nostr-protocol/nips/blob/master/38.md (kind 30315, user status)
+https://github.com/nostr-protocol/nips/blob/master/40.md (expiration)
+https://github.com/nostr-protocol/nips/blob/master/09.md (kind 5, deletion request)
+
+Kind 30716, connector status, is a draft of our own: an addressable event, one for each
+connector, with the identifier `{charge point}:{connector}`. All that a machine reads is in
+its tags; its content is a sentence for people. It always expires two or three heartbeats
+ahead, so that a bridge that died does not look available. It says nothing about drivers.
+
+| tag | values | |
+|---|---|---|
+| `d` | `CP001:1` | charge point and connector |
+| `status` | an OCPP 1.6 status: `Available`, `Preparing`, `Charging`, ... | required |
+| `updated_at` | Unix seconds of the last word from the charger | required |
+| `expiration` | Unix seconds (NIP-40) | required |
+| `connector` | an OCPI connector type, then the most it can give in W | |
+| `power` | what flows now, in W | |
+| `energy` | what this session has taken, in Wh | |
+| `free_at` | Unix seconds when it will probably be free | |
+| `price` | component, amount, currency, unit: `energy`, `0.45`, `EUR`, `kWh` | repeated |
+| `lud16` | the lightning address that starts this connector | |
+| `title`, `location` | for people | |
+| `g` | a geohash, lengths 3 and up | repeated |
+| `t` | `ev-charging` | |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nips.errors import InvalidEvent
+from nips.event import Coordinate, EventTemplate, NostrEvent, Tags
+from nips.profile import TOPIC
+
+KIND_DELETION = 5
+KIND_USER_STATUS = 30_315
+KIND_CONNECTOR_STATUS = 30_716
+
+STATUSES = frozenset(
+    {
+        "Available",
+        "Preparing",
+        "Charging",
+        "SuspendedEV",
+        "SuspendedEVSE",
+        "Finishing",
+        "Reserved",
+        "Unavailable",
+        "Faulted",
+    }
+)
+"""The words of OCPP 1.6 section 7.7 (ChargePointStatus)."""
+
+_NUMBER = re.compile(r"\d{1,15}")
+_DECIMAL = re.compile(r"\d{1,15}(\.\d{1,9})?")
+_IDENTIFIER = re.compile(r"(.{1,100}):(\d{1,3})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class UserStatus:
+    """A NIP-38 status: one line for people, a link, and when it goes away (Unix seconds)."""
+
+    text: str
+    url: str = ""
+    expires_at: int | None = None
+    identifier: str = "general"
+
+
+def user_status(shown: UserStatus) -> EventTemplate:
+    """A kind 30315 event."""
+    tags: list[tuple[str, ...]] = [("d", shown.identifier)]
+    if shown.url:
+        tags.append(("r", shown.url))
+    if shown.expires_at is not None:
+        tags.append(("expiration", str(shown.expires_at)))
+    return EventTemplate(KIND_USER_STATUS, shown.text, tuple(tags))
+
+
+def parse_user_status(event: NostrEvent) -> UserStatus:
+    """Read anybody's kind 30315.
+
+    Raises:
+        InvalidEvent: it is none.
+    """
+    if event.kind != KIND_USER_STATUS:
+        raise InvalidEvent(f"expected a status of kind {KIND_USER_STATUS}, got {event.kind}")
+    return UserStatus(
+        text=event.content,
+        url=event.tag("r") or "",
+        expires_at=expires_at(event),
+        identifier=event.tag("d") or "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A component of a tariff: "energy", "time", "idle" or "flat".
+
+    Attributes:
+        amount: a decimal number in whole units of `currency`.
+        currency: "SAT" or ISO 4217.
+        unit: "kWh", "hour", "minute" or "session".
+    """
+
+    component: str
+    amount: str
+    currency: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorState:
+    """The contents of a kind 30716 event; times in Unix seconds."""
+
+    charge_point: str
+    connector: int
+    status: str
+    updated_at: int
+    expires_at: int
+    text: str = ""
+    title: str = ""
+    location: str = ""
+    connector_type: str = ""
+    max_power_w: int | None = None
+    power_w: int | None = None
+    energy_wh: int | None = None
+    free_at: int | None = None
+    prices: tuple[Price, ...] = ()
+    lud16: str = ""
+    geohashes: tuple[str, ...] = ()
+
+    @property
+    def identifier(self) -> str:
+        """The `d` tag."""
+        return f"{self.charge_point}:{self.connector}"
+
+
+def connector_status(state: ConnectorState) -> EventTemplate:
+    """A kind 30716 event.
+
+    Raises:
+        InvalidEvent: the status is not a word of OCPP.
+    """
+    if state.status not in STATUSES:
+        raise InvalidEvent(f'"{state.status[:40]}" is not a status of OCPP 1.6')
+    tags: list[tuple[str, ...]] = [
+        ("d", state.identifier),
+        ("status", state.status),
+        ("updated_at", str(state.updated_at)),
+        ("expiration", str(state.expires_at)),
+    ]
+    if state.connector_type:
+        power = () if state.max_power_w is None else (str(state.max_power_w),)
+        tags.append(("connector", state.connector_type, *power))
+    numbers = (("power", state.power_w), ("energy", state.energy_wh), ("free_at", state.free_at))
+    tags += [(name, str(value)) for name, value in numbers if value is not None]
+    tags += [
+        ("price", price.component, price.amount, price.currency, price.unit)
+        for price in state.prices
+    ]
+    texts = (("lud16", state.lud16), ("title", state.title), ("location", state.location))
+    tags += [(name, text) for name, text in texts if text]
+    tags += [("g", text) for text in state.geohashes]
+    tags += [("t", TOPIC), ("alt", state.text or f"EV charging connector: {state.status}")]
+    return EventTemplate(KIND_CONNECTOR_STATUS, state.text, tuple(tags))
+
+
+def parse_connector_status(event: NostrEvent) -> ConnectorState:
+    """Read a kind 30716 event, also one that is not ours.
+
+    Raises:
+        InvalidEvent: it is none, or a required tag is missing or wrong.
+    """
+    if event.kind != KIND_CONNECTOR_STATUS:
+        raise InvalidEvent(f"expected kind {KIND_CONNECTOR_STATUS}, got kind {event.kind}")
+    identifier = _IDENTIFIER.fullmatch(event.tag("d") or "")
+    if identifier is None:
+        raise InvalidEvent("the connector's identifier (d tag) must read {charge point}:{number}")
+    status = event.tag("status")
+    if status not in STATUSES:
+        raise InvalidEvent("the connector's status is not one of OCPP 1.6")
+    updated_at, expiration = _number(event, "updated_at"), _number(event, "expiration")
+    if updated_at is None or expiration is None:
+        raise InvalidEvent("the connector's status lacks updated_at or expiration")
+    connector = next(iter(event.tags_named("connector")), ())
+    connector_type, max_power = (*connector[1:3], "", "")[:2]
+    return ConnectorState(
+        charge_point=identifier[1],
+        connector=int(identifier[2]),
+        status=status,
+        updated_at=updated_at,
+        expires_at=expiration,
+        text=event.content,
+        title=event.tag("title") or "",
+        location=event.tag("location") or "",
+        connector_type=connector_type,
+        max_power_w=int(max_power) if _NUMBER.fullmatch(max_power) else None,
+        power_w=_number(event, "power"),
+        energy_wh=_number(event, "energy"),
+        free_at=_number(event, "free_at"),
+        prices=_prices(event.tags_named("price")),
+        lud16=event.tag("lud16") or "",
+        geohashes=tuple(tag[1] for tag in event.tags_named("g") if len(tag) > 1),
+    )
+
+
+def deletion(events: Sequence[NostrEvent], reason: str = "") -> EventTemplate:
+    """A kind 5 event that takes events of one author back.
+
+    Addressable ones are named by their address too, so that all their versions go.
+    """
+    return _deletion(
+        [event.id for event in events],
+        [event.coordinate for event in events if _has_address(event)],
+        sorted({event.kind for event in events}),
+        reason,
+    )
+
+
+def deletion_of(coordinates: Sequence[Coordinate], reason: str = "") -> EventTemplate:
+    """A kind 5 event that takes all versions at these addresses back."""
+    return _deletion([], coordinates, sorted({item.kind for item in coordinates}), reason)
+
+
+def _deletion(
+    ids: Sequence[str], coordinates: Sequence[Coordinate], kinds: Sequence[int], reason: str
+) -> EventTemplate:
+    tags: Tags = (
+        *(("e", identifier) for identifier in ids),
+        *(("a", str(coordinate)) for coordinate in dict.fromkeys(coordinates)),
+        *(("k", str(kind)) for kind in kinds),
+    )
+    return EventTemplate(KIND_DELETION, reason, tags)
+
+
+def expires_at(event: NostrEvent) -> int | None:
+    """When an event expires (NIP-40), Unix seconds; None when it does not say."""
+    return _number(event, "expiration")
+
+
+def is_expired(event: NostrEvent, now_s: int) -> bool:
+    """Whether an event has expired: relays may still send it."""
+    until = expires_at(event)
+    return until is not None and until <= now_s
+
+
+def _has_address(event: NostrEvent) -> bool:
+    kind = event.kind
+    return kind in (0, 3) or 10_000 <= kind < 20_000 or 30_000 <= kind < 40_000
+
+
+def _number(event: NostrEvent, name: str) -> int | None:
+    text = event.tag(name) or ""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def _prices(tags: Tags) -> tuple[Price, ...]:
+    return tuple(
+        Price(tag[1], tag[2], tag[3], tag[4])
+        for tag in tags
+        if len(tag) >= 5 and _DECIMAL.fullmatch(tag[2])
+    )

@@ -1,0 +1,3 @@
+import asyncio
+
+def uniffi_set_event_loop(eventloop: asyncio.AbstractEventLoop | None) -> None: ...
