@@ -26,6 +26,7 @@ from agent.config_values import (
     ChargePointId,
     ConnectorType,
     DataDir,
+    Flag,
     HostPort,
     Npub,
     PublicUrl,
@@ -83,7 +84,7 @@ class WalletConfig(_Table):
     url: WalletUrl = "dev://"
     fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
     fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
-    auto_refund: bool = True
+    auto_refund: Flag = True
 
 
 class SessionsConfig(_Table):

@@ -223,6 +223,7 @@ def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: 
             "a letter of this one is wrong or missing",
         ),
         ("[wallet]\nurl = 5", 'wallet.url: expected a wallet, such as "dev://"'),
+        ("[wallet]\nauto_refund = 1", "wallet.auto_refund = 1: expected true or false"),
         (
             "[wallet]\nfee_limit_percent = 101",
             "wallet.fee_limit_percent = 101: expected a number from 0 to 100",
@@ -364,7 +365,7 @@ def test_an_unknown_key_is_compared_with_the_known_ones(
 
 def test_an_unknown_key_that_resembles_nothing_lists_the_known_ones(tmp_path: Path) -> None:
     found = only_problem(tmp_path, "[wallet]\nquux = 1")
-    assert found.endswith("; known are: fee_limit_min_sat, fee_limit_percent, url")
+    assert found.endswith("; known are: auto_refund, fee_limit_min_sat, fee_limit_percent, url")
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

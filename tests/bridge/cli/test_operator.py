@@ -88,7 +88,7 @@ def test_check_shows_what_would_be_published(strom: Strom, tmp_path: Path) -> No
         "https://charge.example.com/cp/cp001",
         "300 sat/kWh",
         "100 to 200,000 sat",
-        "Mill Lane 1, geohash u33dc0cpn, 5 m across",
+        "Mill Lane 1, geohash u33dc0cpp, 5 m across",
         "1: IEC_62196_T2 22.0 kW",
         "ws://127.0.0.1:9000/ocpp/CP001",
     ):
