@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import driver, operator
+from bridge.cli import driver, operator, simulate
 from bridge.cli.output import EXPECTED_ERRORS, err, tell_error
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ def _strom(
 
 operator.register(app)
 driver.register(app)
+simulate.register(app)
 
 
 def main() -> None:
