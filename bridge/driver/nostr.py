@@ -183,6 +183,10 @@ class NostrDriver:
 
         return await self._found(look, timeout_s, "no answer came")
 
+    def forget_messages(self) -> None:
+        """From now on `message` gives out only what comes in later."""
+        self._ear.messages.clear()
+
     async def event(self, wanted: Callable[[NostrEvent], bool], timeout_s: float) -> NostrEvent:
         """The first receipt or state that fits, now or later.
 
