@@ -45,6 +45,7 @@ class Backend:
         restart: stops the backend for the time of the context and starts it again; None
             where the backend lives in Strom's own process.
         whole_sats: it refuses fractions of a satoshi.
+        forgets_open_invoices: its restart makes open invoices unpayable.
         open_amount: the peer can make invoices without an amount.
         secrets: what must never show up in an error.
     """
@@ -56,6 +57,7 @@ class Backend:
     restart: Callable[[], AbstractAsyncContextManager[None]] | None = None
     whole_sats: bool = False
     open_amount: bool = True
+    forgets_open_invoices: bool = False
     secrets: tuple[str, ...] = ()
 
 
@@ -103,3 +105,12 @@ async def until_available(work: Callable[[], Awaitable[object]]) -> None:
                 await anyio.sleep(0.1)
             else:
                 return
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until it is so; only for what nothing announces."""
+    with anyio.fail_after(PATIENCE_S):
+        while True:
+            if await condition():
+                return
+            await anyio.sleep(0.02)
