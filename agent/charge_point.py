@@ -174,8 +174,9 @@ class ChargePointAgent:
             await self._commons.journal.add_transaction(self.id, transaction_id, report)
             return StartVerdict(transaction_id, accepted=False)
         self._statuses[report.connector] = ConnectorStatus.CHARGING
+        began_at_ms = report.started_at_ms if report.began_at_ms is None else report.began_at_ms
         event = TransactionStarted(
-            f"started:{transaction_id}", report.started_at_ms, transaction_id, report.register_wh
+            f"started:{transaction_id}", began_at_ms, transaction_id, report.register_wh
         )
         after = await self.sessions.submit(session.id, [event], (transaction_id, report))
         return StartVerdict(transaction_id, after.state is not SessionState.CLOSED)

@@ -88,13 +88,16 @@ class StartReport:
     """A charger's word that a transaction began (OCPP StartTransaction).
 
     The four first fields together with the charge point name the transaction: a charger
-    that repeats them means the same one.
+    that repeats them means the same one. So `started_at_ms` is the charger's own time,
+    however wrong its clock is; `began_at_ms` is the same moment by our clock, None where
+    it needs no correction.
     """
 
     connector: int
     id_tag: str
     register_wh: int
     started_at_ms: int
+    began_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from nips.errors import InvalidZapRequest
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from agent.wording import obstacle_sentence
 from agent.words import Words, preferred_language, words
 from bridge.limits import RateLimit
 from bridge.linking import LinkingError
+from nips.errors import InvalidZapRequest
 
 Answer = Mapping[str, Any]
 Handler = Callable[[Request], Awaitable[Answer]]

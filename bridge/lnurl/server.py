@@ -17,7 +17,6 @@ from lnurl import (
     LnurlWithdrawResponse,
     UrlAction,
 )
-from nips.zaps import MAX_REQUEST_CHARS, parse_zap_request
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.routing import Route
@@ -43,6 +42,7 @@ from bridge.linking import Linking
 from bridge.lnurl import payer_data
 from bridge.lnurl.answers import Answer, BadRequest, Handler, endpoint, one, required, words_for
 from bridge.lnurl.metadata import fingerprint, start_metadata, topup_metadata
+from nips.zaps import MAX_REQUEST_CHARS, parse_zap_request
 
 COMMENT_CHARS = 255
 _DIGITS = re.compile(r"[0-9]{1,15}")
