@@ -20,13 +20,14 @@ from agent.charge_point import ChargePointAgent, PublicFace
 from agent.commons import Clock, Commons, Herald
 from agent.config import Config
 from agent.journal.journal import Journal, Task
-from agent.machine.events import DeadlineReached, StopBy, StopRequested
+from agent.machine.events import DeadlineReached, MeterSampled, StopBy, StopRequested
 from agent.machine.model import Session
 from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
 from agent.ports import (
     ChargePointView,
     Payees,
+    PowerSample,
     Quote,
     Refused,
     SessionView,
@@ -268,6 +269,22 @@ class Site:
                 await watcher.wait()
         finally:
             self.commons.changes.unwatch(session_id, watcher)
+
+    async def session_of_key(self, linking_key: str) -> SessionView:
+        """The latest session that a linking key owns (LUD-04); raises UnknownSession."""
+        session = self._journal.session_of_linking_key(linking_key)
+        if session is None:
+            raise UnknownSession("this key owns no session here")
+        return await self.session(self._journal.quotes_of(session.id)[0].secret)
+
+    async def power_curve(self, secret: str) -> Sequence[PowerSample]:
+        """The power measured so far, oldest first; raises UnknownSession."""
+        session = self.session_of_secret(secret)
+        return [
+            PowerSample(event.at_ms, event.power_w)
+            for event in self._journal.events_of(session.id, only=MeterSampled)
+            if isinstance(event, MeterSampled) and event.power_w is not None
+        ]
 
     async def quote_of(self, payment_hash: str) -> Quote:
         """The quote behind an invoice; raises UnknownSession."""
