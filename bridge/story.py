@@ -222,6 +222,7 @@ class Story:
 
     async def _stop(self, pubkey: str) -> str:
         self._act('Dora writes "stop", from an older app (NIP-04)')
+        self.driver.forget_messages()
         await self.driver.say(pubkey, "stop", "nip04")
         offer = await self.driver.message(
             pubkey, lambda message: bool(_LNURL.search(message.text)), PATIENCE_S
