@@ -269,14 +269,15 @@ async def _valet(charger: SimulatedChargePoint) -> None:
 
 
 def _introduce(console: Console, app: App) -> None:
-    console.print(Text("Strom demo", "bold"), end="")
+    count = len(app.config.charge_points)
     console.print(
-        Text(
-            f": play money, {len(app.config.charge_points)} simulated charge points, energy flows "
-            f"{SPEED} times faster. Nothing leaves this machine."
+        Text.assemble(
+            ("Strom demo", "bold"),
+            f": {count} simulated charge points, play money, {SPEED} times real speed.\n",
+            "Nothing leaves this machine.\n",
+            (f"relay {app.relay_url}   pages {app.config.strom.public_url}\n", "dim"),
         )
     )
-    console.print(Text(f"relay {app.relay_url}   pages {app.config.strom.public_url}\n", "dim"))
 
 
 def _show_sums(console: Console, sums: Sums) -> None:
