@@ -124,6 +124,7 @@ class Story:
                 if len(found) == len(self.chargers):
                     break
                 await anyio.sleep(_POLL_S)
+            found.sort(key=lambda entry: entry[1].charge_point)
             for coordinate, state in found:
                 price = ", ".join(
                     f"{price.amount} {price.currency.lower()}/{price.unit}"
@@ -135,7 +136,7 @@ class Story:
                     f"kind 30716 {_short(encode_npub(coordinate.pubkey))}",
                     Way.FROM,
                 )
-            coordinate, state = min(found, key=lambda entry: entry[1].charge_point)
+            coordinate, state = found[0]
             profile = await self.driver.profile(coordinate.pubkey)
             self._say(
                 Lane.NOSTR,
@@ -222,6 +223,7 @@ class Story:
 
     async def _stop(self, pubkey: str) -> str:
         self._act('Dora writes "stop", from an older app (NIP-04)')
+        self.driver.forget_messages()
         await self.driver.say(pubkey, "stop", "nip04")
         offer = await self.driver.message(
             pubkey, lambda message: bool(_LNURL.search(message.text)), PATIENCE_S

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import driver, operator, simulate
+from bridge.cli import demo, driver, operator, serve, simulate
 from bridge.cli.output import err, expected_errors, tell_error
 
 app = typer.Typer(
@@ -41,7 +41,9 @@ def _strom(
 
 
 operator.register(app)
+serve.register(app)
 driver.register(app)
+demo.register(app)
 simulate.register(app)
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from agent.config import ConfigError
 from agent.journal.errors import JournalError
 from agent.ports import AgentError
+from bridge.app import CannotListen
 from bridge.driver.errors import DriverError
 from bridge.groups import leaves
 from bridge.ocpp.errors import OcppError
@@ -27,6 +28,7 @@ EXPECTED_ERRORS = (
     Mistake,
     ConfigError,
     AgentError,
+    CannotListen,
     DriverError,
     JournalError,
     NostrError,
