@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -19,12 +20,17 @@ from agent.config import LOOPBACK_HOSTS, Config
 from agent.conversation import Conversation
 from agent.journal.journal import Journal
 from agent.keys import open_identities
+from agent.links import Links, links_of
+from agent.machine.effects import SendMessage
+from agent.machine.model import Session
+from agent.ports import Quote
 from agent.presence import Presence
-from agent.replies import Announcer
+from agent.replies import announce
 from agent.site import Site
+from agent.views import session_view
+from agent.words import words
 from bridge.limits import Rate
 from bridge.linking import Linking
-from bridge.links import Links
 from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from bridge.payees import LnurlPayees
@@ -42,6 +48,26 @@ _UNLIMITED = Rate(burst=100_000, per_minute=6_000_000)
 """For a Strom that only this machine can reach."""
 
 log = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Words what a charge point tells a driver unasked.
+
+    Args:
+        public_url: where the session pages are.
+    """
+
+    def __init__(self, public_url: str) -> None:
+        self._url = public_url
+
+    def announce(self, session: Session, effect: SendMessage, quote: Quote) -> str:
+        """The message, in the language that the driver used; "" for none."""
+        return announce(
+            words(quote.language),
+            effect,
+            session_view(session, quote.secret),
+            links_of(self._url, quote.charge_point, quote.secret),
+        )
 
 
 class CannotListen(Exception):
@@ -105,7 +131,6 @@ class App:
             stack.push_async_callback(presence.close)
             links = Links(config.strom.public_url)
             payees = LnurlPayees(allow_loopback=_is_local(config))
-            stack.push_async_callback(payees.close)
             site = Site(
                 config,
                 faces=_faces(config, identities, relays, links),
@@ -148,7 +173,9 @@ class _HttpServer(uvicorn.Server):
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(
-            uvicorn.Config(app, access_log=False, log_config=None, lifespan="off", ws="websockets-sansio")
+            uvicorn.Config(
+                app, access_log=False, log_config=None, lifespan="off", ws="websockets-sansio"
+            )
         )
 
     @contextmanager
@@ -159,7 +186,15 @@ class _HttpServer(uvicorn.Server):
         self, listening: socket.socket, *, task_status: anyio.abc.TaskStatus[None]
     ) -> None:
         task_status.started()
-        await self.serve(sockets=[listening])
+        try:
+            await self.serve(sockets=[listening])
+        except asyncio.CancelledError:
+            # Cancelled in its loop, it would leave its connections and its place in the event
+            # loop to whoever gets the same file descriptor next.
+            self.force_exit = True
+            with anyio.CancelScope(shield=True):
+                await self.shutdown(sockets=[listening])
+            raise
 
 
 @contextmanager
@@ -167,7 +202,7 @@ def _listening(key: str, address: str) -> Generator[socket.socket]:
     """A socket that listens on "host:port"; raises CannotListen with the key of the address."""
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -244,7 +279,7 @@ def _web(
         web_settings,
         linking=linking,
         clock=clock,
-        play=wallet.driver if isinstance(wallet, DevWallet) else None,
+        play=wallet if isinstance(wallet, DevWallet) else None,
         routes=LnurlServer(site, lnurl_settings, linking, clock).routes,
     )
 
