@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.machine.events import ConnectorStatus
+from agent.machine.frozen import replace
 from agent.machine.model import Session, SessionState
 from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, WH_PER_KWH, bill
 

@@ -7,7 +7,7 @@ looked up until it can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.machine.errors import IllegalEvent
@@ -20,6 +20,7 @@ from agent.machine.events import (
     RefundSettled,
     RefundUncertain,
 )
+from agent.machine.frozen import replace
 from agent.machine.table import look_up, row, table
 
 

@@ -9,8 +9,6 @@ and wallets do in the wild and what must change nothing.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.machine import metering
 from agent.machine import refund as refunds
 from agent.machine.effects import (
@@ -45,6 +43,7 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle, no_energy_ends_at
+from agent.machine.frozen import replace
 from agent.machine.metering import Meter
 from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.settling import (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.machine import refund as refunds
 from agent.machine.effects import (
     Effect,
@@ -25,6 +23,7 @@ from agent.machine.events import (
     RefundSettled,
     RefundUncertain,
 )
+from agent.machine.frozen import replace
 from agent.machine.model import Session, SessionState
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import COMMITTED, Refund, RefundState

@@ -11,10 +11,10 @@ from rich.text import Text
 from agent.config import TEMPLATE, ChargePointConfig, Config, LocationConfig, load
 from agent.config_warnings import warnings
 from agent.keys import peek_identities
+from agent.links import Links
+from agent.wording import price_in_short
 from agent.words import words
 from bridge.cli.output import Mistake, out, tell_warning
-from bridge.links import Links
-from bridge.wording import price_in_short
 from nips.identity import Identity
 from nips.location import geohash
 from wallet.connect import connect

@@ -11,6 +11,7 @@ from typing import Protocol
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from agent.journal.errors import JournalError
 from agent.ports import AgentError
 from bridge.ocpp import frames
 from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer
@@ -25,6 +26,7 @@ class Limits:
 
     Attributes:
         frame_bytes: the largest frame; a larger one closes the connection (code 1009).
+        message_bytes: the largest frame that is neither an answer nor about a transaction.
         queued_frames: frames that may wait to be read; then the socket is not read.
         frames_per_s: lasting rate; what comes faster waits in the charger.
         burst_frames: what may come at once.
@@ -36,11 +38,12 @@ class Limits:
     """
 
     frame_bytes: int = 1 << 20
+    message_bytes: int = 1 << 17
     queued_frames: int = 16
     frames_per_s: float = 400.0
     burst_frames: int = 800
     ping_interval_s: float | None = 10.0
-    ping_timeout_s: float = 10.0
+    ping_timeout_s: float = 20.0
     call_timeout_s: float = 30.0
     silence_s: float = 5.0
     heartbeat_s: int = 300
@@ -127,8 +130,7 @@ class Connection:
                 await self._slow_down()
                 frame = await self._socket.recv(decode=False)
         except ConnectionClosed as closed:
-            code = closed.rcvd.code if closed.rcvd else None
-            logger.info("%s: the connection ended (code %s)", self.charge_point_id, code)
+            logger.info("%s: the connection ended: %s", self.charge_point_id, closed)
         finally:
             self._closed = True
             for future in self._pending.values():
@@ -188,6 +190,10 @@ class Connection:
 
     async def _take(self, frame: bytes) -> None:
         self._log.received(self.charge_point_id, frame)
+        if len(frame) > self._limits.message_bytes and not frames.may_be_large(frame):
+            self._complain("it is too large")
+            await self._socket.close(1009, "message too big")
+            return
         try:
             message = frames.decode(frame)
         except InvalidFrame as invalid:
@@ -216,7 +222,7 @@ class Connection:
             return frames.encode_result(
                 call.message_id, await self._handlers.answer(call.action, call.payload)
             )
-        except AgentError as error:
+        except (AgentError, JournalError) as error:
             logger.warning("%s: %s was not stored: %s", self.charge_point_id, call.action, error)
         except Exception:
             logger.exception("%s: %s could not be handled", self.charge_point_id, call.action)

@@ -35,11 +35,12 @@ class InvalidFrame(OcppError):
     """A frame that cannot be taken as a message.
 
     Attributes:
-        message_id: the id to answer under; None when none could be found.
+        message_id: the id to answer under, a number where the charger used one; None when
+            none could be found.
         code: the errorCode to answer with, by the names of OCPP-J 1.6 section 4.2.3.
     """
 
-    def __init__(self, sentence: str, message_id: str | None, code: str) -> None:
+    def __init__(self, sentence: str, message_id: str | int | None, code: str) -> None:
         super().__init__(sentence)
         self.message_id = message_id
         self.code = code

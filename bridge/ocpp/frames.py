@@ -32,6 +32,8 @@ INTERNAL_ERROR = "InternalError"
 
 EMPTY = b"{}"
 
+_LARGE = frozenset({"MeterValues", "StopTransaction", "TransactionEvent"})
+
 _FRAME_ID = re.compile(r'^\s*\[\s*2\s*,\s*"([^"\\]{1,255})"')
 _FRAME_ACTION = re.compile(r'^\s*\[\s*2\s*,\s*"[^"\\]{1,255}"\s*,\s*"(\w{1,50})"')
 _LONE_BACKSLASH = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
@@ -87,7 +89,7 @@ def decode(frame: bytes) -> Message:
             "the message type is none of 2, 3 and 4", _as_id(message_id), FORMATION_VIOLATION
         )
     if not isinstance(message_id, str) or not 0 < len(message_id) <= MAX_MESSAGE_ID:
-        raise InvalidFrame("the message id is no text", _as_id(message_id), FORMATION_VIOLATION)
+        raise InvalidFrame("the message id is no text", _as_id(message_id), PROTOCOL_ERROR)
     if kind == CALL:
         return _call(message_id, items)
     if kind == CALL_RESULT:
@@ -108,12 +110,12 @@ def _call(message_id: str, items: list[Any]) -> Call:
     return Call(message_id, items[2], cast(dict[str, Any], payload))
 
 
-def _as_id(value: object) -> str | None:
+def _as_id(value: object) -> str | int | None:
     """A message id to answer a broken frame under."""
     if isinstance(value, str) and 0 < len(value) <= MAX_MESSAGE_ID:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
-        return str(value)
+        return value
     return None
 
 
@@ -167,6 +169,12 @@ def frame_action(frame: bytes) -> str | None:
     return found.group(1) if found else None
 
 
+def may_be_large(frame: bytes) -> bool:
+    """Whether a frame may be longer than others: an answer, or about a transaction."""
+    action = frame_action(frame)
+    return action in _LARGE if action is not None else frame_id(frame) is None
+
+
 def encode_call(message_id: str, action: str, payload: dict[str, Any]) -> bytes:
     """A request as it goes over the wire."""
     return msgspec.json.encode([CALL, message_id, action, payload])
@@ -177,6 +185,6 @@ def encode_result(message_id: str, payload: bytes) -> bytes:
     return b"[3,%b,%b]" % (msgspec.json.encode(message_id), payload)
 
 
-def encode_error(message_id: str, code: str, description: str) -> bytes:
+def encode_error(message_id: str | int, code: str, description: str) -> bytes:
     """A refusal as it goes over the wire."""
     return msgspec.json.encode([CALL_ERROR, message_id, code, description[:255], {}])

@@ -40,6 +40,10 @@ class Inbound:
         charge_point: to whom all is reported.
         clock: our time in Unix ms.
         heartbeat_s: how often the charger shall say that it is there.
+
+    Attributes:
+        booted: whether it sent a BootNotification.
+        showed_status: whether it sent a StatusNotification.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Inbound:
         self._heartbeat_s = heartbeat_s
         self._charger_clock = timestamps.Clock()
         self._connectors: dict[int, int] = {}
+        self.booted = False
+        self.showed_status = False
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
@@ -72,7 +78,8 @@ class Inbound:
             as_text(payload.get("chargePointModel"), 50) or "unknown model",
             as_text(payload.get("firmwareVersion"), 50) or "unknown",
         )
-        self._charger_clock.was_set()
+        self._charger_clock.was_told()
+        self.booted = True
         return _checked(
             "BootNotification",
             {
@@ -85,7 +92,7 @@ class Inbound:
     async def heartbeat(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.6; the answer tells the time."""
         del payload
-        self._charger_clock.was_set()
+        self._charger_clock.was_told()
         return b'{"currentTime":"%b"}' % timestamps.render(now_ms).encode()
 
     async def authorize(self, payload: Payload, now_ms: int) -> bytes:
@@ -97,10 +104,11 @@ class Inbound:
 
     async def status_notification(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.9."""
+        self.showed_status = True
         connector = as_int(payload.get("connectorId"))
         name = as_text(payload.get("status"), 50).strip()
         status = _STATUSES.get(name.lower())
-        self._charger_clock.measure(payload.get("timestamp"), now_ms)
+        self._charger_clock.measure(payload.get("timestamp"), now_ms, live=True)
         if connector is None or connector < 0 or status is None:
             logger.info(
                 "%s: a status was not understood: connector %s is %r",
@@ -118,11 +126,13 @@ class Inbound:
         connector = as_int(payload.get("connectorId"))
         register_wh = as_int(payload.get("meterStart"))
         written = payload.get("timestamp")
+        self._charger_clock.measure(written, now_ms, live=False)
         report = StartReport(
             connector=1 if connector is None else connector,
             id_tag=id_tag(payload.get("idTag")),
             register_wh=0 if register_wh is None else register_wh,
-            started_at_ms=self._charger_clock.ours(written, now_ms),
+            started_at_ms=timestamps.parse(written) or 0,
+            began_at_ms=self._charger_clock.ours(written, now_ms),
         )
         verdict = await self._charge_point.transaction_started(report)
         self._remember(verdict.transaction_id, report.connector)
@@ -138,7 +148,7 @@ class Inbound:
         """OCPP 1.6 section 4.7."""
         connector = as_int(payload.get("connectorId"))
         transaction_id = as_int(payload.get("transactionId"))
-        if transaction_id is not None and connector:
+        if connector:
             self._remember(transaction_id, connector)
         if connector or transaction_id is not None:
             await self._sampled(payload.get("meterValue"), connector or 0, transaction_id, now_ms)
@@ -169,6 +179,22 @@ class Inbound:
         del payload, now_ms
         return b'{"status":"UnknownVendorId"}'
 
+    async def security_event(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 security whitepaper ed. 3, SecurityEventNotification."""
+        del now_ms
+        logger.warning(
+            "%s reports a security event: %s %s",
+            self._charge_point.id,
+            as_text(payload.get("type"), 50),
+            as_text(payload.get("techInfo"), 255),
+        )
+        return frames.EMPTY
+
+    async def sign_certificate(self, payload: Payload, now_ms: int) -> bytes:
+        """OCPP 1.6 security whitepaper ed. 3, SignCertificate: Strom is no authority."""
+        del payload, now_ms
+        return _checked("SignCertificate", {"status": "Rejected"})
+
     async def noted(self, payload: Payload, now_ms: int) -> bytes:
         """A notification that is of interest in the message log alone."""
         del payload, now_ms
@@ -181,6 +207,7 @@ class Inbound:
         for reading in readings(meter_value):
             if len(reports) == MAX_READINGS:
                 break
+            self._charger_clock.measure(reading.written, now_ms, live=False)
             reports.append(self._report(reading, connector, transaction_id, now_ms))
         if reports:
             await self._charge_point.meter_sampled(reports)
@@ -196,8 +223,10 @@ class Inbound:
             power_w=reading.power_w,
         )
 
-    def _remember(self, transaction_id: int, connector: int) -> None:
+    def _remember(self, transaction_id: int | None, connector: int) -> None:
         """A StopTransaction does not name its connector."""
+        if transaction_id is None or transaction_id <= 0 or transaction_id in self._connectors:
+            return
         if len(self._connectors) >= _MAX_TRANSACTIONS:
             self._connectors.pop(next(iter(self._connectors)))
         self._connectors[transaction_id] = connector
@@ -219,7 +248,11 @@ _HANDLERS: dict[str, Callable[[Inbound, Payload, int], Awaitable[bytes]]] = {
     "DiagnosticsStatusNotification": Inbound.noted,
     "FirmwareStatusNotification": Inbound.noted,
     "Heartbeat": Inbound.heartbeat,
+    "LogStatusNotification": Inbound.noted,
     "MeterValues": Inbound.meter_values,
+    "SecurityEventNotification": Inbound.security_event,
+    "SignCertificate": Inbound.sign_certificate,
+    "SignedFirmwareStatusNotification": Inbound.noted,
     "StartTransaction": Inbound.start_transaction,
     "StatusNotification": Inbound.status_notification,
     "StopTransaction": Inbound.stop_transaction,

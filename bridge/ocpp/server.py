@@ -9,7 +9,8 @@ import errno
 import hmac
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,11 +19,13 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from agent.machine.events import ConnectorStatus
 from agent.ports import AgentError, ChargePoint, Site, UnknownChargePoint
 from bridge.ocpp.charger import OcppCharger
 from bridge.ocpp.connection import Connection, FrameLog, Limits, NoLog
-from bridge.ocpp.errors import CannotListen
+from bridge.ocpp.errors import CallFailed, CannotListen
 from bridge.ocpp.inbound import Inbound
+from bridge.ocpp.settings import ask_for_statuses, settle
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,8 @@ class OcppServer:
         limits: what one connection may take.
         log: keeps what goes over the wire.
         tls: for wss:// (security profiles 2 and 3).
+        settings: the configuration keys that a charge point's charger shall have; with None
+            chargers are not asked for their configuration at all.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class OcppServer:
         limits: Limits | None = None,
         log: FrameLog | None = None,
         tls: ssl.SSLContext | None = None,
+        settings: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
         self._site = site
         self._listen = listen
@@ -81,6 +87,8 @@ class OcppServer:
         self._limits = limits or Limits()
         self._log = log or NoLog()
         self._tls = tls
+        self._settings = settings
+        self._reset: set[str] = set()
         self._server: Server | None = None
         self._owners: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,13 +125,15 @@ class OcppServer:
                 else f"cannot be listened on: {error.strerror or error}"
             )
             raise CannotListen(f"{self._listen} {reason}") from None
-        for charge_point_id in self._site.charge_point_ids():
-            if self._policy(charge_point_id).password is None:
-                logger.warning(
-                    "%s has no password_file: whoever reaches %s can pretend to be it",
-                    charge_point_id,
-                    self._listen,
-                )
+        ids = self._site.charge_point_ids()
+        bare = [name for name in ids if self._policy(name).password is None]
+        if bare:
+            names = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if bare[5:] else "")
+            logger.warning(
+                "no password_file for %s: whoever reaches %s can pretend to be that charge point",
+                names,
+                self._listen,
+            )
 
     @property
     def port(self) -> int:
@@ -186,7 +196,7 @@ class OcppServer:
             inbound,
             self._limits,
             self._log,
-            on_ready=lambda: None,
+            on_ready=lambda: self._spawn(self._prepare(charge_point, charger, inbound)),
         )
         charger = OcppCharger(connection)
         older = self._owners.get(charge_point.id)
@@ -204,6 +214,25 @@ class OcppServer:
             if self._owners.get(charge_point.id) is connection:
                 del self._owners[charge_point.id]
             await charge_point.detach(charger)
+
+    async def _prepare(
+        self, charge_point: ChargePoint, charger: OcppCharger, inbound: Inbound
+    ) -> None:
+        """What a charger is asked for once it may be called."""
+        if not inbound.booted:
+            await asyncio.sleep(self._limits.silence_s)
+            if not inbound.showed_status:
+                with suppress(CallFailed):
+                    await ask_for_statuses(charger)
+            return
+        if self._settings is None:
+            return
+        wanted = self._settings(charge_point.id)
+        view = await charge_point.view()
+        idle = all(c.status is ConnectorStatus.AVAILABLE for c in view.connectors)
+        may_reset = idle and charge_point.id not in self._reset
+        self._reset.add(charge_point.id)
+        await settle(charge_point.id, charger, wanted, may_reset=may_reset)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -10,6 +10,9 @@ EARLIEST_MS = 1_577_836_800_000
 MAX_SKEW_NOISE_MS = 2_000
 """Differences up to this are travel time and rounding, and not the clock."""
 
+MAX_DELAY_MS = 30_000
+"""A message that came within this of its writing came from a clock that is right."""
+
 MAX_AGE_MS = 90 * 86_400_000
 """Nothing that a charger kept while it was offline is older than this."""
 
@@ -58,14 +61,15 @@ class Clock:
 
     A message of the moment was written just before it arrived: the smallest difference
     between arrival and timestamp is what the clock is behind. A timestamp from the future
-    shows a clock that is ahead. Messages that the charger kept while it was offline show
-    neither, so only what is written at the moment of sending is measured.
+    shows a clock that is ahead. What the charger kept while it was offline arrives late and
+    shows neither, so such messages never make a clock look behind.
     """
 
-    __slots__ = ("_behind_ms",)
+    __slots__ = ("_behind_ms", "_told")
 
     def __init__(self) -> None:
         self._behind_ms: int | None = None
+        self._told = False
 
     @property
     def behind_ms(self) -> int:
@@ -73,17 +77,28 @@ class Clock:
         behind = self._behind_ms
         return 0 if behind is None or abs(behind) <= MAX_SKEW_NOISE_MS else behind
 
-    def was_set(self) -> None:
-        """We told the charger the time: what was measured before is void."""
-        self._behind_ms = None
+    def was_told(self) -> None:
+        """We told the charger the time: it may set its clock now, or never."""
+        self._told = True
 
-    def measure(self, written: object, arrived_ms: int) -> None:
-        """Learn from a message that was written at the moment of sending."""
+    def measure(self, written: object, arrived_ms: int, *, live: bool) -> None:
+        """Learn from a timestamp.
+
+        Args:
+            written: as the charger wrote it.
+            arrived_ms: when it came, by our clock.
+            live: whether it was written at the moment of sending; False where the message
+                may have waited in the charger.
+        """
         at_ms = parse(written)
         if at_ms is None or at_ms < EARLIEST_MS:
             return
-        behind = arrived_ms - at_ms
-        if self._behind_ms is None or behind < self._behind_ms:
+        behind, before = arrived_ms - at_ms, self._behind_ms
+        is_right = -MAX_SKEW_NOISE_MS <= behind <= MAX_DELAY_MS
+        if self._told and (live or is_right):
+            self._told = False
+            self._behind_ms = behind if live else min(behind, 0)
+        elif (before is None and (live or behind < 0)) or (before is not None and behind < before):
             self._behind_ms = behind
 
     def ours(self, written: object, arrived_ms: int) -> int:

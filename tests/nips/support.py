@@ -56,7 +56,7 @@ async def pooling(*urls: str, **options: object) -> AsyncGenerator[RelayPool, No
 async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -25,7 +25,7 @@ BROKEN: list[tuple[str | bytes, list[Any] | None]] = [
     ('[2,"a","Heartbeat"]', [4, "a", "ProtocolError"]),
     ('[2,"a","Heartbeat",null]', [4, "a", "ProtocolError"]),
     ('[2,"a","Heartbeat",[]]', [4, "a", "ProtocolError"]),
-    ('[2,12,"Heartbeat",{}]', [4, "12", "FormationViolation"]),
+    ('[2,12,"Heartbeat",{}]', [4, 12, "ProtocolError"]),
     ('[2,"","Heartbeat",{}]', None),
     ('[9,"a","Heartbeat",{}]', [4, "a", "FormationViolation"]),
     ('["2","a","Heartbeat",{}]', [4, "a", "FormationViolation"]),
@@ -98,6 +98,19 @@ async def test_a_frame_over_the_limit_ends_that_connection_alone() -> None:
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1009
         await other.call("Heartbeat", {})
+
+
+async def test_a_large_frame_is_taken_where_it_is_about_a_transaction() -> None:
+    """A stop that is refused for its size comes back for ever; anything else ends there."""
+    async with serving(RecordingSite("CP001")) as server, charger(server) as raw:
+        samples = [{"timestamp": "x", "sampledValue": [{"value": "1"}]}] * 5000
+        stop = {"transactionId": 1, "transactionData": samples}
+        assert await raw.call("StopTransaction", stop) == {}
+        await raw.send([2, "c", "DataTransfer", {"vendorId": "x" * 200_000}])
+        with pytest.raises(ConnectionClosedError) as caught:
+            await raw.receive()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1009
 
 
 async def test_a_flood_without_waiting_for_answers_is_answered_in_order() -> None:

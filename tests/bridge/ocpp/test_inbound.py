@@ -61,7 +61,7 @@ async def test_a_session_of_a_well_behaved_charger() -> None:
     assert [(report.connector, report.status) for report in point.of(StatusReport)] == [
         (1, ConnectorStatus.SUSPENDED_EVSE)
     ]
-    assert point.of(StartReport) == [StartReport(1, "TAG", 100, now)]
+    assert point.of(StartReport) == [StartReport(1, "TAG", 100, now, now)]
     assert point.batches == [3, 2]
     assert point.of(MeterReport)[0] == MeterReport(1, 1, now, 150, 7400)
     assert point.reports[-2:] == [
@@ -82,8 +82,16 @@ async def test_an_unknown_tag_is_told_so() -> None:
 
 async def test_notifications_are_acknowledged() -> None:
     async with serving(RecordingSite("CP001")) as server, charger(server) as raw:
-        for action in ("DiagnosticsStatusNotification", "FirmwareStatusNotification"):
+        for action in (
+            "DiagnosticsStatusNotification",
+            "FirmwareStatusNotification",
+            "LogStatusNotification",
+            "SignedFirmwareStatusNotification",
+        ):
             assert await raw.call(action, {"status": "Idle"}) == {}
+        event = {"type": "InvalidCentralSystemCertificate", "timestamp": "2026-01-01T00:00:00Z"}
+        assert await raw.call("SecurityEventNotification", event) == {}
+        assert await raw.call("SignCertificate", {"csr": "x"}) == {"status": "Rejected"}
         answer = await raw.call("DataTransfer", {"vendorId": "x"})
         assert answer == {"status": "UnknownVendorId"}
 

@@ -89,7 +89,7 @@ def test_an_open_charge_point_is_warned_of(caplog: pytest.LogCaptureFixture) -> 
 
     with caplog.at_level(logging.WARNING):
         anyio.run(run)
-    assert "CP001 has no password_file" in caplog.text
+    assert "no password_file for CP001: whoever" in caplog.text
 
 
 @pytest.mark.parametrize("offered", [None, ("OCPP1.6",), ("ocpp1.5", "ocpp1.6")])

@@ -47,14 +47,14 @@ def test_what_we_write_reads_back(at_ms: int) -> None:
 
 def test_a_clock_that_is_right_is_left_alone() -> None:
     clock = Clock()
-    clock.measure(timestamps.render(NOON_MS - 900), NOON_MS)
+    clock.measure(timestamps.render(NOON_MS - 900), NOON_MS, live=True)
     assert clock.behind_ms == 0
     assert clock.ours(timestamps.render(NOON_MS - 60_000), NOON_MS) == NOON_MS - 60_000
 
 
 def test_local_time_written_as_utc_is_corrected() -> None:
     clock = Clock()
-    clock.measure(timestamps.render(NOON_MS - 3_600_000), NOON_MS + 300)
+    clock.measure(timestamps.render(NOON_MS - 3_600_000), NOON_MS + 300, live=True)
     assert clock.behind_ms == 3_600_300
     hour_ago = timestamps.render(NOON_MS - 7_200_000)
     assert clock.ours(hour_ago, NOON_MS + 300) == NOON_MS - 3_600_000 + 300
@@ -62,21 +62,39 @@ def test_local_time_written_as_utc_is_corrected() -> None:
 
 def test_a_clock_that_is_ahead_is_corrected() -> None:
     clock = Clock()
-    clock.measure(timestamps.render(NOON_MS + 7_200_000), NOON_MS)
+    clock.measure(timestamps.render(NOON_MS + 7_200_000), NOON_MS, live=False)
     assert clock.ours(timestamps.render(NOON_MS + 7_200_000 - 5000), NOON_MS) == NOON_MS - 5000
 
 
-def test_setting_the_clock_voids_what_was_measured() -> None:
+def test_a_message_that_waited_does_not_make_a_clock_look_behind() -> None:
     clock = Clock()
-    clock.measure(timestamps.render(NOON_MS + 7_200_000), NOON_MS)
-    clock.was_set()
+    clock.measure(timestamps.render(NOON_MS - 7_200_000), NOON_MS, live=False)
     assert clock.behind_ms == 0
+
+
+@pytest.mark.parametrize("off_ms", [7_200_000, -7_200_000])
+@pytest.mark.parametrize("live", [True, False])
+def test_a_charger_that_sets_its_clock_is_believed_again(off_ms: int, live: bool) -> None:
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS + off_ms), NOON_MS, live=True)
+    clock.was_told()
+    assert clock.behind_ms == -off_ms
+    clock.measure(timestamps.render(NOON_MS - 300), NOON_MS, live=live)
+    assert clock.behind_ms == 0
+
+
+def test_a_charger_that_ignores_the_time_it_was_told_stays_corrected() -> None:
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS - 7_200_000), NOON_MS, live=True)
+    clock.was_told()
+    clock.measure(timestamps.render(NOON_MS - 7_200_000 + 9000), NOON_MS + 9500, live=False)
+    assert clock.behind_ms == 7_200_000
 
 
 @pytest.mark.parametrize("written", ["1970-01-01T00:01:00Z", "yesterday", None, "2019-01-01"])
 def test_a_senseless_time_is_that_of_arrival(written: object) -> None:
     clock = Clock()
-    clock.measure(written, NOON_MS)
+    clock.measure(written, NOON_MS, live=True)
     assert clock.ours(written, NOON_MS) == NOON_MS
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,6 +29,7 @@ async def serving(
     *,
     policy: AuthPolicy | None = None,
     limits: Limits | None = None,
+    clock: Callable[[], int] | None = None,
     log: FrameLog | None = None,
 ) -> AsyncGenerator[OcppServer]:
     """A server for the site on a port of the system's choice."""
@@ -35,7 +37,7 @@ async def serving(
         site,
         "127.0.0.1:0",
         lambda _: policy or AuthPolicy(),
-        now_ms,
+        clock or now_ms,
         limits=limits,
         log=log,
     )
@@ -52,6 +54,7 @@ class RawCharger:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self._calls = 0
+        self._asked: deque[list[Any]] = deque()
 
     async def send(self, frame: object) -> None:
         text = frame if isinstance(frame, str | bytes) else json.dumps(frame)
@@ -71,9 +74,23 @@ class RawCharger:
         """Send a call, return the whole answer."""
         self._calls += 1
         await self.send([2, f"c{self._calls}", action, payload])
-        answer = await self.receive()
-        assert answer[1] == f"c{self._calls}"
-        return answer
+        while True:
+            frame = await self.receive()
+            if frame[0] != 2:
+                assert frame[1] == f"c{self._calls}"
+                return frame
+            self._asked.append(frame)
+
+    async def asked(self) -> list[Any]:
+        """The next call of the central system."""
+        return self._asked.popleft() if self._asked else await self.receive()
+
+    async def accept(self, action: str, status: str = "Accepted") -> Any:
+        """Answer the next call, which must be of this action; returns its payload."""
+        frame = await self.asked()
+        assert frame[2] == action, frame
+        await self.send([3, frame[1], {"status": status}])
+        return frame[3]
 
     async def boot(self) -> Any:
         return await self.call(

@@ -1,0 +1,321 @@
+"""OCPP: MeterValues a second with every sample journalled, beside a bare central system of the
+`ocpp` library with its defaults and a raw websockets echo; memory per idle connection.
+
+    python -m tests.bench.ocpp [SECONDS]
+
+Each figure is taken with the chargers in a process of their own; all servers run in this one,
+one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ocpp import routing
+from ocpp.v16 import ChargePoint as LibraryChargePoint
+from ocpp.v16 import call_result
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from agent.charge_point import PublicFace
+from agent.config import ChargePointConfig, Config, ConnectorConfig, SessionsConfig, TariffConfig
+from agent.journal.journal import Journal, Task
+from agent.ports import Origin, QuoteRequest
+from agent.site import Site
+from bridge.ocpp.message_log import MessageLog
+from bridge.ocpp.server import AuthPolicy, OcppServer
+from wallet.dev import DevWallet
+
+on = cast(Any, routing).on  # the library ships without types
+FACE = PublicFace("00" * 32, "npub1example", "nprofile1example", "cp@127.0.0.1:8080")
+
+
+def now_ms() -> int:
+    """The time in Unix ms."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a load saw."""
+
+    messages: int
+    per_second: float
+    median_ms: float
+    p99_ms: float
+
+
+class _Mute:
+    def status_changed(self, charge_point_id: str) -> None:
+        """Nobody listens."""
+
+    async def deliver(self, task: Task, recovered: bool) -> None:
+        """Nobody listens."""
+
+
+@dataclass
+class Strom:
+    """A whole Strom without its nostr side: agent, journal, play-money wallet, OCPP."""
+
+    site: Site
+    wallet: DevWallet
+    server: OcppServer
+
+    @property
+    def url(self) -> str:
+        """Where chargers connect."""
+        return f"ws://127.0.0.1:{self.server.port}/ocpp"
+
+    async def pay_for_all(self) -> None:
+        """A driver pays at every charge point."""
+        for charge_point_id in self.site.charge_point_ids():
+            point = self.site.charge_point(charge_point_id)
+            quote = await point.quote(QuoteRequest(100_000_000, Origin.LNURL, connector=1))
+            await self.wallet.driver_pay(quote.bolt11)
+
+
+@asynccontextmanager
+async def strom(folder: Path, charge_points: int) -> AsyncGenerator[Strom]:
+    """A Strom at work."""
+    config = Config(
+        sessions=SessionsConfig(start_timeout_s=600),
+        tariffs={"day": TariffConfig.model_validate({"energy_per_kwh": 1})},
+        charge_points=tuple(
+            ChargePointConfig(
+                id=f"CP{n:05d}", name="Bench", tariff="day", connectors=(ConnectorConfig(id=1),)
+            )
+            for n in range(charge_points)
+        ),
+    )
+    wallet = DevWallet(folder, now_ms)
+    await wallet.open()
+    journal = Journal.open(folder / "strom.db")
+    mute = _Mute()
+    site = Site(
+        config,
+        faces={point.id: FACE for point in config.charge_points},
+        journal=journal,
+        wallet=wallet,
+        clock=now_ms,
+        herald=mute,
+        voice=mute.deliver,
+        payees=None,
+    )
+    log = MessageLog(folder / "ocpp-log", now_ms)
+    server = OcppServer(site, "127.0.0.1:0", lambda _: AuthPolicy(password=None), now_ms, log=log)
+    logging = asyncio.create_task(log.run())
+    try:
+        async with site.running():
+            await server.start()
+            yield Strom(site, wallet, server)
+            await server.close()
+    finally:
+        logging.cancel()
+        journal.close()
+        await wallet.close()
+
+
+class _BareChargePoint(LibraryChargePoint):
+    """The handlers that the library's own documentation shows."""
+
+    @on("BootNotification")
+    def on_boot(self, **_: Any) -> Any:
+        """Accept."""
+        return call_result.BootNotification("2026-11-22T12:00:00Z", 300, "Accepted")  # pyright: ignore[reportArgumentType]
+
+    @on("StartTransaction")
+    def on_start(self, **_: Any) -> Any:
+        """Accept."""
+        return call_result.StartTransaction(1, {"status": "Accepted"})  # pyright: ignore[reportArgumentType]
+
+    @on("MeterValues")
+    def on_meter_values(self, **_: Any) -> Any:
+        """Take and forget."""
+        return call_result.MeterValues()
+
+
+@asynccontextmanager
+async def bare_library() -> AsyncGenerator[str]:
+    """A central system of the `ocpp` library with its defaults, which stores nothing."""
+
+    async def connected(socket: ServerConnection) -> None:
+        path = socket.request.path if socket.request else ""
+        await _BareChargePoint(path.rsplit("/", 1)[-1], socket).start()
+
+    async with serve(connected, "127.0.0.1", 0, subprotocols=[Subprotocol("ocpp1.6")]) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+@asynccontextmanager
+async def echo() -> AsyncGenerator[str]:
+    """A websockets server that sends back what it gets."""
+
+    async def connected(socket: ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    async with serve(
+        connected, "127.0.0.1", 0, subprotocols=[Subprotocol("ocpp1.6")], compression=None
+    ) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+@dataclass
+class LoadProcess:
+    """The chargers' process."""
+
+    process: asyncio.subprocess.Process
+
+    async def line(self) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        return (await self.process.stdout.readline()).decode().strip()
+
+    async def count(self, word: str, times: int) -> None:
+        """Wait until it has printed a word so many times."""
+        for _ in range(times):
+            line = await self.line()
+            if line != word:
+                raise RuntimeError(f"the load said {line!r} and not {word!r}")
+
+    def tell(self) -> None:
+        """Give the sign that it waits for."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"go\n")
+
+
+@asynccontextmanager
+async def load(
+    url: str, connections: int, mode: str, seconds: float, rate: float = 0.0
+) -> AsyncGenerator[LoadProcess]:
+    """Chargers in a process of their own; see `ocpp_load`."""
+    arguments = [url, str(connections), mode, str(seconds), str(rate)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.bench.ocpp_load",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield LoadProcess(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def measured(
+    url: str, connections: int, mode: str, seconds: float, rate: float = 0.0, then: Any = None
+) -> Measured:
+    """Load a server; `then` is awaited when all chargers wait for their remote start."""
+    async with load(url, connections, mode, seconds, rate) as process:
+        if mode == "paid":
+            await process.count("waiting", connections)
+            await then()
+        await process.count("ready", 1)
+        process.tell()
+        return Measured(**json.loads(await process.line()))
+
+
+async def meter_values(connections: int, seconds: float, rate: float = 0.0) -> Measured:
+    """MeterValues to a whole Strom, each in a paid session, each journalled."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with strom(Path(folder), connections) as here:
+            return await measured(
+                here.url, connections, "paid", seconds, rate, then=here.pay_for_all
+            )
+
+
+async def meter_values_of_peer(
+    peer: Callable[[], AbstractAsyncContextManager[str]],
+    mode: str,
+    connections: int,
+    seconds: float,
+) -> Measured:
+    """MeterValues to a peer."""
+    async with peer() as url:
+        return await measured(url, connections, mode, seconds)
+
+
+def resident_kib() -> int:
+    """This process's resident memory in KiB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+async def memory_per_connection(connections: int) -> float:
+    """KiB that a connected, booted, idle charge point takes, its agent not counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with strom(Path(folder), connections) as here:
+            gc.collect()
+            before = resident_kib()
+            async with load(here.url, connections, "idle", 0) as process:
+                await process.count("ready", 1)
+                gc.collect()
+                after = resident_kib()
+                process.tell()
+                process.tell()
+                await process.line()
+            return (after - before) / connections
+
+
+async def memory_in_fresh_process(connections: int) -> float:
+    """As `memory_per_connection`, where nothing that was freed before blurs the figure."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", __spec__.name, "memory", str(connections),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return float(output)
+
+
+async def main(seconds: float) -> None:
+    """All figures in one run."""
+    print(f"MeterValues of 8 samples, {seconds:g} s each; one process serves, another loads")
+    print(f"{'server':<42}{'conns':>6}{'per s':>8}{'median ms':>11}{'p99 ms':>9}")
+
+    def show(name: str, connections: int, figures: Measured) -> None:
+        print(
+            f"{name:<42}{connections:>6}{figures.per_second:>8.0f}"
+            f"{figures.median_ms:>11.1f}{figures.p99_ms:>9.1f}"
+        )
+
+    for connections in (50, 500):
+        raw = await meter_values_of_peer(echo, "echo", connections, seconds)
+        show("raw websockets echo, stores nothing", connections, raw)
+        bare = await meter_values_of_peer(bare_library, "unpaid", connections, seconds)
+        show("ocpp library, defaults, stores nothing", connections, bare)
+        ours = await meter_values(connections, seconds)
+        show("Strom, every sample on the disk", connections, ours)
+        half = await meter_values(connections, seconds, ours.per_second / 2)
+        show("Strom at half that rate", connections, half)
+        print(
+            f"{'':<42}{ours.per_second / bare.per_second:.1f}x the library, "
+            f"{ours.per_second / raw.per_second:.2f}x the echo"
+        )
+    for connections in (1000,):
+        kib = await memory_in_fresh_process(connections)
+        print(f"memory per idle connection at {connections}: {kib:.1f} KiB")
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if sys.argv[1:2] == ["memory"]:
+        print(asyncio.run(memory_per_connection(int(sys.argv[2]))))
+    else:
+        asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 5.0))

@@ -1,0 +1,182 @@
+"""Chargers for the OCPP benchmarks, in a process of their own.
+
+    python -m tests.bench.ocpp_load URL CONNECTIONS MODE SECONDS RATE
+
+MODE is "paid" (each charger waits for a remote start and charges), "unpaid" (each begins a
+transaction by itself), "echo" (frames come back as they are) or "idle" (boots and stays).
+Prints "ready", waits for a line, loads for SECONDS at RATE messages a second in all (0: as fast
+as answers come), and prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+OPENING_AT_ONCE = 50
+
+_VALUES = [
+    ("Power.Active.Import", "W", ""),
+    ("Current.Import", "A", "L1"),
+    ("Current.Import", "A", "L2"),
+    ("Current.Import", "A", "L3"),
+    ("Voltage", "V", "L1"),
+    ("Voltage", "V", "L2"),
+    ("Voltage", "V", "L3"),
+]
+
+
+def meter_values(transaction_id: int, number: int) -> str:
+    """A MeterValues request of eight samples."""
+    samples = [
+        {
+            "value": str(1000 + number),
+            "context": "Sample.Periodic",
+            "measurand": "Energy.Active.Import.Register",
+            "unit": "Wh",
+        }
+    ]
+    for measurand, unit, phase in _VALUES:
+        sample = {"value": "230.1", "context": "Sample.Periodic"}
+        sample |= {"measurand": measurand, "unit": unit} | ({"phase": phase} if phase else {})
+        samples.append(sample)
+    at = f"2026-11-22T12:{number // 60 % 60:02d}:{number % 60:02d}.{number // 3600 % 1000:03d}Z"
+    payload = {
+        "connectorId": 1,
+        "transactionId": transaction_id,
+        "meterValue": [{"timestamp": at, "sampledValue": samples}],
+    }
+    return json.dumps([2, f"m{number}", "MeterValues", payload])
+
+
+@dataclass
+class Load:
+    """What all chargers of the run share."""
+
+    url: str
+    mode: str
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: int = 0
+    until: float = 0.0
+    interval_s: float = 0.0
+    latencies: list[float] = field(default_factory=list[float])
+
+
+async def ask(socket: ClientConnection, action: str, payload: dict[str, Any]) -> Any:
+    """One request and its answer; a remote start that comes between is kept for later."""
+    await socket.send(json.dumps([2, action, action, payload]))
+    return json.loads(await socket.recv())
+
+
+async def prepare(socket: ClientConnection, mode: str) -> int:
+    """Boot, and begin a transaction where the mode has one; returns its id."""
+    if mode == "echo":
+        return 1
+    await ask(
+        socket, "BootNotification", {"chargePointVendor": "Bench", "chargePointModel": "Load"}
+    )
+    if mode == "idle":
+        return 0
+    id_tag = "BENCH"
+    if mode == "paid":
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Preparing"}
+        await ask(socket, "StatusNotification", status)
+        print("waiting", flush=True)
+        while True:
+            frame = json.loads(await socket.recv())
+            if frame[2] == "RemoteStartTransaction":
+                id_tag = frame[3]["idTag"]
+                break
+            await socket.send(json.dumps([4, frame[1], "NotImplemented", "", {}]))
+        await socket.send(json.dumps([3, frame[1], {"status": "Accepted"}]))
+    start = {
+        "connectorId": 1,
+        "idTag": id_tag,
+        "meterStart": 0,
+        "timestamp": "2026-11-22T11:59:59Z",
+    }
+    answer = await ask(socket, "StartTransaction", start)
+    return int(answer[2]["transactionId"])
+
+
+async def charger(load: Load, number: int, opening: asyncio.Semaphore) -> None:
+    """One charger from its connection to the end of the run."""
+    async with opening:
+        connection = await connect(
+            f"{load.url}/CP{number:05d}",
+            subprotocols=[Subprotocol("ocpp1.6")],
+            compression=None,
+            ping_interval=None,
+            proxy=None,
+            open_timeout=60,
+        )
+    async with connection as socket:
+        transaction_id = await prepare(socket, load.mode)
+        load.ready += 1
+        await load.go.wait()
+        if load.mode == "idle":
+            await load.over.wait()
+            return
+        await asyncio.sleep(load.interval_s * (number % 100) / 100)
+        sent = 0
+        due = perf_counter()
+        while due < load.until:
+            sent += 1
+            frame = meter_values(transaction_id, sent)
+            before = perf_counter() if not load.interval_s else due
+            await socket.send(frame)
+            await socket.recv()
+            now = perf_counter()
+            load.latencies.append(now - before)
+            due = now
+            if load.interval_s:
+                due = before + load.interval_s
+                if due > now:
+                    await asyncio.sleep(due - now)
+
+
+async def main(url: str, connections: int, mode: str, seconds: float, rate: float) -> None:
+    """Run the load; see the module."""
+    load = Load(url, mode)
+    opening = asyncio.Semaphore(OPENING_AT_ONCE)
+    if rate:
+        load.interval_s = connections / rate
+    async with asyncio.TaskGroup() as group:
+        for number in range(connections):
+            group.create_task(charger(load, number, opening))
+        while load.ready < connections:
+            await asyncio.sleep(0.02)
+        print("ready", flush=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, sys.stdin.readline)
+        began = perf_counter()
+        load.until = began + seconds
+        load.go.set()
+        if mode == "idle":
+            await loop.run_in_executor(None, sys.stdin.readline)
+            load.over.set()
+    took = perf_counter() - began
+    done = sorted(load.latencies)
+    figures = {
+        "messages": len(done),
+        "per_second": len(done) / took,
+        "median_ms": 1000 * done[len(done) // 2] if done else 0,
+        "p99_ms": 1000 * done[len(done) * 99 // 100] if done else 0,
+    }
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _, _url, _connections, _mode, _seconds, _rate = sys.argv
+    asyncio.run(main(_url, int(_connections), _mode, float(_seconds), float(_rate)))

@@ -1,0 +1,131 @@
+"""Chargers and testers that are not ours: npm's ocpp-rpc and ocpp-ts with strict schemas, and the
+compliance suite, the fuzzer and the load of npm's ocpp-ws-cli."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.machine.model import SessionState
+from bridge.ocpp.server import AuthPolicy
+from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
+from tests.bridge.ocpp.stage import Stage, staged
+from tests.bridge.ocpp.wire import charger, now_ms, serving
+from tests.node import run_script
+
+
+async def session_with(stage: Stage, script: str, password: str | None) -> Any:
+    """A paid session of a charger that is not ours; returns what it saw."""
+    stage.world.clock.now_ms = now_ms()
+    asked = {
+        "url": f"ws://127.0.0.1:{stage.server.port}/ocpp",
+        "id": "CP001",
+        "password": password,
+    }
+    running = asyncio.create_task(run_script(script, asked))
+    try:
+        await stage.world.until(lambda: running.done() or stage.world.point.online)
+        quote = await stage.world.paid()
+        session = stage.session
+        await stage.world.until(lambda: running.done() or session(quote).energy_wh == 400)
+        await stage.world.site.stop(quote.secret)
+        seen = await running
+    finally:
+        running.cancel()
+    assert session(quote).state is SessionState.CLOSED
+    assert session(quote).energy_wh == 500
+    assert seen["authorized"] == {"idTagInfo": {"status": "Accepted"}}
+    assert seen["start"]["idTagInfo"] == {"status": "Accepted"}
+    assert seen["transactionId"] == seen["start"]["transactionId"]
+    return seen["seen"]
+
+
+async def test_a_charger_made_of_ocpp_rpc(tmp_path: Path, node_modules: Path) -> None:
+    async with staged(tmp_path, policy=AuthPolicy(password="a-long-password")) as stage:
+        assert await session_with(stage, "ocpp_rpc_charger.js", "a-long-password") == []
+
+
+async def test_a_charger_made_of_ocpp_ts(tmp_path: Path, node_modules: Path) -> None:
+    async with staged(tmp_path) as stage:
+        assert await session_with(stage, "ocpp_ts_charger.js", None) == []
+
+
+class OpenSite(RecordingSite):
+    """Has every charge point that is asked for."""
+
+    def charge_point(self, charge_point_id: str) -> RecordingChargePoint:
+        if charge_point_id not in self.points:
+            self.points[charge_point_id] = RecordingChargePoint(charge_point_id)
+        return self.points[charge_point_id]
+
+
+def reports(folder: Path) -> list[dict[str, Any]]:
+    """The reports that ocpp-ws-cli wrote so far."""
+    return [json.loads(path.read_text()) for path in folder.glob("*.json")]
+
+
+async def ocpp_cli(
+    node_modules: Path, folder: Path, seconds: float | None, *arguments: str
+) -> dict[str, Any]:
+    """Run ocpp-ws-cli, for so long where it does not end by itself; returns its report."""
+    process = await asyncio.create_subprocess_exec(
+        str(node_modules / ".bin" / "ocpp"),
+        *arguments,
+        "--report",
+        "json",
+        "--report-dir",
+        str(folder),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        if seconds is None:
+            await process.wait()
+        else:
+            await asyncio.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            while not reports(folder):
+                await asyncio.sleep(0.05)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return reports(folder)[0]
+
+
+async def test_the_compliance_suite_passes(tmp_path: Path, node_modules: Path) -> None:
+    """It wants a missing subprotocol refused, so that key is strict for this run."""
+    policy = AuthPolicy(strict_subprotocol=True)
+    async with serving(RecordingSite("CP001"), policy=policy) as server:
+        url = f"ws://127.0.0.1:{server.port}/ocpp"
+        arguments = ("test", "-e", url, "-i", "CP001", "-p", "ocpp1.6", "--suite", "all")
+        report = await ocpp_cli(node_modules, tmp_path, None, *arguments)
+    failed = [result for result in report["testResults"] if not result["passed"]]
+    assert failed == []
+    assert report["metrics"]["testsPassed"] == 21
+
+
+async def test_a_fuzzer_disturbs_nobody(
+    tmp_path: Path, node_modules: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(OpenSite("CP001")) as server, charger(server) as bystander:
+        url = f"ws://127.0.0.1:{server.port}/ocpp"
+        await ocpp_cli(node_modules, tmp_path, 5, "fuzz", "-e", url, "-w", "3", "-f")
+        assert "currentTime" in await bystander.call("Heartbeat", {})
+    assert "Traceback" not in caplog.text
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_load_of_chargers_all_boot(tmp_path: Path, node_modules: Path) -> None:
+    async with serving(OpenSite()) as server:
+        url = f"ws://127.0.0.1:{server.port}/ocpp"
+        report = await ocpp_cli(
+            node_modules, tmp_path, 8, "load-test", "-e", url, "-c", "200", "-r", "2"
+        )
+    assert report["metrics"]["booted"] == 200

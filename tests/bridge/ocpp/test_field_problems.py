@@ -1,0 +1,456 @@
+"""What chargers in the field do wrong, each with where it was seen, and what becomes of it here.
+
+All against a real site: journal, machine, play-money wallet, over real sockets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from agent.machine.events import Obstacle, StopBy, TransactionStopped
+from agent.machine.model import SessionState
+from bridge.ocpp.connection import Limits
+from bridge.ocpp.server import AuthPolicy
+from tests.bridge.ocpp.stage import METER_START, Stage, booted, staged
+from tests.bridge.ocpp.wire import charger
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
+    async with staged(tmp_path) as here:
+        yield here
+
+
+async def test_01_a_stop_for_an_unknown_transaction_is_acknowledged_and_kept(stage: Stage) -> None:
+    """Answered with an error, a charger retries such a stop for ever: steve#156."""
+    async with booted(stage) as raw:
+        await stage.stop(raw, 777)
+        await stage.stop(raw, 777)
+        quote, transaction_id = await stage.charging(raw)
+        await stage.stop(raw, transaction_id)
+        assert stage.session(quote).energy_wh == 1000
+
+
+async def test_02_an_offline_start_and_a_stop_with_transaction_minus_one(stage: Stage) -> None:
+    """The charger never heard the id of its transaction and stops -1: EVerest/libocpp#495."""
+    async with booted(stage) as raw:
+        quote, _ = await stage.charging(raw)
+        await stage.stop(raw, -1, idTag=quote.session_id)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.energy_wh == 1000
+
+
+async def test_03_a_stop_is_never_resolved_by_guessing(stage: Stage) -> None:
+    """A stop of something else must not end the only session there is; lbbrhzn/ocpp#2123."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        for stranger in (-1, 0, transaction_id + 1, 2**62):
+            await stage.stop(raw, stranger)
+        await stage.stop(raw, -1, idTag="SOMEBODY")
+        assert stage.session(quote).state is SessionState.CHARGING
+        stray = await stage.start(raw, quote, idTag="SOMEBODY", connectorId=2)
+        assert stray["transactionId"] == transaction_id + 1
+
+
+async def test_04_transaction_zero_is_never_given_and_an_ignored_stop_is_repeated(
+    stage: Stage,
+) -> None:
+    """Transaction 0 was echoed and its remote stop ignored: woopstar/hsem#906."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        assert transaction_id > 0
+        await stage.sample(raw, METER_START + 500, transactionId=0)
+        assert stage.session(quote).energy_wh == 500
+        await stage.world.site.stop(quote.secret)
+        assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
+        await stage.tick(16)
+        asked = await raw.accept("RemoteStopTransaction", "Rejected")
+        assert asked == {"transactionId": transaction_id}
+        await stage.stop(raw, transaction_id)
+        await stage.until(quote, SessionState.CLOSED)
+
+
+async def test_05_a_start_repeated_under_a_new_message_id_is_the_same(stage: Stage) -> None:
+    """ConcurrentTx as the answer led to DeAuthorized: matth-x/MicroOcpp#237."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+        written = stage.at()
+        first = await stage.start(raw, quote, timestamp=written)
+        stage.world.clock.advance(30)
+        assert await stage.start(raw, quote, timestamp=written) == first
+        assert first["idTagInfo"] == {"status": "Accepted"}
+
+
+async def test_06_a_start_resent_after_a_reconnect_is_the_same(stage: Stage) -> None:
+    """Its original timestamp is resent, whatever the clocks say since: mobilityhouse/ocpp#186."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+        written = stage.at(-7200)
+        first = await stage.start(raw, quote, timestamp=written)
+    stage.world.clock.advance(60)
+    async with booted(stage) as raw:
+        assert await stage.start(raw, quote, timestamp=written) == first
+        assert stage.session(quote).transaction_id == first["transactionId"]
+
+
+async def test_07_available_ends_a_session_whose_stop_never_comes(stage: Stage) -> None:
+    """StopTransaction is never sent: evcc PR 30247."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 700, transactionId=transaction_id)
+        await stage.status(raw, "Available")
+        await stage.tick(61)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.energy_wh == 700
+        assert session.owed_msat > 0
+
+
+async def test_08_id_tags_are_short_and_junk_behind_them_does_no_harm(stage: Stage) -> None:
+    """A tag of exactly 20 characters comes back with junk bytes, strict validation refuses the
+    stop, and power keeps flowing: lbbrhzn/ocpp#2030, #1803."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+        assert len(quote.session_id) <= 18
+        answer = await stage.start(
+            raw, quote, idTag=quote.session_id.upper() + "\x00\x17\x7fabcdef"
+        )
+        assert answer["idTagInfo"] == {"status": "Accepted"}
+        frame = (
+            b'[2,"s","StopTransaction",{"transactionId":%d,"idTag":"%b\xff\xfe\x80","meterStop":%d,'
+            b'"timestamp":"%b"}]'
+        ) % (
+            answer["transactionId"],
+            quote.session_id.encode(),
+            METER_START + 10,
+            stage.at().encode(),
+        )
+        await raw.send(frame)
+        assert await raw.receive() == [3, "s", {}]
+        await stage.until(quote, SessionState.CLOSED)
+
+
+async def test_09_no_boot_after_a_reconnect(tmp_path: Path) -> None:
+    """Neither is a boot demanded (evcc PR 31192) nor is a charger called before it (PR 27309)."""
+    async with staged(tmp_path, limits=Limits(silence_s=0.05)) as stage:
+        async with booted(stage) as raw:
+            quote, transaction_id = await stage.charging(raw)
+        async with charger(stage.server) as raw:
+            asked = await raw.accept("TriggerMessage")
+            assert asked == {"requestedMessage": "StatusNotification"}
+            await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+            assert stage.session(quote).energy_wh == 300
+            await stage.world.site.stop(quote.secret)
+            await raw.accept("RemoteStopTransaction")
+
+
+async def test_10_the_newest_connection_is_the_charger(stage: Stage) -> None:
+    """The old connection's cleanup closed the new socket (lbbrhzn/ocpp PR 2122), or a half-open
+    old socket locked the charger out (lorenzodonini/ocpp-go#314)."""
+    async with booted(stage) as old:
+        quote, transaction_id = await stage.charging(old)
+        old.socket.transport.pause_reading()
+        async with booted(stage) as new:
+            await stage.world.site.stop(quote.secret)
+            asked = await new.accept("RemoteStopTransaction")
+            assert asked == {"transactionId": transaction_id}
+            old.socket.transport.abort()
+            await stage.stop(new, transaction_id)
+            assert stage.world.point.online
+            await stage.until(quote, SessionState.CLOSED)
+
+
+async def test_11_a_charger_without_heartbeats_is_not_dropped(tmp_path: Path) -> None:
+    """Dropped because a deadline equalled the heartbeat's interval: evcc PR 33099. Here pings of
+    our own tell who is there, and an idle charger answers them."""
+    limits = Limits(ping_interval_s=0.02, ping_timeout_s=5, heartbeat_s=1)
+    async with staged(tmp_path, limits=limits) as stage, booted(stage) as raw:
+        answered: list[int] = []
+        protocol = raw.socket.protocol
+        receive = protocol.receive_data
+
+        def count(data: bytes | bytearray) -> None:
+            answered.append(len(data))
+            receive(data)
+
+        protocol.receive_data = count
+        with anyio.fail_after(20):
+            while len(answered) < 5:
+                await anyio.sleep(0.01)
+        stage.world.clock.advance(3600)
+        assert stage.world.point.online
+        await raw.call("Heartbeat", {})
+
+
+async def test_12_no_subprotocol_is_offered(stage: Stage) -> None:
+    """The charger cannot be told to offer one: lbbrhzn/ocpp#442."""
+    async with booted(stage, subprotocols=None) as raw:
+        await stage.charging(raw)
+
+
+@pytest.mark.parametrize(
+    ("register", "unit", "expected"),
+    [
+        (METER_START + 150, None, 150),
+        ("40.15003999999999998", "kWh", 150),
+        ("40,15", "kwh", 150),
+        (f"{METER_START + 150}.49", "Wh", 150),
+    ],
+)
+async def test_13_units_are_missing_or_odd(
+    stage: Stage, register: object, unit: str | None, expected: int
+) -> None:
+    """Watts shown as kilowatts for want of a unit; kWh with sixteen digits: lbbrhzn/ocpp#1989."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, register, unit=unit, transactionId=transaction_id)
+        assert stage.session(quote).energy_wh == expected
+
+
+async def test_14_a_register_that_counts_from_zero_in_each_session(stage: Stage) -> None:
+    """meterStart was the lifetime's, the samples the session's: -4076 kWh, lbbrhzn/ocpp#2093."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, 200, transactionId=transaction_id)
+        await stage.sample(raw, 900, transactionId=transaction_id)
+        assert stage.session(quote).energy_wh == 900
+        await stage.stop(raw, transaction_id, meterStop=1000)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.energy_wh == 1000
+
+
+async def test_14_a_stop_below_the_start(stage: Stage) -> None:
+    """meterStop < meterStart: nothing negative is ever billed."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.stop(raw, transaction_id, meterStop=METER_START - 5)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.energy_wh == 0
+        assert session.owed_msat == 1_000_000
+
+
+@pytest.mark.parametrize("named", [{}, {"transactionId": 0}, {"transactionId": 2**63 - 1}])
+async def test_15_meter_values_name_no_transaction(stage: Stage, named: dict[str, Any]) -> None:
+    """Without an id (citrineos-core PR 1025), or 0, or 2^63-1 (mobilityhouse/ocpp#478, #617)."""
+    async with booted(stage) as raw:
+        quote, _ = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 250, **named)
+        assert stage.session(quote).energy_wh == 250
+
+
+async def test_16_what_no_schema_allows_is_read_all_the_same(stage: Stage) -> None:
+    """Unit Hz, errorCode Error, long serials, null optionals, 12.0, corrupted JSON."""
+    async with charger(stage.server) as raw:
+        boot = {
+            "chargePointVendor": "x" * 300,
+            "chargePointModel": None,
+            "chargePointSerialNumber": "y" * 300,
+        }
+        assert (await raw.call("BootNotification", boot))["status"] == "Accepted"
+        status = {"connectorId": 1.0, "errorCode": "Error", "status": "available", "info": None}
+        assert await raw.call("StatusNotification", status) == {}
+        quote = await stage.paid(raw)
+        answer = await stage.start(
+            raw, quote, connectorId=1.0, meterStart=float(METER_START), reservationId=None, extra=1
+        )
+        transaction_id = answer["transactionId"]
+        stage.world.clock.advance(10)
+        values = [
+            {"value": "50.0", "measurand": "Frequency", "unit": "Hz"},
+            {"value": METER_START + 320, "context": None, "measurand": None, "unit": None},
+        ]
+        meter_value = [{"timestamp": stage.at(), "sampledValue": values}]
+        payload = {
+            "connectorId": 1,
+            "transactionId": f"{transaction_id}",
+            "meterValue": meter_value,
+        }
+        assert await raw.call("MeterValues", payload) == {}
+        assert stage.session(quote).energy_wh == 320
+        stop = {
+            "transactionId": float(transaction_id),
+            "meterStop": f"{METER_START + 400}.0",
+            "timestamp": stage.at(),
+            "reason": "BECAUSE",
+            "serial": "\\?",
+        }
+        await raw.send(json.dumps([2, "s", "StopTransaction", stop]).replace("\\\\", "\\"))
+        assert await raw.receive() == [3, "s", {}]
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.energy_wh == 400
+
+
+@pytest.mark.parametrize("year", ["1970-01-01T00:03:00Z", "2000-01-01 00:00:00", "yesterday", None])
+async def test_17_the_charger_does_not_know_the_time(stage: Stage, year: str | None) -> None:
+    """Timestamps of 1970: matth-x/MicroOcpp#311, steve#136. The arrival counts."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+        answer = await stage.start(raw, quote, timestamp=year)
+        assert await stage.start(raw, quote, timestamp=year) == answer
+        started_at_ms = stage.session(quote).started_at_ms
+        assert started_at_ms == stage.world.clock()
+        stage.world.clock.advance(30)
+        value = {"timestamp": year, "sampledValue": [{"value": f"{METER_START + 90}"}]}
+        await raw.call("MeterValues", {"connectorId": 1, "meterValue": [value]})
+        assert stage.session(quote).energy_wh == 90
+        assert stage.session(quote).charging_ms == 30_000
+
+
+@pytest.mark.parametrize("hours", [2, -5])
+async def test_17_the_charger_writes_local_time_as_utc(stage: Stage, hours: int) -> None:
+    """Its clock is measured by what it writes at the moment of sending, and corrected."""
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        off_s = 3600 * hours
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+        await raw.call("StatusNotification", status | {"timestamp": stage.at(off_s)})
+        quote = await stage.paid(raw)
+        answer = await stage.start(raw, quote, timestamp=stage.at(off_s))
+        assert stage.session(quote).started_at_ms == stage.world.clock()
+        stage.world.clock.advance(60)
+        await raw.call("Heartbeat", {})
+        await stage.stop(raw, answer["transactionId"], timestamp=stage.at(off_s + 10))
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.charging_ms == 70_000
+
+
+async def test_18_the_whole_url_as_the_id_and_the_key_in_hex(tmp_path: Path) -> None:
+    """OpenEMS#1401 and steve#1899."""
+    async with staged(tmp_path, policy=AuthPolicy(password="c0ffee00" * 5)) as stage:
+        path = "/ocpp/ws%3A%2F%2Fhost%3A9000%2Focpp%2FCP001"
+        raw_key = bytes.fromhex("c0ffee00" * 5)
+        async with booted(stage, path, credentials=b"CP001:" + raw_key) as raw:
+            await stage.charging(raw)
+
+
+async def test_19_the_start_is_accepted_and_nobody_plugs_in(stage: Stage) -> None:
+    """The charger's ConnectionTimeOut ends its readiness without a word: MicroOcpp#89; some go
+    Preparing -> Finishing (evcc#15752). The money goes back in full."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+        await stage.status(raw, "Preparing")
+        stage.world.clock.advance(30)
+        await stage.status(raw, "Finishing")
+        await stage.tick(91)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.obstacle is Obstacle.NOT_PLUGGED_IN
+        assert session.owed_msat == 1_000_000
+
+
+async def test_20_charging_is_shown_before_the_start(stage: Stage) -> None:
+    """Connector 2 is Charging before its StartTransaction comes."""
+    async with booted(stage) as raw:
+        await stage.status(raw, "Available", 2)
+        quote = await stage.paid(raw, connector=2)
+        await stage.status(raw, "Charging", 2)
+        assert stage.session(quote).state is SessionState.STARTING
+        answer = await stage.start(raw, quote)
+        assert answer["idTagInfo"] == {"status": "Accepted"}
+        assert stage.session(quote).state is SessionState.CHARGING
+
+
+async def test_20_start_and_stop_come_before_the_boot(stage: Stage) -> None:
+    """A queue is delivered before the boot, older than everything else."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+    stage.world.clock.advance(20)
+    async with charger(stage.server) as raw:
+        answer = await stage.start(raw, quote, timestamp=stage.at(-15))
+        await stage.stop(raw, answer["transactionId"], timestamp=stage.at(-5))
+        assert (await raw.boot())["status"] == "Accepted"
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.energy_wh == 1000
+
+
+async def test_20_the_register_begins_anew_after_a_power_loss(stage: Stage) -> None:
+    """The meter restarts near 0 in the middle of a session: what was counted stays counted."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 600, transactionId=transaction_id)
+    async with booted(stage) as raw:
+        await stage.sample(raw, 3, transactionId=transaction_id)
+        await stage.sample(raw, 203, transactionId=transaction_id)
+        assert stage.session(quote).energy_wh == 800
+
+
+async def test_21_a_second_stop_with_another_register_settles_nothing(stage: Stage) -> None:
+    """82 times in 55 s with 100 simulated stations: the first settles, the second is kept."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 1000)
+        before = await stage.until(quote, SessionState.CLOSED)
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 1234)
+        after = stage.session(quote)
+        assert (after.cost_msat, after.energy_wh) == (before.cost_msat, 1000)
+        stops = [
+            event.register_wh
+            for event in stage.world.journal.events_of(quote.session_id)
+            if isinstance(event, TransactionStopped)
+        ]
+        assert stops == [METER_START + 1000, METER_START + 1234]
+
+
+async def test_22_free_vend_stops_without_a_start(stage: Stage) -> None:
+    """connectorio-addons#199."""
+    async with booted(stage) as raw:
+        await stage.stop(raw, 0, reason="Local", idTag="FREEVEND")
+        await stage.charging(raw)
+
+
+async def test_22_nothing_is_awaited_and_everything_comes_twice(stage: Stage) -> None:
+    """Authorize twice; Start and Status sent without waiting for the replies."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+        start = {
+            "connectorId": 1,
+            "idTag": quote.session_id,
+            "meterStart": METER_START,
+            "timestamp": stage.at(),
+        }
+        charging = {"connectorId": 1, "errorCode": "NoError", "status": "Charging"}
+        flood = [
+            ["Authorize", {"idTag": quote.session_id}],
+            ["Authorize", {"idTag": quote.session_id}],
+            ["StartTransaction", start],
+            ["StatusNotification", charging],
+            ["StartTransaction", start],
+            ["StatusNotification", charging],
+        ]
+        for number, (action, payload) in enumerate(flood):
+            await raw.send([2, f"f{number}", action, payload])
+        answers = [await raw.receive() for _ in flood]
+        assert [answer[1] for answer in answers] == [f"f{n}" for n in range(len(flood))]
+        assert answers[0][2] == answers[1][2] == {"idTagInfo": {"status": "Accepted"}}
+        assert answers[2][2] == answers[4][2]
+        assert stage.session(quote).state is SessionState.CHARGING
+
+
+async def test_the_stop_is_planned_before_the_credit_ends(stage: Stage) -> None:
+    """300 sat a kWh and 100 sat paid are 333 Wh: at 7.2 kW, 233 Wh last 116.5 s."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw, sats=100)
+        stage.world.clock.advance(10)
+        values = [
+            {"value": str(METER_START + 100), "unit": "Wh"},
+            {"value": "7.2", "unit": "kW", "measurand": "Power.Active.Import"},
+        ]
+        await raw.call(
+            "MeterValues",
+            {
+                "connectorId": 1,
+                "transactionId": transaction_id,
+                "meterValue": [{"timestamp": stage.at(), "sampledValue": values}],
+            },
+        )
+        await stage.tick(116)
+        session = stage.session(quote)
+        assert (session.state, session.stop_by) == (SessionState.STOPPING, StopBy.CREDIT)
+        await raw.accept("RemoteStopTransaction")
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 333)
+        closed = await stage.until(quote, SessionState.CLOSED)
+        assert closed.cost_msat <= 100_000
