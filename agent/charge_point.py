@@ -32,6 +32,7 @@ from agent.outbox import Retry
 from agent.ports import (
     ChargePointView,
     Charger,
+    ChargerCommand,
     ConnectorView,
     MeterReport,
     NotThePayer,
@@ -330,8 +331,7 @@ class ChargePointAgent:
     def _free_connector(self, request: QuoteRequest) -> int:
         known = [c.id for c in self.config.connectors]
         if request.connector is not None and request.connector not in known:
-            names = ", ".join(str(c) for c in known)
-            raise Refused(f"there is no connector {request.connector} here, only {names}")
+            raise self._no_connector(request.connector)
         asked = known if request.connector is None else [request.connector]
         for connector in asked:
             if self.obstacle(connector) is None:
@@ -339,6 +339,10 @@ class ChargePointAgent:
         obstacle = self.obstacle(asked[0]) or Obstacle.UNAVAILABLE
         refusal = NotThePayer if obstacle is Obstacle.OCCUPIED else Refused
         raise refusal(quotes.OBSTACLES[obstacle], obstacle)
+
+    def _no_connector(self, connector: int) -> Refused:
+        names = ", ".join(str(c.id) for c in self.config.connectors)
+        return Refused(f"there is no connector {connector} here, only {names}")
 
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once."""
@@ -356,6 +360,41 @@ class ChargePointAgent:
         self._enabled = enabled
         await self._commons.journal.set_setting(f"disabled:{self.id}", "" if enabled else "yes")
         self._commons.herald.status_changed(self.id)
+
+    def set_tariff(self, tariff: Tariff) -> None:
+        """Sell by another tariff from now on; what was quoted before keeps its price."""
+        self.tariff = tariff
+        self._commons.herald.status_changed(self.id)
+
+    async def command(self, command: ChargerCommand, connector: int) -> bool:
+        """Carry out an operator's command.
+
+        Enabling and disabling hold here at once and survive a restart, also while the
+        charger is away; everything else needs the charger.
+
+        Args:
+            command: what to do.
+            connector: which connector; 0: the whole charge point.
+
+        Returns:
+            Whether the charger did it.
+
+        Raises:
+            Refused: the connector does not exist, or the charger is not connected.
+        """
+        if connector and all(c.id != connector for c in self.config.connectors):
+            raise self._no_connector(connector)
+        switched = command in (ChargerCommand.ENABLE, ChargerCommand.DISABLE)
+        if switched and not connector:
+            await self.set_enabled(command is ChargerCommand.ENABLE)
+        charger = self._charger
+        if charger is None:
+            if switched and not connector:
+                return False
+            raise Refused(quotes.OBSTACLES[Obstacle.OFFLINE], Obstacle.OFFLINE)
+        done = await charger.command(command, connector)
+        log.info("%s: %s of connector %d: %s", self.id, command, connector, done)
+        return done
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect that is meant for the charger (an outbox handler)."""

@@ -26,6 +26,7 @@ from agent.config_values import (
     ChargePointId,
     ConnectorType,
     DataDir,
+    Flag,
     HostPort,
     Npub,
     PublicUrl,
@@ -83,7 +84,7 @@ class WalletConfig(_Table):
     url: WalletUrl = "dev://"
     fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
     fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
-    auto_refund: bool = True
+    auto_refund: Flag = True
 
 
 class SessionsConfig(_Table):
@@ -206,12 +207,12 @@ def load(path: Path) -> Config:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     except FileNotFoundError:
-        raise ConfigError(path, ['does not exist; "strom init" writes one']) from None
+        raise ConfigError(path, ['the file does not exist; "strom init" writes one']) from None
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
-        raise ConfigError(path, [f"cannot be read: {reason}"]) from None
+        raise ConfigError(path, [f"the file cannot be read: {reason}"]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(path, [f"is not UTF-8 text (byte {error.start + 1})"]) from None
+        raise ConfigError(path, [f"the file is not UTF-8 text (byte {error.start + 1})"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, [toml_sentence(error)]) from None
     return checked(raw, path)

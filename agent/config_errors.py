@@ -45,7 +45,7 @@ def toml_sentence(error: TOMLDecodeError) -> str:
     text = str(error).replace("(at end of document)", "at the end of the file")
     place = _TOML_PLACE.match(text)
     if place is None:
-        return f"is not valid TOML: {_lower_first(text)}"
+        return f"the file is not valid TOML: {_lower_first(text)}"
     what, line, column = place.groups()
     return f"line {line}, column {column} is not valid TOML: {_lower_first(what)}"
 

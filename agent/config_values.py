@@ -107,6 +107,12 @@ def text(longest: int, *, empty: bool = True, lines: bool = False) -> BeforeVali
     return BeforeValidator(check)
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
 def _split(value: object) -> SplitResult | None:
     """The URL's parts, its port checked; None for what is no URL."""
     if not isinstance(value, str) or re.search(r"[\s\x00-\x1f]", value):
@@ -251,6 +257,7 @@ def _data_dir(value: object, info: ValidationInfo) -> Path:
     return path
 
 
+Flag = Annotated[bool, BeforeValidator(_flag)]
 HostPort = Annotated[str, BeforeValidator(_host_and_port)]
 RelayUrl = Annotated[str, BeforeValidator(_relay_url)]
 PublicUrl = Annotated[str, BeforeValidator(_public_url)]

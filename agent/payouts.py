@@ -199,18 +199,17 @@ class Payouts:
                 raise TypeError(f"not about a refund: {other}")
 
     async def _pay_to_known_address(self, session_id: str, refund_no: int) -> None:
-        """Pay a refund by itself to the address of the payer's profile, where he has one.
+        """Pay a refund by itself to the address that the payer gave, or that is in his profile.
 
         He has the withdraw link besides: if this does not work, he loses nothing.
         """
         session = self._session(session_id)
         refund = _free(session)
-        pubkey = session.payer.pubkey
-        if refund is None or refund.no != refund_no or pubkey is None:
+        if refund is None or refund.no != refund_no or not self._config.auto_refund:
             return
-        if self._address_of is None or not self._config.auto_refund:
-            return
-        address = await self._address_of(pubkey)
+        address, pubkey = session.payer.address, session.payer.pubkey
+        if not address and pubkey is not None and self._address_of is not None:
+            address = await self._address_of(pubkey)
         if not address:
             return
         try:

@@ -263,6 +263,14 @@ class TimelineEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerSample:
+    """The power at one time."""
+
+    at_ms: int
+    power_w: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionView:
     """A session as its owner may see it: all amounts in msat, energy in Wh, times in Unix ms."""
 
@@ -367,6 +375,14 @@ class Site(Protocol):
 
     def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         """The session now and after each change, newest only, until it is closed and repaid."""
+        ...
+
+    async def session_of_key(self, linking_key: str) -> SessionView:
+        """The latest session that a linking key owns (LUD-04); raises UnknownSession."""
+        ...
+
+    async def power_curve(self, secret: str) -> Sequence[PowerSample]:
+        """The power measured so far, oldest first; raises UnknownSession."""
         ...
 
     async def quote_of(self, payment_hash: str) -> Quote:

@@ -20,14 +20,16 @@ from agent.charge_point import ChargePointAgent, PublicFace
 from agent.commons import Clock, Commons, Herald
 from agent.config import Config
 from agent.journal.journal import Journal, Task
-from agent.machine.events import DeadlineReached, StopBy, StopRequested
+from agent.machine.events import DeadlineReached, MeterSampled, StopBy, StopRequested
 from agent.machine.model import Session
 from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
 from agent.ports import (
     ChargePointView,
     Payees,
+    PowerSample,
     Quote,
+    Refused,
     SessionView,
     UnknownChargePoint,
     UnknownSession,
@@ -35,6 +37,7 @@ from agent.ports import (
 )
 from agent.sessions import Sessions
 from agent.settlements import Settlements
+from agent.tariff.model import Tariff
 from agent.timers import Timers
 from agent.views import session_view
 from wallet.base import Settlement, Wallet
@@ -122,6 +125,7 @@ class Site:
             sessions.setdefault(session.charge_point, []).append(session)
         for agent in self._agents.values():
             agent.resume()
+            self._resume_tariff(agent)
             await agent.resume_sessions(sessions.pop(agent.id, []))
         for charge_point_id, orphans in sessions.items():
             log.warning(
@@ -131,6 +135,41 @@ class Site:
             )
             for session in orphans:
                 self._sessions_of(charge_point_id).load(session)
+
+    def _resume_tariff(self, agent: ChargePointAgent) -> None:
+        """Sell by the tariff that the operator last chose, unless his file was changed since."""
+        chosen = self._journal.setting(f"tariff:{agent.id}") or ""
+        in_file, _, name = chosen.partition("\n")
+        if not name or in_file != agent.config.tariff:
+            return
+        if name in self.config.tariffs:
+            agent.set_tariff(self.config.tariffs[name].frozen(name))
+        else:
+            log.warning('%s: the chosen tariff "%s" is no longer in the file', agent.id, name)
+
+    async def set_tariff(self, charge_point_id: str, name: str) -> Tariff:
+        """Sell by another tariff of the operator's file from now on; it survives a restart.
+
+        Args:
+            charge_point_id: where.
+            name: the tariff's name in the file, in any case.
+
+        Returns:
+            The tariff that holds for new quotes.
+
+        Raises:
+            UnknownChargePoint: no such charge point.
+            Refused: no such tariff; the text names those that there are.
+        """
+        agent = self.charge_point(charge_point_id)
+        by_name = {known.lower(): known for known in self.config.tariffs}
+        known = name if name in self.config.tariffs else by_name.get(name.lower())
+        if known is None:
+            raise Refused(f"there is no such tariff, only {', '.join(sorted(self.config.tariffs))}")
+        await self._journal.set_setting(f"tariff:{agent.id}", f"{agent.config.tariff}\n{known}")
+        tariff = self.config.tariffs[known].frozen(known)
+        agent.set_tariff(tariff)
+        return tariff
 
     def _post(self, tasks: Iterable[Task]) -> None:
         self._outbox.post(tasks)
@@ -194,6 +233,28 @@ class Site:
         events = self._journal.events_of(session.id, without=["MeterSampled"])
         return session_view(session, secret, events)
 
+    async def sessions_of(self, charge_point_id: str, pubkey: str) -> list[SessionView]:
+        """The latest sessions that a nostr identity paid for at a charge point, open ones first.
+
+        Only that identity may see them: they carry the secret.
+        """
+        known = self.charge_point(charge_point_id).id
+        sessions = self._journal.sessions_of(known, pubkey)
+        views = [self._own_view(session) for session in sessions]
+        return sorted(views, key=lambda view: view.closed_at_ms is not None)
+
+    def _own_view(self, session: Session) -> SessionView:
+        secret = self._journal.quotes_of(session.id)[0].secret
+        return session_view(session, secret)
+
+    async def open_sessions(self) -> list[SessionView]:
+        """Every session that has not ended, for the operator: without their secrets."""
+        return [
+            session_view(session, secret="")
+            for agent in self._agents.values()
+            for session in agent.sessions.open()
+        ]
+
     async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         """The session now and after each change, newest only, until it is closed and repaid."""
         session_id = self.session_of_secret(secret).id
@@ -209,6 +270,22 @@ class Site:
         finally:
             self.commons.changes.unwatch(session_id, watcher)
 
+    async def session_of_key(self, linking_key: str) -> SessionView:
+        """The latest session that a linking key owns (LUD-04); raises UnknownSession."""
+        session = self._journal.session_of_linking_key(linking_key)
+        if session is None:
+            raise UnknownSession("this key owns no session here")
+        return await self.session(self._journal.quotes_of(session.id)[0].secret)
+
+    async def power_curve(self, secret: str) -> Sequence[PowerSample]:
+        """The power measured so far, oldest first; raises UnknownSession."""
+        session = self.session_of_secret(secret)
+        return [
+            PowerSample(event.at_ms, event.power_w)
+            for event in self._journal.events_of(session.id, only=MeterSampled)
+            if isinstance(event, MeterSampled) and event.power_w is not None
+        ]
+
     async def quote_of(self, payment_hash: str) -> Quote:
         """The quote behind an invoice; raises UnknownSession."""
         quote = self._journal.quote(payment_hash)
@@ -218,7 +295,20 @@ class Site:
 
     async def stop(self, secret: str, by: StopBy = StopBy.DRIVER) -> None:
         """End a session by its secret."""
-        session = self.session_of_secret(secret)
+        await self._stop(self.session_of_secret(secret), by)
+
+    async def stop_by_operator(self, session_id: str) -> None:
+        """End a session by its id, which is no secret: for the operator alone.
+
+        Raises:
+            UnknownSession: no such session.
+        """
+        session = self._journal.session(session_id)
+        if session is None:
+            raise UnknownSession("there is no such session")
+        await self._stop(session, StopBy.OPERATOR)
+
+    async def _stop(self, session: Session, by: StopBy) -> None:
         now_ms = self.commons.clock()
         event = StopRequested(f"stop:{session.id}:{by}:{now_ms}", now_ms, by)
         await self._sessions_of(session.charge_point).submit(session.id, [event])

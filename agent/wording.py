@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from agent.machine.events import Obstacle
 from agent.ports import ChargePointView
-from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, Tariff, Usage, bill
+from agent.tariff.model import (
+    MS_PER_HOUR,
+    MS_PER_MINUTE,
+    BillLine,
+    Dimension,
+    Tariff,
+    Usage,
+    bill,
+)
 from agent.words import Words
 
 EXAMPLE_WH = 20_000
@@ -57,6 +65,26 @@ def example_msat(tariff: Tariff, energy_wh: int = EXAMPLE_WH) -> int:
     """What an amount of energy costs when charged at 11 kW without idle time."""
     charging_ms = energy_wh * MS_PER_HOUR // _EXAMPLE_POWER_W
     return bill(tariff, Usage(energy_wh=energy_wh, charging_ms=charging_ms)).total_msat
+
+
+def bill_line_detail(line: BillLine, words: Words) -> str:
+    """How a line of a bill was reckoned, such as "2.19 kWh × 300 sat"."""
+    price = words.sat(line.price_msat)
+    match line.dimension:
+        case Dimension.ENERGY:
+            return f"{words.kwh(line.quantity)} kWh × {price}"
+        case Dimension.TIME:
+            return f"{words.number(line.quantity // MS_PER_MINUTE)} min × {price}/h"
+        case Dimension.PARKING_TIME:
+            return f"{words.number(line.quantity // MS_PER_MINUTE)} min × {price}/min"
+        case Dimension.FLAT:
+            return ""
+
+
+def as_sentence(text: str) -> str:
+    """An error's text with a capital at its start and a full stop at its end."""
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
 
 
 def obstacle_sentence(obstacle: Obstacle, words: Words, free_in_s: int | None = None) -> str:

@@ -1,1 +1,3 @@
-"""The nostr protocol: one file per specification, and the one relay pool."""
+"""The nostr protocol: one file for each specification, and the one relay pool."""
+
+from nips import sdk_buffer as sdk_buffer

@@ -92,11 +92,12 @@ class EmbeddedRelay:
         relay, self._relay, self._url = self._relay, None, ""
         if relay is None:
             return
-        relay.shutdown()
         if self._data_dir is not None:
             uniffi_set_event_loop(None)
-        # The SDK stops in the background and tells nobody when it has.
+        # The SDK stops in the background and tells nobody when it has; a shutdown that comes
+        # before its own tasks have started is lost.
         for _ in range(CLOSE_CHECKS):
+            relay.shutdown()
             if not _in_use(self._host, self._port):
                 return
             await asyncio.sleep(CLOSE_CHECK_S)

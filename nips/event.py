@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -108,8 +108,11 @@ class NostrEvent:
         """
         if not event.verify():
             raise InvalidEvent("the event's id or signature is wrong")
-        # The SDK wrote this text from its own typed event: its shape is certain.
-        raw = cast("dict[str, object]", json.loads(event.as_json()))
+        return cls.from_verified(cast("dict[str, object]", json.loads(event.as_json())))
+
+    @classmethod
+    def from_verified(cls, raw: Mapping[str, object]) -> NostrEvent:
+        """From the fields that nostr-sdk wrote of an event that was verified."""
         return cls(
             id=cast("str", raw["id"]),
             pubkey=cast("str", raw["pubkey"]),

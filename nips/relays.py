@@ -14,64 +14,33 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from nostr_sdk import Event
-
-from nips.errors import InvalidEvent, NostrError
+from nips.errors import NostrError
 from nips.event import NostrEvent
 from nips.filters import Filter
 from nips.identity import Identity
-from nips.relay_link import Ack, RelayLink
+from nips.relay_link import Ack, Heard, RelayLink
 from nips.relay_urls import check_relay_url, normalised, resolves_publicly
+from nips.subscriptions import (
+    QUEUE_SIZE,
+    Cursor,
+    Incoming,
+    Subscriptions,
+    all_pages,
+    verified_match,
+)
 
 __all__ = ["Ack", "Cursor", "Filter", "Incoming", "RelayHealth", "RelayPool"]
 
-REMEMBERED_IDS = 100_000
-QUEUE_SIZE = 20_000
-PAGE_HINT = 50
-"""A relay that sent fewer stored events than this had no more: no cap is that low."""
-PAGE_LIMIT = 500
-MAX_PAGES = 400
 MAX_VISITED_RELAYS = 32
 VISIT_IDLE_S = 30.0
-LAG_S = 5.0
+MAX_RETRY_S = 300.0
 PRIVATE_CHANNEL_SIZE = 1024
 
 _log = logging.getLogger(__name__)
-
-
-class Cursor(Protocol):
-    """Where a subscription goes on after a break; the caller keeps it, for each relay."""
-
-    def since(self, relay_url: str, subscription: str) -> int | None:
-        """The oldest time to ask for, Unix seconds; None for all that the relay has."""
-        ...
-
-    def passed(self, relay_url: str, subscription: str, created_at: int) -> None:
-        """All that this relay has up to that time was delivered and taken from the pool.
-
-        Called while the consumer asks for its next event: so the ones before were handled
-        if it handles one at a time. Never called with a time in the future.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A verified event that was asked for, for the first time.
-
-    Attributes:
-        subscription: the name that asked for it.
-        live: False for what was stored at the relay before we asked.
-    """
-
-    relay_url: str
-    event: NostrEvent
-    subscription: str = ""
-    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +51,7 @@ class RelayHealth:
         last_event_at_ms: when it last sent any event, Unix milliseconds.
         failures: failed attempts to connect.
         rejected_events: events it sent that were forged or not asked for.
+        closed_requests: requests of ours that it ended.
         published: events it accepted.
         refused: events it did not accept, or not in time.
         notice: what it last said to its operator's attention.
@@ -93,39 +63,11 @@ class RelayHealth:
     last_event_at_ms: int | None
     failures: int
     rejected_events: int
+    closed_requests: int
     published: int
     refused: int
     notice: str
     private_links: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Subscription:
-    name: str
-    filters: tuple[Filter, ...]
-    cursor: Cursor | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Passed:
-    """Goes through the queue behind the events that it speaks of."""
-
-    relay_url: str
-    subscription: _Subscription
-    created_at: int
-
-
-@dataclass(slots=True)
-class _Request:
-    """One filter on one link."""
-
-    subscription: _Subscription
-    wanted: Filter
-    since: int | None
-    count: int = 0
-    oldest: int | None = None
-    newest: int = 0
-    live: bool = False
 
 
 class _Relay:
@@ -138,6 +80,7 @@ class _Relay:
         self.published = 0
         self.refused = 0
         self.rejected = 0
+        self.closed_requests = 0
 
     def links(self) -> list[RelayLink]:
         return [self.link, *self.private.values()]
@@ -150,6 +93,8 @@ class RelayPool:
         clock: Unix time in milliseconds.
         allow_loopback: also visit ws:// relays on this machine that strangers name.
         publish_timeout_s: how long a relay may take to answer to an event.
+        retry_s: when to ask again what a relay refused, doubled each time.
+        queue_size: events that wait for the consumer before links have to wait.
     """
 
     def __init__(
@@ -158,21 +103,26 @@ class RelayPool:
         *,
         allow_loopback: bool = False,
         publish_timeout_s: float = 10.0,
+        retry_s: float = 2.0,
         queue_size: int = QUEUE_SIZE,
     ) -> None:
         self._clock = clock
         self._allow_loopback = allow_loopback
         self._publish_timeout_s = publish_timeout_s
+        self._retry_s = retry_s
         self._relays: dict[str, _Relay] = {}
         self._visited: OrderedDict[str, RelayLink] = OrderedDict()
         self._identities: dict[str, Identity] = {}
-        self._subscriptions: dict[str, _Subscription] = {}
-        self._requests: dict[RelayLink, dict[str, _Request]] = {}
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._queue: asyncio.Queue[Incoming | _Passed | None] = asyncio.Queue(queue_size)
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
-        self._lagged: set[RelayLink] = set()
+        self._subscriptions = Subscriptions(
+            now_s=self._now_s,
+            page_timeout_s=publish_timeout_s,
+            queue_size=queue_size,
+            spawn=self._spawn,
+            reject=self._count_rejected,
+            links_of=self._asked_links,
+        )
 
     async def open(self, relays: Iterable[str] = ()) -> None:
         """Start to watch the links, and connect to these relays without waiting for them.
@@ -195,14 +145,10 @@ class RelayPool:
         links += self._visited.values()
         self._relays.clear()
         self._visited.clear()
-        self._requests.clear()
         # A reader may wait for room in the queue: nobody takes from it any more.
-        while not self._queue.empty():
-            self._queue.get_nowait()
+        self._subscriptions.drain()
         await asyncio.gather(*(link.close() for link in links))
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
+        await self._subscriptions.close()
 
     async def add(self, url: str) -> None:
         """Connect to a relay, now and whenever the connection was lost.
@@ -220,7 +166,7 @@ class RelayPool:
         """Disconnect from a relay for good."""
         relay = self._relays.pop(normalised(url), None)
         for link in relay.links() if relay else ():
-            self._requests.pop(link, None)
+            self._subscriptions.forget(link)
             await link.close()
 
     @property
@@ -245,6 +191,7 @@ class RelayPool:
                 or None,
                 failures=relay.link.failures,
                 rejected_events=relay.rejected,
+                closed_requests=relay.closed_requests,
                 published=relay.published,
                 refused=relay.refused,
                 notice=relay.link.notice,
@@ -282,9 +229,11 @@ class RelayPool:
             if not await link.wait_connected(timeout_s):
                 return Ack(False, f"the relay was not reached within {timeout_s:g} s")
             return await self._publish_on(link, event, timeout_s)
+        known = event.pubkey in self._identities
         link = relay.private.get(event.pubkey, relay.link)
         ack = await self._publish_on(link, event, timeout_s)
-        if ack.wants_auth and link is relay.link and event.pubkey in self._identities:
+        unheard = ack.wants_auth or (ack.timed_out and link.challenge)
+        if unheard and link is relay.link and len(self._identities) > 1 and known:
             # One connection may only speak for one identity at many relays.
             link = await self._private_link(relay, self._identities[event.pubkey])
             if await link.wait_connected(timeout_s):
@@ -353,8 +302,8 @@ class RelayPool:
                 return
             for part in (chunk for item in wanted for chunk in item.chunks()):
 
-                async def take(event: Event, part: Filter = part) -> None:
-                    verified = self._verified(event, part) if len(found) < max_events else None
+                async def take(event: Heard, part: Filter = part) -> None:
+                    verified = verified_match(event, part) if len(found) < max_events else None
                     if verified is not None:
                         found[verified.id] = verified
                     elif relay is not None:
@@ -363,7 +312,7 @@ class RelayPool:
                 if part.limit is not None:
                     await link.page(part, take, timeout_s)
                 else:
-                    await self._all_pages(link, part, take, timeout_s, part.until)
+                    await all_pages(link, part, take, timeout_s, part.until)
 
         tasks = [asyncio.create_task(ask(url)) for url in urls]
         if tasks:
@@ -372,31 +321,6 @@ class RelayPool:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         return sorted(found.values(), key=lambda event: (-event.created_at, event.id))
-
-    async def _all_pages(
-        self,
-        link: RelayLink,
-        wanted: Filter,
-        take: Callable[[Event], Awaitable[None]],
-        timeout_s: float,
-        until: int | None,
-    ) -> bool:
-        """Ask page by page, going back in time; False when it broke off before the end."""
-        for _ in range(MAX_PAGES):
-            question = replace(wanted, until=until, limit=PAGE_LIMIT)
-            page = await link.page(question, take, timeout_s)
-            if not page.complete:
-                return False
-            if page.oldest is None or page.count < PAGE_HINT:
-                return True
-            # Events of one second may be cut apart: the next page begins within that second,
-            # and passes it when it brought nothing older.
-            if until is None or page.oldest < until:
-                until = page.oldest
-            else:
-                until -= 1
-        _log.warning("%s has more stored events than are asked for", link.url)
-        return False
 
     async def subscribe(
         self, name: str, filters: Filter | Sequence[Filter], cursor: Cursor | None = None
@@ -411,10 +335,8 @@ class RelayPool:
             filters: of any number of values; they are cut to sizes that relays take.
             cursor: where to go on at each relay; without it, from `since` of the filters.
         """
-        wanted = [filters] if isinstance(filters, Filter) else list(filters)
-        chunks = tuple(chunk for item in wanted for chunk in item.chunks())
-        self._subscriptions[name] = _Subscription(name, chunks, cursor)
-        for relay in self._relays.values():
+        self._subscriptions.set(name, filters, cursor)
+        for relay in list(self._relays.values()):
             if relay.is_private:
                 await self._open_private_links(relay)
             for link in relay.links():
@@ -422,67 +344,23 @@ class RelayPool:
 
     async def unsubscribe(self, name: str) -> None:
         """End a subscription at all relays."""
-        self._subscriptions.pop(name, None)
-        for relay in self._relays.values():
+        self._subscriptions.drop(name)
+        for relay in list(self._relays.values()):
             for link in relay.links():
                 await self._apply(link, only=name)
 
     def incoming(self) -> AsyncIterator[Incoming]:
         """What the subscriptions bring, for one consumer; ends when the pool is closed."""
-        return self._incoming()
-
-    async def _incoming(self) -> AsyncIterator[Incoming]:
-        while (item := await self._queue.get()) is not None:
-            if isinstance(item, Incoming):
-                yield item
-            elif item.subscription.cursor is not None:
-                item.subscription.cursor.passed(
-                    item.relay_url, item.subscription.name, item.created_at
-                )
+        return self._subscriptions.incoming()
 
     async def _apply(self, link: RelayLink, only: str | None = None) -> None:
-        """Make the link's requests what the subscriptions say; asks only what is new."""
         relay = self._relays.get(link.url)
-        current = self._requests.setdefault(link, {})
-        if relay is None or (relay.is_private and link is relay.link):
-            wanted: dict[str, tuple[_Subscription, Filter]] = {}
-        else:
-            wanted = self._wanted(link, only)
-        for request in [key for key in current if only in (None, _name_of(key))]:
-            if request not in wanted:
-                del current[request]
-                await link.end_request(request)
-        for request, (subscription, part) in wanted.items():
-            known = current.get(request)
-            if known is not None and known.wanted == part:
-                known.subscription = subscription
-                continue
-            since = part.since
-            if subscription.cursor is not None:
-                since = subscription.cursor.since(link.url, subscription.name)
-            asked = _Request(subscription, part, since)
-            current[request] = asked
-            if not await link.request(request, replace(part, since=since)):
-                current.pop(request, None)
-
-    def _wanted(self, link: RelayLink, only: str | None) -> dict[str, tuple[_Subscription, Filter]]:
-        wanted: dict[str, tuple[_Subscription, Filter]] = {}
-        for subscription in self._subscriptions.values():
-            if only not in (None, subscription.name):
-                continue
-            for place, chunk in enumerate(subscription.filters):
-                part = chunk
-                if link.identity is not None:
-                    narrowed = chunk.narrowed_to(link.identity.pubkey)
-                    if narrowed is None:
-                        continue
-                    part = narrowed
-                wanted[f"{subscription.name}/{place}"] = (subscription, part)
-        return wanted
+        muted = relay is None or (relay.is_private and link is relay.link)
+        await self._subscriptions.apply(link, only, muted=muted)
 
     async def connected(self, link: RelayLink) -> None:
         """A link came up: ask again for everything."""
-        self._requests.pop(link, None)
+        self._subscriptions.forget(link)
         if link.url in self._visited and self._visited[link.url] is link:
             return
         if link.identity is not None:
@@ -490,48 +368,34 @@ class RelayPool:
         else:
             await self._apply(link)
 
-    async def heard(self, link: RelayLink, request: str, event: Event) -> None:
-        """An event came over a link: verify it, and pass it on if it is new."""
-        asked = self._requests.get(link, {}).get(request)
-        if asked is None:
-            return
-        identifier = event.id().to_hex()
-        created_at = event.created_at().as_secs()
-        if identifier not in self._seen:
-            verified = self._verified(event, asked.wanted)
-            if verified is None:
-                relay = self._relays.get(link.url)
-                if relay is not None:
-                    relay.rejected += 1
-                return
-            self._remember(identifier)
-            name = asked.subscription.name
-            await self._put(link, Incoming(link.url, verified, name, asked.live))
-        asked.newest = max(asked.newest, created_at)
-        if asked.live:
-            await self._put(link, self._passed(link, asked))
-        else:
-            asked.count += 1
-            asked.oldest = min(created_at, asked.oldest or created_at)
+    async def heard(self, link: RelayLink, request: str, heard: Heard) -> None:
+        """An event came over a link."""
+        await self._subscriptions.heard(link, request, heard)
 
     async def ended_stored(self, link: RelayLink, request: str) -> None:
-        """The first page of stored events is complete: go on with the next, or be live."""
-        asked = self._requests.get(link, {}).get(request)
-        if asked is None or asked.live:
-            return
-        if asked.count >= PAGE_HINT and asked.wanted.limit is None:
-            self._spawn(self._catch_up(link, request, asked))
-        else:
-            await self._now_live(link, asked)
+        """The first page of stored events is complete."""
+        await self._subscriptions.ended_stored(link, request)
+
+    def _asked_links(self, url: str) -> Sequence[RelayLink]:
+        relay = self._relays.get(url)
+        if relay is None:
+            return ()
+        return tuple(relay.private.values()) if relay.is_private else (relay.link,)
+
+    def _count_rejected(self, link: RelayLink) -> None:
+        relay = self._relays.get(link.url)
+        if relay is not None:
+            relay.rejected += 1
 
     async def closed(self, link: RelayLink, request: str, reason: str) -> None:
         """A relay ended a request: introduce ourselves if that is what it wants."""
-        asked = self._requests.get(link, {}).pop(request, None)
+        name = self._subscriptions.ended(link, request)
         relay = self._relays.get(link.url)
-        if asked is None or relay is None:
+        if name is None or relay is None:
             return
+        relay.closed_requests += 1
         if not Ack(False, reason).wants_auth or not self._identities:
-            _log.warning("%s ended the request %s: %s", link.url, request, reason[:200])
+            self._spawn(self._ask_later(link, name, reason))
             return
         if link.identity is None and len(self._identities) > 1:
             if not relay.is_private:
@@ -542,12 +406,34 @@ class RelayPool:
         if identity.pubkey not in link.authenticated:
             self._spawn(self._introduce(link, identity))
         else:
-            _log.warning("%s ended the request %s: %s", link.url, request, reason[:200])
+            self._spawn(self._ask_later(link, name, reason))
+
+    async def _ask_later(self, link: RelayLink, name: str, reason: str) -> None:
+        """A relay may refuse for a while and mean it well: rates, restarts."""
+        link.refusals += 1
+        delay_s = min(self._retry_s * 2 ** (link.refusals - 1), MAX_RETRY_S)
+        _log.warning(
+            "%s ended the request %s, asking again in %g s: %s",
+            link.url,
+            name,
+            delay_s,
+            reason[:200],
+        )
+        await asyncio.sleep(delay_s)
+        if link.is_connected:
+            await self._apply(link, only=name)
+
+    async def challenged(self, link: RelayLink) -> None:
+        """A relay would like to know who we are: say so where that is one identity only."""
+        if link.identity is None and len(self._identities) == 1:
+            self._spawn(self._introduce(link, next(iter(self._identities.values()))))
 
     async def _introduce(self, link: RelayLink, identity: Identity) -> None:
         ack = await link.authenticate(identity, self._now_s(), self._publish_timeout_s)
         if not ack.ok:
             _log.info("%s: authentication failed: %s", link.url, ack.reason)
+        # Some relays neither answer nor end what they were asked by a stranger.
+        self._subscriptions.forget(link)
         await self._apply(link)
 
     async def _go_private(self, relay: _Relay) -> None:
@@ -555,11 +441,7 @@ class RelayPool:
         await self._apply(relay.link)
 
     async def _open_private_links(self, relay: _Relay) -> None:
-        named: dict[str, None] = {}
-        for subscription in self._subscriptions.values():
-            for chunk in subscription.filters:
-                named.update(dict.fromkeys(chunk.tags.get("p", ()) or chunk.authors))
-        for pubkey in named:
+        for pubkey in self._subscriptions.pubkeys():
             if pubkey in self._identities:
                 await self._private_link(relay, self._identities[pubkey])
 
@@ -573,44 +455,6 @@ class RelayPool:
             await link.open()
         return link
 
-    async def _catch_up(self, link: RelayLink, request: str, asked: _Request) -> None:
-        async def take(event: Event) -> None:
-            if self._requests.get(link, {}).get(request) is asked:
-                await self.heard(link, request, event)
-
-        wanted = replace(asked.wanted, since=asked.since)
-        complete = await self._all_pages(link, wanted, take, self._publish_timeout_s, asked.oldest)
-        # An incomplete backlog moves no cursor: the next connection asks for it again.
-        if complete and self._requests.get(link, {}).get(request) is asked:
-            await self._now_live(link, asked)
-
-    async def _now_live(self, link: RelayLink, asked: _Request) -> None:
-        asked.live = True
-        if asked.newest:
-            await self._put(link, self._passed(link, asked))
-
-    def _passed(self, link: RelayLink, asked: _Request) -> _Passed:
-        return _Passed(link.url, asked.subscription, min(asked.newest, self._now_s()))
-
-    async def _put(self, link: RelayLink, item: Incoming | _Passed) -> None:
-        began = time.monotonic()
-        await self._queue.put(item)
-        if time.monotonic() - began > LAG_S:
-            # nostr-sdk may have dropped events meanwhile: ask again once there is room.
-            self._lagged.add(link)
-
-    def _verified(self, event: Event, wanted: Filter) -> NostrEvent | None:
-        try:
-            verified = NostrEvent.from_sdk(event)
-        except InvalidEvent:
-            return None
-        return verified if wanted.matches(verified) else None
-
-    def _remember(self, identifier: str) -> None:
-        self._seen[identifier] = None
-        if len(self._seen) > REMEMBERED_IDS:
-            self._seen.popitem(last=False)
-
     async def _watch(self) -> None:
         while True:
             links = [link for relay in self._relays.values() for link in relay.links()]
@@ -620,14 +464,14 @@ class RelayPool:
                 if time.monotonic() - link.used_at > VISIT_IDLE_S:
                     del self._visited[url]
                     await link.close()
-            for link in list(self._lagged):
-                self._lagged.discard(link)
+            for link in list(self._subscriptions.lagged):
+                self._subscriptions.lagged.discard(link)
                 _log.warning("%s: events came faster than they were handled", link.url)
-                self._requests.pop(link, None)
+                self._subscriptions.forget(link)
                 await self._apply(link)
             await asyncio.sleep(max(0.1, len(links) * 0.001))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -639,7 +483,3 @@ class RelayPool:
 
     def _now_s(self) -> int:
         return self._clock() // 1000
-
-
-def _name_of(request: str) -> str:
-    return request.rpartition("/")[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.node"]
+pytest_plugins = ["tests.counterpart_relay", "tests.node"]
 
 
 @pytest.fixture(scope="session")

@@ -105,6 +105,7 @@ class WalletInfo:
         network: "bitcoin", "testnet", "signet", "regtest".
         balance_msat: what can be spent; None when the backend does not say.
         inbound_msat: what can be received; None when the backend does not say.
+        budget_msat: what may still be spent with the given key, where its owner set a limit.
         play_money: True for the built-in wallet, whose money is worth nothing.
         holds: True when hold invoices work.
         missing: permissions that the given key lacks, in words.
@@ -114,6 +115,7 @@ class WalletInfo:
     network: str
     balance_msat: int | None = None
     inbound_msat: int | None = None
+    budget_msat: int | None = None
     play_money: bool = False
     holds: bool = False
     missing: tuple[str, ...] = ()

@@ -245,11 +245,31 @@ class Journal:
         )
         return [codec.decode_session(body) for (body,) in rows]
 
-    def events_of(self, session_id: str, *, without: Iterable[str] = ()) -> list[Event]:
-        """The events of a session, oldest first, without those of the named classes."""
+    def session_of_linking_key(self, linking_key: str) -> Session | None:
+        """The latest session that a linking key owns. Looks at all of them: few ask for it."""
+        row = self._reading.execute(
+            "SELECT snapshot FROM sessions WHERE instr(CAST(snapshot AS TEXT), ?)"
+            " ORDER BY opened_at_ms DESC LIMIT 1",
+            (f'"{linking_key}"',),
+        ).fetchone()
+        return codec.decode_session(row[0]) if row else None
+
+    def events_of(
+        self, session_id: str, *, without: Iterable[str] = (), only: type[Event] | None = None
+    ) -> list[Event]:
+        """The events of a session, oldest first.
+
+        Args:
+            session_id: whose.
+            without: names of classes to leave out.
+            only: the one class that is wanted; None for all.
+        """
         left_out = set(without)
+        kind = only.__name__ if only else ""
         rows = self._reading.execute(
-            "SELECT kind, body FROM events WHERE session_id = ? ORDER BY seq", (session_id,)
+            "SELECT kind, body FROM events WHERE session_id = ?1 AND (?2 = '' OR kind = ?2)"
+            " ORDER BY seq",
+            (session_id, kind),
         )
         return [codec.decode_event(kind, body) for kind, body in rows if kind not in left_out]
 

@@ -59,10 +59,12 @@ class Payer:
         pubkey: hex public key of the zap's or message's author; None when he stayed
             anonymous (an `anon` zap, an LNURL payment): then the secret link alone owns.
         linking_keys: keys that proved themselves as the payer's by LNURL-auth (LUD-04).
+        address: a lightning address that he gave for what goes back (LUD-18), or "".
     """
 
     pubkey: str | None = None
     linking_keys: tuple[str, ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import driver, operator
-from bridge.cli.output import EXPECTED_ERRORS, err, tell_error
+from bridge.cli import demo, driver, operator, serve, simulate
+from bridge.cli.output import err, expected_errors, tell_error
 
 app = typer.Typer(
     name="strom",
@@ -41,7 +41,10 @@ def _strom(
 
 
 operator.register(app)
+serve.register(app)
 driver.register(app)
+demo.register(app)
+simulate.register(app)
 
 
 def main() -> None:
@@ -52,8 +55,12 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
-    except EXPECTED_ERRORS as error:
-        tell_error(error)
+    except Exception as error:
+        reasons = expected_errors(error)
+        if not reasons:
+            raise
+        for reason in reasons:
+            tell_error(reason)
         sys.exit(1)
     except KeyboardInterrupt:
         err.print()

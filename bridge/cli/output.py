@@ -6,8 +6,12 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.config import ConfigError
+from agent.journal.errors import JournalError
 from agent.ports import AgentError
+from bridge.app import CannotListen
 from bridge.driver.errors import DriverError
+from bridge.groups import leaves
+from bridge.ocpp.errors import OcppError
 from nips.errors import NostrError
 from wallet.base import WalletError
 
@@ -20,10 +24,29 @@ class Mistake(Exception):
 
 
 # What may go wrong without anything being wrong with Strom.
-EXPECTED_ERRORS = (Mistake, ConfigError, AgentError, DriverError, NostrError, WalletError)
+EXPECTED_ERRORS = (
+    Mistake,
+    ConfigError,
+    AgentError,
+    CannotListen,
+    DriverError,
+    JournalError,
+    NostrError,
+    OcppError,
+    WalletError,
+)
 
 
-def tell_error(error: Exception) -> None:
+def expected_errors(error: BaseException) -> list[BaseException]:
+    """The expected errors that an error consists of; none if anything else is among them.
+
+    Whatever runs in a task group comes out of it wrapped.
+    """
+    found = list(leaves(error))
+    return found if all(isinstance(one, EXPECTED_ERRORS) for one in found) else []
+
+
+def tell_error(error: BaseException) -> None:
     """Say what went wrong."""
     _tell("error", "bold red", str(error))
 

@@ -46,6 +46,12 @@ from nips.zaps import KIND_ZAP_RECEIPT, zap_request
 _CONNECT_S = 10.0
 _T = TypeVar("_T")
 
+Watch = Callable[[NostrEvent | DirectMessage], None]
+
+
+def _unwatched(heard: NostrEvent | DirectMessage) -> None:
+    del heard
+
 
 @dataclass
 class Ear:
@@ -72,8 +78,11 @@ class NostrDriver:
         identity: who he is.
     """
 
-    def __init__(self, identity: Identity, pool: RelayPool, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, identity: Identity, pool: RelayPool, clock: Callable[[], int], watch: Watch
+    ) -> None:
         self.identity = identity
+        self._watch = watch
         self._pool = pool
         self._clock = clock
         self._ear = Ear()
@@ -150,8 +159,10 @@ class NostrDriver:
                     continue
                 if message.sent_at >= self._since_s:
                     self._ear.messages.append(message)
+                    self._watch(message)
             else:
                 self._ear.events.append(event)
+                self._watch(event)
             self._ear.tell()
 
     async def message(
@@ -171,6 +182,10 @@ class NostrDriver:
             return None
 
         return await self._found(look, timeout_s, "no answer came")
+
+    def forget_messages(self) -> None:
+        """From now on `message` gives out only what comes in later."""
+        self._ear.messages.clear()
 
     async def event(self, wanted: Callable[[NostrEvent], bool], timeout_s: float) -> NostrEvent:
         """The first receipt or state that fits, now or later.
@@ -251,9 +266,15 @@ class NostrDriver:
 
 @asynccontextmanager
 async def connected(
-    identity: Identity, relays: Sequence[str], clock: Callable[[], int]
+    identity: Identity,
+    relays: Sequence[str],
+    clock: Callable[[], int],
+    watch: Watch = _unwatched,
 ) -> AsyncGenerator[NostrDriver]:
     """A driver connected to his relays.
+
+    Args:
+        watch: told each event and message as it comes in.
 
     Raises:
         DriverError: a relay's URL is none, or not one of them can be reached.
@@ -268,7 +289,7 @@ async def connected(
     try:
         if not any([await pool.wait_connected(url, _CONNECT_S) for url in pool.relays]):
             raise DriverError(f"no relay can be reached: {', '.join(relays)}")
-        driver = NostrDriver(identity, pool, clock)
+        driver = NostrDriver(identity, pool, clock, watch)
         async with anyio.create_task_group() as group:
             group.start_soon(driver.run)
             yield driver

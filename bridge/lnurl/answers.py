@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.ports import AgentError, Refused
-from agent.wording import obstacle_sentence
+from agent.wording import as_sentence, obstacle_sentence
 from agent.words import Words, preferred_language, words
 from bridge.limits import RateLimit
 from bridge.linking import LinkingError
@@ -91,10 +91,10 @@ def endpoint(handler: Handler, limit: RateLimit, language: str) -> Endpoint:
             return json_response(await handler(request))
         except Refused as error:
             if error.obstacle is None:
-                return error_response(str(error))
+                return error_response(as_sentence(str(error)))
             return error_response(obstacle_sentence(error.obstacle, words_for(request, language)))
         except (AgentError, BadRequest, InvalidZapRequest, LinkingError) as error:
-            return error_response(str(error))
+            return error_response(as_sentence(str(error)))
         # A wallet shows nothing of an HTTP 500: whatever fails, it gets a reason to show.
         except Exception:  # noqa: BLE001 - see above
             _log.exception("an LNURL request failed")

@@ -7,6 +7,7 @@ again (`auth`), and an address to which what he does not use can go back (`ident
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from bridge.linking import Linking
 from bridge.lnurl.answers import BadRequest
 
 MAX_CHARS = 4_096
+_ADDRESS = re.compile(r"[a-z0-9._+-]+@[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,12 @@ class PayerData:
     Attributes:
         raw: the text as it came, URL-decoded: it is hashed behind the metadata.
         linking_key: a key that he proved to hold, hex; None without proof.
-        identifier: his lightning address, "" when he gave none.
+        address: the lightning address that he gave, or "".
     """
 
     raw: str = ""
     linking_key: str | None = None
-    identifier: str = ""
+    address: str = ""
 
 
 def offer(linking: Linking) -> LnurlPayResponsePayerData:
@@ -64,7 +66,9 @@ def parse(raw: str | None, linking: Linking) -> PayerData:
     identifier = fields.get("identifier") or ""
     if not isinstance(identifier, str) or len(identifier) > 320:
         raise BadRequest("The payer data's identifier is not an address.")
-    return PayerData(raw, _proved_key(fields.get("auth"), linking), identifier)
+    address = identifier.strip().lower()
+    key = _proved_key(fields.get("auth"), linking)
+    return PayerData(raw, key, address if _ADDRESS.fullmatch(address) else "")
 
 
 def _proved_key(auth: object, linking: Linking) -> str | None:

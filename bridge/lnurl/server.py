@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lnurl import (
-    LnurlPayActionResponse,
     LnurlPayResponse,
-    LnurlPayVerifyResponse,
     LnurlWithdrawResponse,
-    UrlAction,
 )
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -48,7 +46,6 @@ COMMENT_CHARS = 255
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MAX_INVOICE_CHARS = 4_096
-_URL_ACTION_CHARS = 144
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,29 +131,27 @@ class LnurlServer:
         view = await charge_point.view()
         metadata = start_metadata(view, connector, self._links, self._words)
         step = f"pay/{fingerprint(metadata)}"
-        return _plain(
-            LnurlPayResponse(
-                callback=self._url(view.id, connector, step),
-                minSendable=view.min_payment_msat,
-                maxSendable=view.max_payment_msat,
-                metadata=metadata,
-                commentAllowed=COMMENT_CHARS,
-                payerData=payer_data.offer(self._linking),
-                allowsNostr=True,
-                nostrPubkey=view.pubkey,
-            )
+        fixed = _pay_response(
+            self._url(view.id, connector, step),
+            metadata,
+            view.min_payment_msat,
+            view.max_payment_msat,
+            view.pubkey,
         )
+        return {**fixed, "payerData": _plain(payer_data.offer(self._linking))}
 
     async def _topup_request(self, charge_point: ChargePoint, session: SessionView) -> Answer:
         self._refuse_closed(session)
         view = await charge_point.view()
         return _plain(
-            LnurlPayResponse(
-                callback=self._url(view.id, None, f"topup/{session.secret}"),
-                minSendable=view.min_payment_msat,
-                maxSendable=view.max_payment_msat,
-                metadata=topup_metadata(view, session, self._words),
-                commentAllowed=COMMENT_CHARS,
+            LnurlPayResponse.model_validate(
+                {
+                    "callback": self._url(view.id, None, f"topup/{session.secret}"),
+                    "minSendable": view.min_payment_msat,
+                    "maxSendable": view.max_payment_msat,
+                    "metadata": topup_metadata(view, session, self._words),
+                    "commentAllowed": COMMENT_CHARS,
+                }
             )
         )
 
@@ -167,13 +162,15 @@ class LnurlServer:
             session.charge_point, secret=session.secret if is_open else None, topup=is_open
         )
         return _plain(
-            LnurlWithdrawResponse(
-                callback=self._url(session.charge_point, None, "withdraw"),
-                k1=offer.k1,
-                minWithdrawable=offer.amount_msat,
-                maxWithdrawable=offer.amount_msat,
-                defaultDescription=offer.description,
-                payLink=self._links.pay_link(pay_url),
+            LnurlWithdrawResponse.model_validate(
+                {
+                    "callback": self._url(session.charge_point, None, "withdraw"),
+                    "k1": offer.k1,
+                    "minWithdrawable": offer.amount_msat,
+                    "maxWithdrawable": offer.amount_msat,
+                    "defaultDescription": offer.description,
+                    "payLink": self._links.pay_link(pay_url),
+                }
             )
         )
 
@@ -214,7 +211,10 @@ class LnurlServer:
                     amount_msat=amount_msat,
                     origin=Origin.LNURL,
                     connector=connector,
-                    payer=Payer(linking_keys=(payer.linking_key,) if payer.linking_key else ()),
+                    payer=Payer(
+                        linking_keys=(payer.linking_key,) if payer.linking_key else (),
+                        address=payer.address,
+                    ),
                     description=metadata + payer.raw,
                     comment=_comment(request),
                 )
@@ -240,17 +240,27 @@ class LnurlServer:
         )
 
     def _invoice(self, quote: Quote) -> Answer:
-        said = self._words("lnurl.success")
-        return _plain(
-            LnurlPayActionResponse(
-                pr=quote.bolt11,
-                successAction=UrlAction(
-                    url=self._links.session(quote.secret), description=said[:_URL_ACTION_CHARS]
-                ),
-                disposable=False,
-                verify=self._url(quote.charge_point, None, f"verify/{quote.payment_hash}"),
-            )
-        )
+        return {
+            "pr": quote.bolt11,
+            "routes": [],
+            "successAction": self._success_action(quote),
+            "disposable": False,
+            "verify": self._url(quote.charge_point, None, f"verify/{quote.payment_hash}"),
+        }
+
+    def _success_action(self, quote: Quote) -> dict[str, str]:
+        """The way to the session page (LUD-09).
+
+        Not for a top-up by zap: its zap request is public in the receipt, so anyone can send
+        it again and would be handed the secret of the running session.
+        """
+        if quote.topup and quote.zap_request is not None:
+            return {"tag": "message", "message": self._words("lnurl.topped_up")}
+        return {
+            "tag": "url",
+            "url": self._links.session(quote.secret),
+            "description": self._words("lnurl.success"),
+        }
 
     async def withdraw(self, request: Request) -> Answer:
         """LUD-03 step two: a wallet hands in the invoice that the refund is paid to."""
@@ -275,10 +285,8 @@ class LnurlServer:
         if not _HASH.fullmatch(payment_hash):
             raise BadRequest("That is not a payment hash.")
         quote = await self._site.quote_of(payment_hash)
-        verified = LnurlPayVerifyResponse(
-            pr=quote.bolt11, settled=quote.settled_at_ms is not None, preimage=None
-        )
-        return verified.model_dump(mode="json")
+        settled = quote.settled_at_ms is not None
+        return {"status": "OK", "settled": settled, "preimage": None, "pr": quote.bolt11}
 
     async def login(self, request: Request) -> Answer:
         """LUD-04: a wallet proves its key; the page that showed the challenge asks for it."""
@@ -310,6 +318,26 @@ class LnurlServer:
 
     def _url(self, charge_point: str, connector: int | None, step: str) -> str:
         return f"{self._links.lnurl_url(charge_point, connector)}/{step}"
+
+
+@lru_cache(maxsize=1024)
+def _pay_response(
+    callback: str, metadata: str, min_msat: int, max_msat: int, pubkey: str
+) -> Answer:
+    """The part of a payRequest that stays the same until a price changes."""
+    return _plain(
+        LnurlPayResponse.model_validate(
+            {
+                "callback": callback,
+                "minSendable": min_msat,
+                "maxSendable": max_msat,
+                "metadata": metadata,
+                "commentAllowed": COMMENT_CHARS,
+                "allowsNostr": True,
+                "nostrPubkey": pubkey,
+            }
+        )
+    )
 
 
 def _plain(answer: BaseModel) -> Answer:

@@ -23,7 +23,7 @@ from websockets.exceptions import WebSocketException
 from bridge.simulator.connector import Connector, Queued, Transaction
 from bridge.simulator.electric import Battery, Meter
 from bridge.simulator.keys import Keys
-from bridge.simulator.wire import CallFailed, NotConnected, Payload, Wire, open_wire
+from bridge.simulator.wire import CallFailed, NotConnected, Payload, Trace, Wire, open_wire
 
 _MIN_SAMPLE_S = 0.25
 _TICK_S = 0.1
@@ -41,6 +41,10 @@ def _silent(sentence: str) -> None:
     del sentence
 
 
+def _untraced(sent: bool, action: str, payload: Payload) -> None:
+    del sent, action, payload
+
+
 class SimulatedChargePoint:
     """A charge point that connects to a central system over OCPP 1.6.
 
@@ -53,6 +57,7 @@ class SimulatedChargePoint:
         speed: how many times faster energy flows; see the module.
         clock: its clock, in Unix ms.
         say: told a sentence about each thing that happens.
+        trace: told each OCPP request, sent or received.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class SimulatedChargePoint:
         speed: float = 1.0,
         clock: Callable[[], int] = _now_ms,
         say: Callable[[str], None] = _silent,
+        trace: Trace = _untraced,
     ) -> None:
         self.id = charge_point_id
         self.keys = Keys(connectors)
@@ -80,6 +86,7 @@ class SimulatedChargePoint:
         self._speed = speed
         self._clock = clock
         self._say = say
+        self._trace = trace
         self._wire: Wire | None = None
         self._work: TaskGroup | None = None
         self._powered = True
@@ -97,7 +104,7 @@ class SimulatedChargePoint:
                 try:
                     async with open_wire(self._url, self.id, self._password) as socket:
                         attempt = 0
-                        await self._connected(Wire(socket, self._told))
+                        await self._connected(Wire(socket, self._told, self._trace))
                 except (OSError, TimeoutError, WebSocketException) as error:
                     self._say(f"cannot connect: {error}")
                 delay = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]

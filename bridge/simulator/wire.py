@@ -15,6 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 Payload = dict[str, Any]
+Trace = Callable[[bool, str, Payload], None]
+"""Told each request: whether the charge point sent it, its action and its payload."""
 
 
 class CallFailed(Exception):
@@ -36,6 +38,7 @@ class Wire:
         socket: the open websocket.
         answer: called with each request; returns the answer and what to do after it was
             sent, or None for an action that is not known.
+        trace: told each request, either way.
     """
 
     def __init__(
@@ -44,9 +47,11 @@ class Wire:
         answer: Callable[
             [str, Payload], tuple[Payload, Callable[[], Awaitable[None]] | None] | None
         ],
+        trace: Trace,
     ) -> None:
         self._socket = socket
         self._answer = answer
+        self._trace = trace
         self._calls = 0
         self._calling = anyio.Lock()
         self._pending: dict[str, tuple[anyio.Event, list[Any]]] = {}
@@ -76,6 +81,7 @@ class Wire:
             message_id = f"{self._calls}"
             arrived, box = anyio.Event(), list[Any]()
             self._pending[message_id] = (arrived, box)
+            self._trace(True, action, payload)
             try:
                 with anyio.fail_after(timeout_s):
                     await self._socket.send(json.dumps([2, message_id, action, payload]))
@@ -106,6 +112,7 @@ class Wire:
                 waiting[1].append(message)
                 waiting[0].set()
             return
+        self._trace(False, message[2], message[3])
         answer = self._answer(message[2], message[3])
         if answer is None:
             error: list[Any] = [

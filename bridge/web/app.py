@@ -12,10 +12,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSession
-from agent.wording import obstacle_sentence
+from agent.wording import as_sentence, obstacle_sentence
+from bridge.fetch import Fetcher
 from bridge.limits import RateLimit
 from bridge.linking import Linking
-from bridge.web import charge_points, dev, live, sessions
+from bridge.web import charge_points, dev, live, mine, photos, receipt, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
@@ -29,6 +30,7 @@ def create_app(
     *,
     linking: Linking,
     clock: Callable[[], int],
+    fetcher: Fetcher | None = None,
     play: PlayWallet | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> FastAPI:
@@ -39,6 +41,7 @@ def create_app(
         settings: see there.
         linking: the challenges for LNURL-auth, shared with the LNURL service.
         clock: the time in Unix milliseconds.
+        fetcher: gets the operator's photos; None for one that reaches public servers only.
         play: the play-money wallet when that is in use: adds /dev and buttons to pay with it.
         routes: of other guests, such as LNURL.
     """
@@ -52,11 +55,20 @@ def create_app(
         looks=RateLimit(settings.looks, clock),
         orders=RateLimit(settings.orders, clock),
     )
-    app = FastAPI(title="Strom", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Strom",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.router.routes.extend(routes)
     app.include_router(charge_points.routes(context))
     app.include_router(sessions.routes(context))
     app.include_router(live.routes(context))
+    app.include_router(receipt.routes(context))
+    app.include_router(mine.routes(context))
+    app.include_router(photos.routes(context, fetcher or Fetcher()))
     if play is not None:
         app.include_router(dev.routes(play))
     _add_script(app, context.renderer)
@@ -86,7 +98,7 @@ def _add_errors(app: FastAPI, context: Context) -> None:
     @app.exception_handler(AgentError)
     async def refused(request: Request, error: AgentError) -> Response:
         said = context.words(request)
-        status_code, sentence, retry = 409, str(error), False
+        status_code, sentence, retry = 409, as_sentence(str(error)), False
         match error:
             case UnknownSession():
                 status_code, sentence, retry = 404, said("web.unknown_session"), True
@@ -94,7 +106,7 @@ def _add_errors(app: FastAPI, context: Context) -> None:
                 status_code, sentence = 404, said("web.unknown_charge_point")
             case TooManyRequests(wait_s=wait_s):
                 status_code, sentence = 429, said("lnurl.too_many_requests", seconds=wait_s)
-            case BadForm():
+            case BadForm() | mine.NotProved():
                 status_code = 400
             case Refused(obstacle=obstacle) if obstacle is not None:
                 sentence = obstacle_sentence(obstacle, said)

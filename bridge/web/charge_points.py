@@ -64,6 +64,7 @@ def routes(context: Context) -> APIRouter:
             connector=connector,
             obstacle=point.obstacle(connector),
             offered=offered_sats(view),
+            photo=bool(view.picture),
             play=context.play is not None,
         )
 
@@ -83,14 +84,15 @@ def routes(context: Context) -> APIRouter:
     @router.post("/cp/{name}/invoice")
     async def invoice(request: Request, name: str) -> Response:
         context.order(request)
-        point, _, connector = await context.named(name)
+        point, view, connector = await context.named(name)
         fields = await form(request)
+        said = context.words(request)
         quote = await point.quote(
             QuoteRequest(
-                amount_msat=amount_msat_of(fields),
+                amount_msat=amount_msat_of(fields, view, said),
                 origin=Origin.LNURL,
                 connector=_chosen(fields, connector),
-                language=context.words(request).language,
+                language=said.language,
             )
         )
         return RedirectResponse(f"/s/{quote.secret}/pay/{quote.payment_hash}", 303)

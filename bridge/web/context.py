@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from starlette.requests import HTTPConnection, Request
 
 from agent.links import SECRET, parse_name
+from agent.machine.money import MSAT_PER_SAT
 from agent.ports import (
     AgentError,
     ChargePoint,
@@ -131,17 +132,20 @@ async def form(request: Request) -> dict[str, str]:
     return {name: values[0].strip() for name, values in fields.items()}
 
 
-def amount_msat_of(fields: dict[str, str]) -> int:
+def amount_msat_of(fields: dict[str, str], view: ChargePointView, said: Words) -> int:
     """The amount of a form: the field `other_sat` where filled in, else `sat`; in msat.
 
     Raises:
-        BadForm: it is not a whole number of satoshi.
+        BadForm: it is not a whole number of satoshi that may be paid here.
     """
     text = fields.get("other_sat") or fields.get("sat", "")
     digits = "".join(text.split())
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10 and int(digits)):
-        raise BadForm("The amount is not a whole number of satoshi.")
-    return int(digits) * 1000
+    plain = digits.isascii() and digits.isdecimal() and len(digits) <= 10
+    amount_msat = int(digits) * MSAT_PER_SAT if plain else 0
+    if not view.min_payment_msat <= amount_msat <= view.max_payment_msat:
+        least, most = said.sats(view.min_payment_msat), said.sats(view.max_payment_msat)
+        raise BadForm(said("web.amount_bounds", least=least, most=most))
+    return amount_msat
 
 
 def _count(limit: RateLimit, connection: HTTPConnection) -> None:

@@ -13,9 +13,11 @@ import anyio
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from agent.ports import SessionView, UnknownSession
+from agent.machine.model import SessionState
+from agent.ports import PowerSample, SessionView, UnknownSession
 from agent.words import Words
 from bridge.web.context import Context, checked_secret
+from bridge.web.curve import PowerCurve
 from bridge.web.sessions import FRAGMENTS, fragment_values
 
 CLOSE_OVER = 4000
@@ -77,16 +79,19 @@ def routes(context: Context) -> APIRouter:
 async def _messages(context: Context, secret: str, said: Words) -> AsyncIterator[str]:
     """The parts of the page that changed, as JSON; all of them first."""
     sent: dict[str, str] = {}
+    curve = PowerCurve(await context.site.power_curve(secret))
     async for view in context.site.session_changes(secret):
-        parts = await _parts(context, view, said)
+        if view.state == SessionState.CHARGING:
+            curve.add(PowerSample(context.clock(), view.power_w))
+        parts = _parts(context, view, said, curve)
         changed = {name: html for name, html in parts.items() if sent.get(name) != html}
         sent.update(changed)
         if changed:
             yield json.dumps(changed, ensure_ascii=False)
 
 
-async def _parts(context: Context, view: SessionView, said: Words) -> dict[str, str]:
-    values = fragment_values(context, view)
+def _parts(context: Context, view: SessionView, said: Words, curve: PowerCurve) -> dict[str, str]:
+    values = fragment_values(context, view, said, curve)
     return {
         name: context.renderer.text(f"session/{name}.html", said, **values) for name in FRAGMENTS
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from agent.links import Links
-from agent.wording import example_msat, obstacle_sentence, price_lines
+from agent.wording import bill_line_detail, example_msat, obstacle_sentence, price_lines
 from agent.words import Words, preferred_language, words
 from bridge.limits import Rate
 from bridge.qr import qr_svg
@@ -94,17 +94,19 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.globals.update(
-            style=Markup(STYLE),  # noqa: S704 - a file of ours
-            script_url=self.script_url,
-            links=self.settings.links,
-            qr=_qr,
-            price_lines=price_lines,
-            example_msat=example_msat,
-            obstacle_sentence=obstacle_sentence,
-            iso=_iso,
-            clock_utc=_clock_utc,
-        )
+        globals_of = cast("dict[str, object]", self.environment.globals)
+        globals_of |= {
+            "style": Markup(STYLE),  # noqa: S704 - a file of ours
+            "script_url": self.script_url,
+            "links": self.settings.links,
+            "qr": _qr,
+            "price_lines": price_lines,
+            "example_msat": example_msat,
+            "obstacle_sentence": obstacle_sentence,
+            "bill_line_detail": bill_line_detail,
+            "iso": _iso,
+            "clock_utc": _clock_utc,
+        }
 
     def words(self, connection: HTTPConnection) -> Words:
         """The words for the one who asks."""
@@ -115,7 +117,7 @@ class Renderer:
         """A template in a language."""
 
         def fiat(amount_msat: int) -> str:
-            return self._fiat(amount_msat, said)
+            return self.fiat(amount_msat, said)
 
         return self.environment.get_template(template).render(
             t=said, lang=said.language, fiat=fiat, **values
@@ -136,7 +138,8 @@ class Renderer:
             },
         )
 
-    def _fiat(self, amount_msat: int, said: Words) -> str:
+    def fiat(self, amount_msat: int, said: Words) -> str:
+        """An amount in fiat at today's rate, "" where none is known."""
         rate = self.settings.fiat()
         if rate is None:
             return ""

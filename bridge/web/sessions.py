@@ -21,8 +21,10 @@ from agent.ports import (
     SessionView,
     UnknownSession,
 )
+from agent.words import Words
 from bridge.web.charge_points import offered_sats
 from bridge.web.context import Context, amount_msat_of, checked_secret, form, wants_json
+from bridge.web.curve import PowerCurve
 
 _NO_STORE = {"Cache-Control": "no-store"}
 CLAIMABLE = frozenset({RefundState.DUE, RefundState.OFFERED, RefundState.FAILED})
@@ -36,7 +38,7 @@ def current_refund(view: SessionView) -> RefundView | None:
 
 def left_msat(view: SessionView) -> int:
     """What would go back if the session ended now, in whole satoshi."""
-    return max(0, whole_sats_msat(view.credit_msat - view.cost_msat))
+    return whole_sats_msat(view.credit_msat)
 
 
 def withdrawable_msat(view: SessionView) -> int:
@@ -83,10 +85,26 @@ def session_json(view: SessionView, links: Links) -> dict[str, Any]:
     }
 
 
-def fragment_values(context: Context, view: SessionView) -> dict[str, Any]:
+def happenings(view: SessionView, said: Words) -> list[tuple[int, str]]:
+    """When what happened, in words; what a driver need not know is left out."""
+    lines: list[tuple[int, str]] = []
+    for event in view.events:
+        variant = event.detail.get("by") or event.detail.get("status")
+        key = f"event.{event.kind}.{variant}" if variant else f"event.{event.kind}"
+        if said.has(key):
+            amount = said.sat(event.detail.get("amount_msat") or 0)
+            lines.append((event.at_ms, said(key, amount=amount)))
+    return lines
+
+
+def fragment_values(
+    context: Context, view: SessionView, said: Words, curve: PowerCurve
+) -> dict[str, Any]:
     """What the parts of a session page are rendered from."""
     return {
+        "curve": curve.draw(),
         "view": view,
+        "happenings": happenings(view, said),
         "refund": current_refund(view),
         "left_msat": left_msat(view),
         "withdrawable_msat": withdrawable_msat(view),
@@ -95,7 +113,7 @@ def fragment_values(context: Context, view: SessionView) -> dict[str, Any]:
     }
 
 
-FRAGMENTS = ("now", "actions", "account")
+FRAGMENTS = ("now", "curve", "actions", "account")
 
 
 def routes(context: Context) -> APIRouter:
@@ -109,12 +127,13 @@ def routes(context: Context) -> APIRouter:
         if wants_json(request):
             return JSONResponse(session_json(view, context.settings.links), headers=_NO_STORE)
         point = await context.site.charge_point(view.charge_point).view()
+        curve = PowerCurve(await context.site.power_curve(secret))
         return context.renderer.page(
             request,
             "session.html",
             point=point,
             offered=offered_sats(point),
-            **fragment_values(context, view),
+            **fragment_values(context, view, context.words(request), curve),
         )
 
     @router.post("/s/{secret}/stop")
@@ -129,9 +148,13 @@ def routes(context: Context) -> APIRouter:
         view = await context.site.session(checked_secret(secret))
         if view.state in (SessionState.STOPPING, SessionState.CLOSED):
             raise Refused(context.words(request)("lnurl.session_over"))
-        quote = await context.site.charge_point(view.charge_point).quote(
+        point = context.site.charge_point(view.charge_point)
+        amount_msat = amount_msat_of(
+            await form(request), await point.view(), context.words(request)
+        )
+        quote = await point.quote(
             QuoteRequest(
-                amount_msat=amount_msat_of(await form(request)),
+                amount_msat=amount_msat,
                 origin=Origin.LNURL,
                 connector=view.connector,
                 topup_secret=view.secret,

@@ -156,7 +156,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     [
         ("[strom]\ndata_dir = \n", "line 2, column 12 is not valid TOML: invalid value"),
         ("a = 1\na = 2\n", "line 2, column 6 is not valid TOML: cannot overwrite a value"),
-        ("a = 'x", 'is not valid TOML: expected "\'" at the end of the file'),
+        ("a = 'x", 'the file is not valid TOML: expected "\'" at the end of the file'),
     ],
 )
 def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
@@ -223,6 +223,7 @@ def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: 
             "a letter of this one is wrong or missing",
         ),
         ("[wallet]\nurl = 5", 'wallet.url: expected a wallet, such as "dev://"'),
+        ("[wallet]\nauto_refund = 1", "wallet.auto_refund = 1: expected true or false"),
         (
             "[wallet]\nfee_limit_percent = 101",
             "wallet.fee_limit_percent = 101: expected a number from 0 to 100",
@@ -364,7 +365,7 @@ def test_an_unknown_key_is_compared_with_the_known_ones(
 
 def test_an_unknown_key_that_resembles_nothing_lists_the_known_ones(tmp_path: Path) -> None:
     found = only_problem(tmp_path, "[wallet]\nquux = 1")
-    assert found.endswith("; known are: fee_limit_min_sat, fee_limit_percent, url")
+    assert found.endswith("; known are: auto_refund, fee_limit_min_sat, fee_limit_percent, url")
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -373,3 +373,17 @@ def test_given_facts_are_used() -> None:
     facts = replace(checked(receipt).invoice, network="bc")
     with pytest.raises(InvalidZapReceipt, match="network"):
         checked(receipt, invoice=facts)
+
+
+def test_a_shared_providers_receipt_of_an_attacker_looks_sound() -> None:
+    """A provider that copies the request's p tag signs this for a payment to the attacker.
+
+    Nothing in the receipt gives it away: so a receipt is no payment, and its payment hash
+    has to be one of our own wallet's.
+    """
+    raw = request_event().to_json()
+    to_himself = make_invoice(
+        amount_msat=21_000, description=raw, date=NOW_S, payment_hash="ab" * 32
+    )
+    receipt = zap_receipt(PROVIDER, raw, to_himself, NOW_S + 5)
+    assert checked(receipt).invoice.payment_hash == "ab" * 32

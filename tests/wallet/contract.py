@@ -44,7 +44,9 @@ class Backend:
         network: what its invoices are for.
         restart: stops the backend for the time of the context and starts it again; None
             where the backend lives in Strom's own process.
+        late_balance: its balance follows a payment by a moment, as channels do.
         whole_sats: it refuses fractions of a satoshi.
+        forgets_open_invoices: its restart makes open invoices unpayable.
         open_amount: the peer can make invoices without an amount.
         secrets: what must never show up in an error.
     """
@@ -54,8 +56,10 @@ class Backend:
     peer: Peer
     network: str
     restart: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    late_balance: bool = False
     whole_sats: bool = False
     open_amount: bool = True
+    forgets_open_invoices: bool = False
     secrets: tuple[str, ...] = ()
 
 
@@ -86,9 +90,14 @@ async def final_outcome(wallet: Wallet, payment_hash: str, first: PaymentOutcome
     return outcome
 
 
-async def balance_msat(wallet: Wallet) -> int:
-    """The balance, which every backend of the suite tells."""
+async def balance_msat(backend: Backend, wallet: Wallet) -> int:
+    """The balance, which every backend of the suite tells, once it stands still."""
     balance = (await wallet.info()).balance_msat
+    while backend.late_balance:
+        await anyio.sleep(0.3)
+        last, balance = balance, (await wallet.info()).balance_msat
+        if last == balance:
+            break
     assert balance is not None
     return balance
 
@@ -103,3 +112,12 @@ async def until_available(work: Callable[[], Awaitable[object]]) -> None:
                 await anyio.sleep(0.1)
             else:
                 return
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until it is so; only for what nothing announces."""
+    with anyio.fail_after(PATIENCE_S):
+        while True:
+            if await condition():
+                return
+            await anyio.sleep(0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
+import bolt11 as package
 import pytest
 from coincurve import PrivateKey
 from hypothesis import given
@@ -150,3 +151,25 @@ def test_description_hash_is_that_of_the_text() -> None:
     text = os.urandom(700)
     read = bolt11.decode(make(description=hashlib.sha256(text).digest()))
     assert read.description_hash == hashlib.sha256(text).hexdigest()
+
+
+@pytest.mark.parametrize("keep_payee", [False, True])
+def test_it_reads_what_the_package_reads(keep_payee: bool) -> None:
+    for text in (DONATION, COFFEE, make(), make(amount_msat=None, description=bytes(32))):
+        theirs = package.decode(text, ignore_exceptions=True)
+        rewritten = package.encode(theirs, KEY.hex(), ignore_exceptions=True, keep_payee=keep_payee)
+        ours = bolt11.decode(rewritten)
+        assert ours.payment_hash == theirs.payment_hash
+        assert ours.payee == theirs.payee
+        assert ours.amount_msat == theirs.amount_msat
+        assert ours.description == theirs.description
+        assert ours.description_hash == theirs.description_hash
+        assert ours.timestamp_s == theirs.date
+        assert ours.expires_at_ms == (theirs.date + theirs.expiry) * 1000
+
+
+def test_another_nodes_signature_is_refused() -> None:
+    theirs = package.decode(make(), ignore_exceptions=True)
+    forged = package.encode(theirs, "11" * 32, ignore_exceptions=True, keep_payee=True)
+    with pytest.raises(InvalidInvoice, match="not its payee's"):
+        bolt11.decode(forged)

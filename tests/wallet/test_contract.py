@@ -6,12 +6,16 @@ import hashlib
 import os
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import pytest
 
 from tests.wallet.backends.dev import dev_backend
+from tests.wallet.backends.lnbits import lnbits_backend
+from tests.wallet.backends.lnd import REAL_LND, lnd_backend, real_lnd_backend
+from tests.wallet.backends.nwc import nwc_backend
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import (
     PATIENCE_S,
@@ -23,6 +27,7 @@ from tests.wallet.contract import (
     stream,
     until_available,
 )
+from tests.wallet.lnbits_server import LnbitsServer
 from wallet import bolt11
 from wallet.base import (
     HoldWallet,
@@ -37,22 +42,55 @@ from wallet.base import (
 
 SAT = 1000
 TIMEOUT_S = 20
+FEE_LIMIT_MSAT = 2000 * SAT
+SLOW = pytest.mark.timeout(600)  # a backend may have to be installed first
 
 
-@pytest.fixture(scope="module", params=["dev"])
-async def backend(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    anyio_backend: str,
+@pytest.fixture(scope="module")
+async def dev(
+    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
 ) -> AsyncGenerator[Backend]:
-    """Each backend in turn, with what it needs around it."""
-    folder = tmp_path_factory.mktemp(request.param)
-    async with AsyncExitStack() as stack:
-        match request.param:
-            case "dev":
-                yield await stack.enter_async_context(dev_backend(folder))
-            case other:
-                pytest.fail(f"no such backend: {other}")
+    async with dev_backend(tmp_path_factory.mktemp("dev")) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+async def on_lnbits(lnbits: LnbitsServer, tmp_path_factory: pytest.TempPathFactory) -> Backend:
+    return await lnbits_backend(lnbits, tmp_path_factory.mktemp("contract"))
+
+
+@pytest.fixture(scope="module")
+async def lnd(
+    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncGenerator[Backend]:
+    async with lnd_backend(tmp_path_factory.mktemp("lnd")) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+async def real_lnd(
+    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncGenerator[Backend]:
+    async with real_lnd_backend(tmp_path_factory.mktemp("real-lnd")) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+async def nwc(
+    lnbits: LnbitsServer, node_modules: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Backend]:
+    async with nwc_backend(lnbits, tmp_path_factory.mktemp("nwc")) as backend:
+        yield backend
+
+
+BACKENDS = ["dev", pytest.param("on_lnbits", marks=SLOW), "lnd", pytest.param("nwc", marks=SLOW)]
+
+
+@pytest.fixture(scope="module", params=[*BACKENDS, "real_lnd"] if REAL_LND else BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn."""
+    made: Backend = request.getfixturevalue(request.param)
+    return made
 
 
 @pytest.fixture
@@ -73,7 +111,7 @@ async def receive(backend: Backend, wallet: Wallet, amount_msat: int = 1000 * SA
 
 async def pay(wallet: Wallet, request: str, payment_hash: str) -> PaymentOutcome:
     """A payment of ours, followed to its end."""
-    outcome = await wallet.pay(request, fee_limit_msat=10 * SAT, timeout_s=TIMEOUT_S)
+    outcome = await wallet.pay(request, fee_limit_msat=FEE_LIMIT_MSAT, timeout_s=TIMEOUT_S)
     return await final_outcome(wallet, payment_hash, outcome)
 
 
@@ -91,6 +129,11 @@ def foreign_invoice(network: str, made_at_s: int | None = None) -> tuple[str, st
         expiry_s=600,
     )
     return request, payment_hash
+
+
+def test_real_lnd_is_among_the_backends() -> None:
+    if not REAL_LND:
+        pytest.skip("no real LND: set STROM_LND_A and STROM_LND_B to the wallet URLs of two nodes")
 
 
 async def test_info(backend: Backend, wallet: Wallet) -> None:
@@ -206,21 +249,21 @@ async def test_settled_while_strom_was_down(backend: Backend, wallet: Wallet) ->
 
 async def test_an_invoice_is_paid_once(backend: Backend, wallet: Wallet) -> None:
     invoice = await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     with suppress(PeerRefused):
         await backend.peer.pay(invoice.bolt11)
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
 
 
 async def test_refund(backend: Backend, wallet: Wallet) -> None:
     await receive(backend, wallet, 3000 * SAT)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = await backend.peer.invoice(2000 * SAT)
     outcome = await pay(wallet, request, payment_hash)
     assert outcome.state is PaymentState.SETTLED
-    assert 0 <= outcome.fee_msat <= 10 * SAT
+    assert 0 <= outcome.fee_msat <= FEE_LIMIT_MSAT
     assert await backend.peer.paid(payment_hash)
-    assert await balance_msat(wallet) == before - 2000 * SAT - outcome.fee_msat
+    assert await balance_msat(backend, wallet) == before - 2000 * SAT - outcome.fee_msat
     assert await wallet.lookup_payment(payment_hash) == outcome
 
 
@@ -228,24 +271,26 @@ async def test_refund_is_paid_once_however_often_it_is_sent(
     backend: Backend, wallet: Wallet
 ) -> None:
     await receive(backend, wallet, 10_000 * SAT)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = await backend.peer.invoice(1500 * SAT)
     first = await pay(wallet, request, payment_hash)
     second = await pay(wallet, request, payment_hash)
     assert first.state is second.state is PaymentState.SETTLED
-    assert await balance_msat(wallet) == before - 1500 * SAT - first.fee_msat
+    assert await balance_msat(backend, wallet) == before - 1500 * SAT - first.fee_msat
 
 
 async def test_refund_is_paid_once_when_sent_twice_at_the_same_time(
     backend: Backend, wallet: Wallet
 ) -> None:
     await receive(backend, wallet, 10_000 * SAT)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = await backend.peer.invoice(1500 * SAT)
     outcomes: list[PaymentOutcome] = []
 
     async def send() -> None:
-        outcomes.append(await wallet.pay(request, fee_limit_msat=10 * SAT, timeout_s=TIMEOUT_S))
+        outcomes.append(
+            await wallet.pay(request, fee_limit_msat=FEE_LIMIT_MSAT, timeout_s=TIMEOUT_S)
+        )
 
     async with anyio.create_task_group() as group:
         for _ in range(4):
@@ -253,7 +298,7 @@ async def test_refund_is_paid_once_when_sent_twice_at_the_same_time(
     assert all(outcome.state is not PaymentState.FAILED for outcome in outcomes)
     last = await final_outcome(wallet, payment_hash, outcomes[0])
     assert last.state is PaymentState.SETTLED
-    assert await balance_msat(wallet) == before - 1500 * SAT - last.fee_msat
+    assert await balance_msat(backend, wallet) == before - 1500 * SAT - last.fee_msat
 
 
 async def test_refund_to_an_expired_invoice_fails(backend: Backend, wallet: Wallet) -> None:
@@ -265,12 +310,12 @@ async def test_refund_to_an_expired_invoice_fails(backend: Backend, wallet: Wall
 
 async def test_refund_without_a_route_fails(backend: Backend, wallet: Wallet) -> None:
     await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     request, payment_hash = foreign_invoice(backend.network)
     outcome = await pay(wallet, request, payment_hash)
     assert outcome.state is PaymentState.FAILED
     assert outcome.reason
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
 
 
 async def test_refund_to_an_own_invoice_fails(backend: Backend, wallet: Wallet) -> None:
@@ -313,13 +358,13 @@ async def test_refund_beyond_the_balance_fails_and_moves_nothing(
     backend: Backend, wallet: Wallet
 ) -> None:
     await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     too_much = before // SAT * SAT + 1000 * SAT
     request, payment_hash = await backend.peer.invoice(too_much)
     outcome = await pay(wallet, request, payment_hash)
     assert outcome.state is PaymentState.FAILED
     assert outcome.reason
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
     assert not await backend.peer.paid(payment_hash)
     retried = await wallet.lookup_payment(payment_hash)
     assert retried.state in (PaymentState.FAILED, PaymentState.UNKNOWN)
@@ -327,7 +372,7 @@ async def test_refund_beyond_the_balance_fails_and_moves_nothing(
 
 async def test_a_failed_refund_may_be_sent_again(backend: Backend, wallet: Wallet) -> None:
     await receive(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     amount_msat = before // SAT * SAT + 500 * SAT
     request, payment_hash = await backend.peer.invoice(amount_msat)
     assert (await pay(wallet, request, payment_hash)).state is PaymentState.FAILED
@@ -345,9 +390,9 @@ async def test_outcomes_survive_a_restart_of_strom(backend: Backend, wallet: Wal
     try:
         assert await again.lookup_payment(payment_hash) == outcome
         assert (await again.lookup_invoice(received.payment_hash))[0] is InvoiceState.SETTLED
-        before = await balance_msat(again)
+        before = await balance_msat(backend, again)
         assert (await pay(again, request, payment_hash)).state is PaymentState.SETTLED
-        assert await balance_msat(again) == before
+        assert await balance_msat(backend, again) == before
     finally:
         await again.close()
 
@@ -392,7 +437,11 @@ async def test_restart_of_the_backend(backend: Backend, wallet: Wallet) -> None:
             outcome = await wallet.pay(request, fee_limit_msat=SAT, timeout_s=5)
             assert outcome.state is PaymentState.UNKNOWN
     await until_available(wallet.info)
+    if backend.forgets_open_invoices:
+        request, payment_hash = await backend.peer.invoice(100 * SAT)
     assert (await pay(wallet, request, payment_hash)).state is PaymentState.SETTLED
+    if backend.forgets_open_invoices:
+        opened = await wallet.create_invoice(55 * SAT, memo="m", description=None, expiry_s=600)
     await backend.peer.pay(opened.bolt11)
     seen = await settlements_until(wallet, cursor, {opened.payment_hash})
     assert seen[opened.payment_hash].amount_msat == 55 * SAT
@@ -416,7 +465,7 @@ async def held_invoice(backend: Backend, wallet: Wallet) -> tuple[HoldWallet, In
 
 async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None:
     holder, invoice, preimage = await held_invoice(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
     paid: list[str] = []
 
     async def peer_pays() -> None:
@@ -430,7 +479,7 @@ async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None
             await holder.settle_held(preimage)
     assert paid[0] in (preimage.hex(), "")
     assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.SETTLED
-    assert await balance_msat(wallet) == before + 900 * SAT
+    assert await balance_msat(backend, wallet) == before + 900 * SAT
     seen = await settlements_until(wallet, "", {invoice.payment_hash})
     assert seen[invoice.payment_hash].amount_msat == 900 * SAT
     await holder.settle_held(preimage)
@@ -440,7 +489,7 @@ async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None
 
 async def test_held_payment_is_canceled(backend: Backend, wallet: Wallet) -> None:
     holder, invoice, preimage = await held_invoice(backend, wallet)
-    before = await balance_msat(wallet)
+    before = await balance_msat(backend, wallet)
 
     async def peer_pays() -> None:
         with pytest.raises(PeerRefused):
@@ -452,7 +501,7 @@ async def test_held_payment_is_canceled(backend: Backend, wallet: Wallet) -> Non
             assert await holder.await_held(invoice.payment_hash) is InvoiceState.HELD
             await holder.cancel_held(invoice.payment_hash)
     assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.CANCELED
-    assert await balance_msat(wallet) == before
+    assert await balance_msat(backend, wallet) == before
     await holder.cancel_held(invoice.payment_hash)
     with pytest.raises(WalletRefused):
         await holder.settle_held(preimage)

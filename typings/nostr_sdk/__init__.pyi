@@ -4,6 +4,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import TypeAlias
 
+from nostr_sdk import nostr_sdk as nostr_sdk
+
 class NostrSdkError(Exception): ...
 
 class PublicKey:
@@ -98,47 +100,19 @@ def nip59_make_gift_wrap(
 class ClientMessage:
     @classmethod
     def from_json(cls, json: str) -> ClientMessage: ...
-    @classmethod
-    def event(cls, event: Event) -> ClientMessage: ...
-    @classmethod
-    def auth(cls, event: Event) -> ClientMessage: ...
 
 class _EventMsg:
     subscription_id: str
     event: Event
 
-class _Ok:
-    event_id: EventId
-    status: bool
-    message: str
-
-class _EndOfStoredEvents:
-    subscription_id: str
-
-class _Closed:
-    subscription_id: str
-    message: str
-
-class _Auth:
-    challenge: str
-
-class _Notice:
-    message: str
-
-class _Count: ...
+class _OtherMsg: ...
 
 class RelayMessageEnum:
     EVENT_MSG: TypeAlias = _EventMsg
-    OK: TypeAlias = _Ok
-    END_OF_STORED_EVENTS: TypeAlias = _EndOfStoredEvents
-    CLOSED: TypeAlias = _Closed
-    AUTH: TypeAlias = _Auth
-    NOTICE: TypeAlias = _Notice
 
 class RelayMessage:
-    def as_enum(
-        self,
-    ) -> _EventMsg | _Ok | _EndOfStoredEvents | _Closed | _Auth | _Notice | _Count: ...
+    def as_json(self) -> str: ...
+    def as_enum(self) -> _EventMsg | _OtherMsg: ...
 
 class ClientNotification:
     message: RelayMessage

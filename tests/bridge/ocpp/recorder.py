@@ -13,6 +13,7 @@ from agent.ports import (
     ChargePointView,
     Charger,
     MeterReport,
+    PowerSample,
     Quote,
     QuoteRequest,
     Refused,
@@ -136,6 +137,12 @@ class RecordingSite:
     async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         raise UnknownSession("not here")
         yield
+
+    async def session_of_key(self, linking_key: str) -> SessionView:
+        raise UnknownSession("not here")
+
+    async def power_curve(self, secret: str) -> Sequence[PowerSample]:
+        raise UnknownSession("not here")
 
     async def quote_of(self, payment_hash: str) -> Quote:
         raise UnknownSession("not here")

@@ -1,0 +1,294 @@
+"""The composition root: one running Strom, from the operator's file to open ports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from agent.charge_point import PublicFace
+from agent.commons import Clock
+from agent.config import LOOPBACK_HOSTS, Config
+from agent.conversation import Conversation
+from agent.journal.journal import Journal
+from agent.keys import open_identities
+from agent.links import Links, links_of
+from agent.machine.effects import SendMessage
+from agent.machine.model import Session
+from agent.ports import Quote
+from agent.presence import Presence
+from agent.replies import announce
+from agent.site import Site
+from agent.views import session_view
+from agent.words import words
+from bridge.limits import Rate
+from bridge.linking import Linking
+from bridge.lnurl.server import LnurlServer, LnurlSettings
+from bridge.ocpp.server import AuthPolicy, OcppServer
+from bridge.payees import LnurlPayees
+from bridge.web.app import create_app
+from bridge.web.render import WebSettings
+from nips.embedded_relay import EmbeddedRelay
+from nips.identity import Identity, decode_npub
+from wallet.base import Wallet, WalletUnavailable
+from wallet.connect import connect
+from wallet.dev import DevWallet
+
+JOURNAL_FILE = "strom.sqlite"
+
+_UNLIMITED = Rate(burst=100_000, per_minute=6_000_000)
+"""For a Strom that only this machine can reach."""
+
+log = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Words what a charge point tells a driver unasked.
+
+    Args:
+        public_url: where the session pages are.
+    """
+
+    def __init__(self, public_url: str) -> None:
+        self._url = public_url
+
+    def announce(self, session: Session, effect: SendMessage, quote: Quote) -> str:
+        """The message, in the language that the driver used; "" for none."""
+        return announce(
+            words(quote.language),
+            effect,
+            session_view(session, quote.secret),
+            links_of(self._url, quote.charge_point, quote.secret),
+        )
+
+
+class CannotListen(Exception):
+    """An address of the operator's file cannot be listened on; the text says which and why."""
+
+
+class App:
+    """A running Strom; see `open`.
+
+    Attributes:
+        config: the operator's file.
+        site: its charge points.
+        wallet: where the money is.
+        presence: its side of nostr.
+        identities: of each charge point, by its id.
+        http_port: of the pages, LNURL and NIP-05.
+        ocpp_port: of the chargers.
+        relay_url: of the embedded relay; "" without one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        site: Site,
+        wallet: Wallet,
+        presence: Presence,
+        identities: dict[str, Identity],
+    ) -> None:
+        self.config = config
+        self.site = site
+        self.wallet = wallet
+        self.presence = presence
+        self.identities = identities
+        self.http_port = 0
+        self.ocpp_port = 0
+        self.relay_url = ""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: Config, clock: Clock) -> AsyncGenerator[App]:
+        """Start everything that the operator's file asks for; leaving the context stops it.
+
+        Args:
+            config: the operator's file; its paths are absolute or start here.
+            clock: Unix milliseconds.
+
+        Raises:
+            CannotListen: an address is in use or not ours.
+            JournalError, KeyFileError, WalletConfigError, NostrError, CannotListen of OCPP:
+                each with a sentence for the operator.
+        """
+        async with AsyncExitStack() as stack:
+            identities = open_identities(config)
+            journal = Journal.open(config.strom.data_dir / JOURNAL_FILE)
+            stack.callback(journal.close)
+            http = stack.enter_context(_listening("strom.http_listen", config.strom.http_listen))
+            relays, relay_url = await _relays(config, stack)
+            wallet = await _wallet(config, clock, stack)
+            announcer = Announcer(config.strom.public_url)
+            presence = Presence(config, identities, journal, clock, relays, announcer.announce)
+            stack.push_async_callback(presence.close)
+            links = Links(config.strom.public_url)
+            payees = LnurlPayees(allow_loopback=_is_local(config))
+            site = Site(
+                config,
+                faces=_faces(config, identities, relays, links),
+                journal=journal,
+                wallet=wallet,
+                clock=clock,
+                herald=presence.press,
+                voice=presence.voice.deliver,
+                payees=payees,
+                address_of=presence.directory.lightning_address,
+            )
+            app = cls(config, site, wallet, presence, identities)
+            app.relay_url = relay_url
+            operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
+            conversation = Conversation(site, config.strom.public_url, operators)
+            await stack.enter_async_context(site.running())
+            ocpp = OcppServer(site, config.strom.ocpp_listen, app.auth_policy, clock)
+            await ocpp.start()
+            stack.push_async_callback(ocpp.close)
+            app.ocpp_port = ocpp.port
+            web = _web(config, site, relays, links, wallet, clock)
+            app.http_port = http.getsockname()[1]
+            group = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(group.cancel_scope.cancel)
+            await presence.run(group, site.view, conversation.answer)
+            server = _HttpServer(web)
+            await group.start(server.run, http)
+            yield app
+
+    def auth_policy(self, charge_point_id: str) -> AuthPolicy:
+        """How a charge point has to show itself to the OCPP server."""
+        for point in self.config.charge_points:
+            if point.id == charge_point_id and point.password_file is not None:
+                return AuthPolicy(point.password_file.read_text(encoding="utf-8").strip())
+        return AuthPolicy()
+
+
+class _HttpServer(uvicorn.Server):
+    """Uvicorn without its own signal handling: who opened the App closes it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, access_log=False, log_config=None, lifespan="off", ws="websockets-sansio"
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, listening: socket.socket, *, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
+        task_status.started()
+        try:
+            await self.serve(sockets=[listening])
+        except asyncio.CancelledError:
+            # Cancelled in its loop, it would leave its connections and its place in the event
+            # loop to whoever gets the same file descriptor next.
+            self.force_exit = True
+            with anyio.CancelScope(shield=True):
+                await self.shutdown(sockets=[listening])
+            raise
+
+
+@contextmanager
+def _listening(key: str, address: str) -> Generator[socket.socket]:
+    """A socket that listens on "host:port"; raises CannotListen with the key of the address."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            raise CannotListen(
+                f"{key} = {address!r} cannot be listened on: {error.strerror}; "
+                "stop the other program or choose another port"
+            ) from None
+        listening.listen(1024)
+        listening.setblocking(False)
+        yield listening
+    finally:
+        listening.close()
+
+
+async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...], str]:
+    """All relays of the operator's file, the embedded one opened first; and its URL."""
+    if config.nostr.embedded_relay is None:
+        return config.nostr.relays, ""
+    host, _, port = config.nostr.embedded_relay.rpartition(":")
+    relay = EmbeddedRelay(host.strip("[]"), int(port), config.strom.data_dir / "relay")
+    await relay.open()
+    stack.push_async_callback(relay.close)
+    return (relay.url, *config.nostr.relays), relay.url
+
+
+async def _wallet(config: Config, clock: Clock, stack: AsyncExitStack) -> Wallet:
+    wallet = connect(config.wallet.url, data_dir=config.strom.data_dir, clock=clock)
+    stack.push_async_callback(wallet.close)
+    try:
+        await wallet.open()
+    except WalletUnavailable as error:
+        log.warning("the wallet does not answer yet; payments are refused until it does: %s", error)
+    return wallet
+
+
+def _faces(
+    config: Config, identities: dict[str, Identity], relays: Sequence[str], links: Links
+) -> dict[str, PublicFace]:
+    return {
+        point.id: PublicFace(
+            pubkey=identities[point.id].pubkey,
+            npub=identities[point.id].npub,
+            nprofile=identities[point.id].nprofile(relays),
+            lightning_address=links.address(point.id),
+        )
+        for point in config.charge_points
+    }
+
+
+def _web(
+    config: Config,
+    site: Site,
+    relays: Sequence[str],
+    links: Links,
+    wallet: Wallet,
+    clock: Clock,
+) -> ASGIApp:
+    linking = Linking(clock)
+    local = _is_local(config)
+    lnurl_settings = (
+        LnurlSettings(links, relays, looks=_UNLIMITED, invoices=_UNLIMITED)
+        if local
+        else LnurlSettings(links, relays)
+    )
+    web_settings = (
+        WebSettings(links, relays, looks=_UNLIMITED, orders=_UNLIMITED)
+        if local
+        else WebSettings(links, relays)
+    )
+    return create_app(
+        site,
+        web_settings,
+        linking=linking,
+        clock=clock,
+        play=wallet if isinstance(wallet, DevWallet) else None,
+        routes=LnurlServer(site, lnurl_settings, linking, clock).routes,
+    )
+
+
+def _is_local(config: Config) -> bool:
+    """Whether this Strom can only be reached from its own machine: a demo or a test."""
+    return urlsplit(config.strom.public_url).hostname in LOOPBACK_HOSTS
+
+
+def default_data_dir(config_path: Path) -> Path:
+    """Where data is kept when the operator's file does not say."""
+    return config_path.parent / "data"

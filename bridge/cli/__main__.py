@@ -1,0 +1,5 @@
+"""`python -m bridge.cli` is `strom`."""
+
+from bridge.cli import main
+
+main()

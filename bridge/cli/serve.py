@@ -1,0 +1,118 @@
+"""`strom serve`: run what the operator's file says, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import typer
+from rich.text import Text
+
+from agent.config import Config, ConfigError, load
+from agent.config_warnings import warnings
+from bridge.app import App
+from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.output import err, expected_errors, tell_error, tell_warning
+
+_NOT_TAKEN = "the file was not taken; Strom goes on with what it had"
+
+Signals = AsyncIterator[signal.Signals]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel=PANEL)(serve)
+
+
+def serve(
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Run Strom. SIGHUP reads the file again; SIGTERM or Ctrl-C ends it."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for chatty in ("httpx", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    settings = load(config)
+    for text in warnings(settings):
+        tell_warning(text)
+    anyio.run(_Service(config, settings).run)
+
+
+class _Service:
+    """Strom with the settings of a file, started anew with each change of it.
+
+    Nothing is lost on the way: what is open is in the journal, and charge points come back.
+    """
+
+    def __init__(self, path: Path, settings: Config) -> None:
+        self._path = path
+        self._settings = settings
+        self._proven: Config | None = None
+
+    async def run(self) -> None:
+        """Serve until the process is asked to end."""
+        told = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        with told as signals:
+            wanted: Config | None = self._settings
+            while wanted is not None:
+                try:
+                    wanted = await self._serve(wanted, signals)
+                except Exception as error:
+                    proven, self._proven = self._proven, None
+                    reasons = expected_errors(error)
+                    if proven is None or not reasons:
+                        raise
+                    for reason in reasons:
+                        tell_error(reason)
+                    tell_warning(_NOT_TAKEN)
+                    wanted = proven
+
+    async def _serve(self, settings: Config, signals: Signals) -> Config | None:
+        """Serve until a signal; returns the settings to go on with, None to end."""
+        async with App.open(settings, _now_ms) as app:
+            self._proven = settings
+            _show(app)
+            # The block is left in good order, not cancelled: everything closes as it should.
+            async for received in signals:
+                if received is not signal.SIGHUP:
+                    return None
+                changed = self._changed(settings)
+                if changed is not None:
+                    return changed
+        return None
+
+    def _changed(self, settings: Config) -> Config | None:
+        """The file as it is now; None when it is the same or wrong."""
+        try:
+            changed = load(self._path)
+        except ConfigError as error:
+            tell_error(error)
+            tell_warning(_NOT_TAKEN)
+            return None
+        for text in warnings(changed):
+            tell_warning(text)
+        if changed == settings:
+            err.print(Text(f"{self._path} has not changed."))
+            return None
+        return changed
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _show(app: App) -> None:
+    settings = app.config.strom
+    relay = f", relay {app.relay_url}" if app.relay_url else ""
+    count = len(app.config.charge_points)
+    err.print(
+        Text(
+            f"Strom serves {count} charge point{'' if count == 1 else 's'}: "
+            f"{settings.public_url}, OCPP on port {app.ocpp_port}{relay}"
+        )
+    )

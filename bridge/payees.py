@@ -1,0 +1,124 @@
+"""Finds an invoice behind a lightning address or LNURL: Strom as the paying wallet.
+
+LUD-01, 06, 12, 16, 17. https://github.com/lnurl/luds
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from lnurl import InvalidLnurl
+from lnurl.helpers import url_decode
+
+from agent.ports import Refused
+from bridge.fetch import Fetcher, FetchError
+from wallet.bolt11 import InvalidInvoice, decode
+
+_ADDRESS = re.compile(r"([a-z0-9._+-]+)@([a-z0-9.-]+(?::[0-9]{1,5})?)")
+_MAX_TARGET_CHARS = 2_048
+_MAX_REASON_CHARS = 200
+_LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class LnurlPayees:
+    """See `agent.ports.Payees`. Holds no connection open, so there is nothing to close.
+
+    Args:
+        allow_loopback: also reach wallets on this machine, for development.
+        timeout_s: how long to wait for each of a wallet's two answers.
+    """
+
+    def __init__(self, *, allow_loopback: bool = False, timeout_s: float = 10) -> None:
+        self._fetcher = Fetcher(allow_loopback, timeout_s)
+
+    async def invoice(self, target: str, amount_msat: int, comment: str) -> str:
+        """A BOLT 11 invoice over exactly `amount_msat`; raises Refused with the reason."""
+        url = pay_url(target)
+        try:
+            offer = await self._fetcher.get_json(url)
+            self._check_offer(offer, amount_msat)
+            metadata, callback = str(offer["metadata"]), str(offer["callback"])
+            query: dict[str, str | int] = {"amount": amount_msat}
+            allowed = offer.get("commentAllowed")
+            if isinstance(allowed, int) and allowed > 0 and comment:
+                query["comment"] = comment[:allowed]
+            joint = "&" if urlsplit(callback).query else "?"
+            answer = await self._fetcher.get_json(f"{callback}{joint}{urlencode(query)}")
+        except FetchError as error:
+            raise Refused(f"no invoice can be had there: {error}") from None
+        _check_error(answer)
+        return _checked(answer.get("pr"), amount_msat, metadata)
+
+    def _check_offer(self, offer: Mapping[str, Any], amount_msat: int) -> None:
+        _check_error(offer)
+        if offer.get("tag") != "payRequest":
+            raise Refused("nothing can be paid to that: it is not an LNURL for paying")
+        least, most = offer.get("minSendable"), offer.get("maxSendable")
+        if not isinstance(least, int) or not isinstance(most, int):
+            raise Refused("that wallet does not say what can be paid to it")
+        if not least <= amount_msat <= most:
+            raise Refused(
+                f"that wallet takes {least // 1000} to {most // 1000} sat, "
+                f"not {amount_msat // 1000} sat"
+            )
+        if not isinstance(offer.get("metadata"), str) or not isinstance(offer.get("callback"), str):
+            raise Refused("that wallet's answer is not complete")
+
+
+def pay_url(target: str) -> str:
+    """The URL that a lightning address, LNURL, lnurlp:// or https:// link stands for.
+
+    Raises:
+        Refused: it is none of these.
+    """
+    text = target.strip()
+    if len(text) > _MAX_TARGET_CHARS:
+        raise Refused("that is too long for a lightning address or LNURL")
+    if text.lower().startswith("lightning:"):
+        text = text[len("lightning:") :].removeprefix("//")
+    match = _ADDRESS.fullmatch(text.lower())
+    if match:
+        return f"{_scheme(match[2])}://{match[2]}/.well-known/lnurlp/{match[1]}"
+    if text.lower().startswith("lnurl1"):
+        try:
+            return url_decode(text)
+        except (InvalidLnurl, ValueError, AssertionError):
+            raise Refused("this LNURL cannot be read") from None
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() == "lnurlp" and rest:
+        return f"{_scheme(rest.partition('/')[0])}://{rest}"
+    if scheme.lower() in ("https", "http") and rest:
+        return text
+    raise Refused("give a lightning address, an LNURL or an invoice")
+
+
+def _scheme(authority: str) -> str:
+    """LUD-16 and LUD-17: https, but for this machine itself."""
+    return "http" if authority.partition(":")[0] in _LOOPBACK else "https"
+
+
+def _check_error(answer: Mapping[str, Any]) -> None:
+    if str(answer.get("status", "")).upper() == "ERROR":
+        reason = str(answer.get("reason", ""))[:_MAX_REASON_CHARS]
+        raise Refused(f"that wallet says: {reason or 'no'}")
+
+
+def _checked(pr: object, amount_msat: int, metadata: str) -> str:
+    """The invoice, if it is what was asked for."""
+    if not isinstance(pr, str):
+        raise Refused("that wallet made no invoice")
+    try:
+        invoice = decode(pr)
+    except InvalidInvoice as error:
+        raise Refused(f"that wallet's invoice cannot be used: {error}") from None
+    if invoice.amount_msat != amount_msat:
+        raise Refused("that wallet's invoice is over another amount")
+    expected = hashlib.sha256(metadata.encode()).hexdigest()
+    # Several services leave the hash out although LUD-06 asks for it; a wrong one is a fraud.
+    if invoice.description_hash is not None and invoice.description_hash != expected:
+        raise Refused("that wallet's invoice does not belong to its address")
+    return invoice.text

@@ -1,0 +1,21 @@
+"""`make bench`: every room's figures, each beside its peer or limit, one after the other."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+ROOMS = ("ocpp", "nostr", "lnurl", "wallets")
+
+
+def main() -> None:
+    """Run the benchmarks named on the command line, or all of them."""
+    chosen = sys.argv[1:] or ROOMS
+    for room in chosen:
+        sys.stdout.write(f"\n{room}\n")
+        sys.argv = [f"tests.bench.{room}"]
+        runpy.run_module(f"tests.bench.{room}", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""`strom serve` as a process of its own: it starts, takes a changed file, and ends when told."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+CONFIG = """
+[strom]
+public_url = "http://127.0.0.1:{http_port}"
+http_listen = "127.0.0.1:{http_port}"
+ocpp_listen = "127.0.0.1:0"
+[nostr]
+embedded_relay = "127.0.0.1:0"
+[tariffs.day]
+energy_per_kwh = 300
+[[charge_points]]
+id = "CP001"
+name = "Old Mill"
+tariff = "day"
+"""
+
+
+class Served:
+    """A running `strom serve` and what it writes."""
+
+    def __init__(self, process: Process, folder: Path, http_port: int) -> None:
+        assert process.stderr is not None
+        self.process = process
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{http_port}"
+        self._lines = BufferedByteReceiveStream(process.stderr)
+        self.seen: list[str] = []
+
+    async def writes(self, pattern: str) -> str:
+        """The first line from here on that fits."""
+        while True:
+            try:
+                line = (await self._lines.receive_until(b"\n", 10_000)).decode()
+            except anyio.IncompleteRead:
+                pytest.fail(f"{pattern} was not written: {self.seen}")
+            self.seen.append(line)
+            if re.search(pattern, line):
+                return line
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def serving(folder: Path, config: str = CONFIG) -> AsyncGenerator[Served]:
+    http_port = free_port()
+    (folder / "strom.toml").write_text(config.format(http_port=http_port))
+    process = await anyio.open_process(
+        [sys.executable, "-m", "bridge.cli", "serve"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "COLUMNS": "200"},
+    )
+    async with process:
+        try:
+            yield Served(process, folder, http_port)
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await served.writes("Strom serves 1 charge point: http://127.0.0.1:")
+        async with httpx.AsyncClient() as http:
+            page = await http.get(f"{served.url}/cp/cp001")
+        assert page.status_code == 200
+        assert "Old Mill" in page.text
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.process.wait() == 0
+    assert (tmp_path / "secrets" / "seed").exists()
+
+
+async def test_a_changed_file_is_taken_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await served.writes("Strom serves")
+        file = tmp_path / "strom.toml"
+        good = file.read_text()
+        file.write_text(good + "nonsense = 1\n")
+        served.process.send_signal(signal.SIGHUP)
+        await served.writes(r'"CP001" \.nonsense is not a key that Strom knows')
+        await served.writes("goes on with what it had")
+        file.write_text(good)
+        served.process.send_signal(signal.SIGHUP)
+        await served.writes("has not changed")
+        file.write_text(good.replace("Old Mill", "New Mill"))
+        served.process.send_signal(signal.SIGHUP)
+        await served.writes("Strom serves 1 charge point")
+        async with httpx.AsyncClient() as http:
+            assert "New Mill" in (await http.get(f"{served.url}/cp/cp001")).text
+        served.process.send_signal(signal.SIGINT)
+        assert await served.process.wait() == 0
+
+
+async def test_a_changed_file_that_cannot_be_served_is_not_taken(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await served.writes("Strom serves")
+        file = tmp_path / "strom.toml"
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            busy = f'ocpp_listen = "127.0.0.1:{taken.getsockname()[1]}"'
+            file.write_text(file.read_text().replace('ocpp_listen = "127.0.0.1:0"', busy))
+            served.process.send_signal(signal.SIGHUP)
+            await served.writes("^error: .* in use")
+            await served.writes("goes on with what it had")
+            await served.writes("Strom serves 1 charge point")
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.process.wait() == 0
+
+
+@pytest.mark.parametrize("key", ["http_listen", "ocpp_listen"])
+async def test_a_port_in_use_is_one_sentence(tmp_path: Path, key: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = re.sub(rf'{key} = ".*"', f'{key} = "{address}"', CONFIG)
+        async with serving(tmp_path, config) as served:
+            line = await served.writes("^error: ")
+            assert address in line
+            assert await served.process.wait() == 1
+    assert not any("Traceback" in line for line in served.seen)
+
+
+async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = CONFIG.replace("[nostr]", 'data_dir = "file/data"\n[nostr]')
+    async with serving(tmp_path, config) as served:
+        line = await served.writes("^error: ")
+        assert "file/data" in line
+        assert await served.process.wait() == 1

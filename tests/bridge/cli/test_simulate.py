@@ -1,0 +1,53 @@
+"""`strom simulate` as a process of its own, against a central system."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+
+from agent.machine.events import ConnectorStatus
+from bridge.ocpp.server import AuthPolicy
+from tests.bridge.cli.command import Strom
+from tests.bridge.ocpp.recorder import RecordingSite, StatusReport
+from tests.bridge.ocpp.wire import serving
+
+
+async def test_what_is_typed_is_done_at_the_charge_point(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("0123456789abcdef\n")
+    site = RecordingSite("CP001")
+    point = site.charge_point("CP001")
+    async with serving(site, policy=AuthPolicy(password="0123456789abcdef")) as server:
+        command = [sys.executable, "-m", "bridge.cli", "simulate", "--connectors", "2"]
+        command += ["--url", f"ws://127.0.0.1:{server.port}/ocpp"]
+        command += ["--password-file", str(password)]
+        async with await anyio.open_process(
+            command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+        ) as process:
+            assert process.stdin is not None
+
+            def shows(status: ConnectorStatus) -> bool:
+                found = [report for report in point.of(StatusReport) if report.connector == 2]
+                return bool(found) and found[-1].status is status
+
+            await point.until(lambda: shows(ConnectorStatus.AVAILABLE))
+            await process.stdin.send(b"plug 2\n")
+            await point.until(lambda: shows(ConnectorStatus.PREPARING))
+            await process.stdin.send(b"dance\n\nunplug 2\n")
+            await point.until(lambda: shows(ConnectorStatus.AVAILABLE))
+            await process.stdin.send(b"quit\n")
+            assert await process.wait() == 0
+
+
+def test_an_address_that_is_none(strom: Strom) -> None:
+    ran = strom("simulate", "--url", "http://127.0.0.1:9000")
+    assert ran.code == 1
+    assert ran.err.startswith("error: http://127.0.0.1:9000 is no OCPP address")
+
+
+def test_a_password_file_that_is_none(strom: Strom) -> None:
+    ran = strom("simulate", "--password-file", "nowhere")
+    assert (ran.code, ran.err) == (1, "error: nowhere does not exist\n")

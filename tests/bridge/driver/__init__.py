@@ -1,0 +1,1 @@
+"""Tests of the driver's side of the public protocols."""

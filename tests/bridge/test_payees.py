@@ -1,0 +1,118 @@
+"""Strom as a paying wallet, against a stranger's LNURL server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from lnurl.helpers import url_encode
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from agent.ports import Refused
+from bridge.payees import LnurlPayees, pay_url
+from tests.bridge.far_server import far_server
+from wallet.bolt11 import decode, sign
+
+METADATA = json.dumps([["text/plain", "Zoë's wallet"]])
+PAYEES = LnurlPayees(allow_loopback=True, timeout_s=5)
+
+
+def invoice(amount_msat: int, description: str | bytes) -> str:
+    return sign(
+        b"\x01" * 32,
+        network="regtest",
+        payment_hash=secrets.token_hex(32),
+        payment_secret=secrets.token_bytes(32),
+        amount_msat=amount_msat,
+        description=description,
+        timestamp_s=1_800_000_000,
+        expiry_s=600,
+    )
+
+
+@dataclass
+class FarWallet:
+    """A wallet's LNURL service whose answers the test may change."""
+
+    offer: dict[str, Any] = field(default_factory=dict[str, Any])
+    invoice_msat: int = 0
+    description: str | bytes = hashlib.sha256(METADATA.encode()).digest()
+    answer: dict[str, Any] | None = None
+    asked: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+
+    async def __call__(self, request: Request) -> Response:
+        if request.url.path.endswith("/callback"):
+            self.asked.append(dict(request.query_params))
+            amount_msat = self.invoice_msat or int(request.query_params["amount"])
+            made: dict[str, Any] = {"pr": invoice(amount_msat, self.description), "routes": []}
+            return JSONResponse(self.answer if self.answer is not None else made)
+        offer = {
+            "tag": "payRequest",
+            "callback": f"{request.base_url}callback?id=7",
+            "minSendable": 1000,
+            "maxSendable": 1_000_000,
+            "metadata": METADATA,
+            "commentAllowed": 12,
+            "federationId": "unknown to us",
+        }
+        return JSONResponse(offer | self.offer)
+
+
+@pytest.mark.parametrize("kind", ["address", "lnurl", "LNURL", "lightning:", "lnurlp", "url"])
+async def test_every_way_to_name_a_wallet(kind: str) -> None:
+    wallet = FarWallet()
+    async with far_server(wallet) as url:
+        authority = url.partition("://")[2]
+        target = {
+            "address": f" Zoe@{authority} ",
+            "lnurl": url_encode(f"{url}/p").lower(),
+            "LNURL": url_encode(f"{url}/p"),
+            "lightning:": f"lightning:{url_encode(f'{url}/p')}",
+            "lnurlp": f"lnurlp://{authority}/p",
+            "url": f"{url}/p",
+        }[kind]
+        made = decode(await PAYEES.invoice(target, 700_000, "Refund of charging"))
+    assert made.amount_msat == 700_000
+    assert wallet.asked == [{"id": "7", "amount": "700000", "comment": "Refund of ch"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"offer": {"status": "ERROR", "reason": "no such user"}}, "no such user"),
+        ({"offer": {"tag": "withdrawRequest"}}, "not an LNURL for paying"),
+        ({"offer": {"minSendable": 800_000}}, "takes 800 to 1000 sat, not 700"),
+        ({"offer": {"maxSendable": "many"}}, "does not say"),
+        ({"offer": {"metadata": None}}, "not complete"),
+        ({"offer": {"callback": "https://10.0.0.1/x"}}, "not a public server"),
+        ({"offer": {"callback": "http://example.com/x"}}, "https"),
+        ({"invoice_msat": 600_000}, "another amount"),
+        ({"description": b"\x07" * 32}, "does not belong"),
+        ({"answer": {"status": "ERROR", "reason": "wallet is full"}}, "wallet is full"),
+        ({"answer": {}}, "made no invoice"),
+        ({"answer": {"pr": "lnbc1nonsense"}}, "cannot be used"),
+    ],
+)
+async def test_what_is_not_right_is_refused(changes: dict[str, Any], reason: str) -> None:
+    async with far_server(FarWallet(**changes)) as url:
+        with pytest.raises(Refused, match=reason):
+            await PAYEES.invoice(f"{url}/p", 700_000, "")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", "hello", "a@b@c", "lnurl1qqqqqq", "LNURL1!!!", "ftp://x", "lnurlp://", "x" * 3000, "@"],
+)
+def test_what_names_no_wallet(target: str) -> None:
+    with pytest.raises(Refused):
+        pay_url(target)
+
+
+def test_addresses_are_reached_by_https() -> None:
+    assert pay_url("me@wallet.example") == "https://wallet.example/.well-known/lnurlp/me"
+    assert pay_url("lnurlp://wallet.example/p/1") == "https://wallet.example/p/1"

@@ -1,0 +1,48 @@
+"""The receipt in its three forms."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.bridge.http_world import HttpWorld
+
+
+async def test_json_adds_up(world: HttpWorld) -> None:
+    view = await world.charging(sats=1000, energy_wh=1111)
+    early = await world.http.get(f"/s/{view.secret}/receipt")
+    assert early.status_code == 409
+    await world.end(view, 1111)
+    body = (await world.http.get(f"/s/{view.secret}/receipt.json")).json()
+    assert body["energy_wh"] == 1111
+    assert sum(line["amount_msat"] for line in body["lines"]) == body["cost_msat"] == 333_300
+    parts = ("cost_msat", "refunded_msat", "owed_msat", "rounding_msat")
+    assert sum(body[part] for part in parts) == body["paid_msat"] == 1_000_000
+    assert body["rounding_msat"] == 700
+    assert len(body["payment_hashes"]) == 1
+    page = (await world.http.get(f"/s/{view.secret}/receipt")).text
+    assert "333.300\N{NO-BREAK SPACE}sat" in page
+    assert "Rounding" in page
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+async def test_pdf_can_be_read(world: HttpWorld, tmp_path: Path, language: str) -> None:
+    view = await world.charging(sats=1000, energy_wh=1000)
+    await world.end(view, 1000)
+    answer = await world.http.get(
+        f"/s/{view.secret}/receipt.pdf", headers={"Accept-Language": language}
+    )
+    assert answer.headers["content-type"] == "application/pdf"
+    assert view.secret not in answer.headers["content-disposition"]
+    pdftotext = shutil.which("pdftotext")
+    if pdftotext is None:
+        pytest.skip("needs pdftotext (Debian: apt-get install poppler-utils)")
+    (tmp_path / "r.pdf").write_bytes(answer.content)
+    done = await anyio.run_process([pdftotext, "-layout", tmp_path / "r.pdf", "-"])
+    text = done.stdout.decode()
+    for wanted in ("Old Mill, west wall", "Mühlenweg 3, Berlin", view.id, "300", "700"):
+        assert wanted in text
+    assert view.secret not in text

@@ -1,0 +1,418 @@
+"""LNbits over its REST API and websocket.
+
+https://github.com/lnbits/lnbits/blob/main/lnbits/core/views/payment_api.py
+
+What it says is read with care. A notification is a hint: anyone with the key can forge
+one, and each comes twice, so a payment counts when its record says so. An error answer to
+a payment says nothing either: the record of the hash does. A record that says "failed" of
+an invoice of ours may still be paid at the node behind LNbits, so it is UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import anyio
+import httpx
+import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as websocket
+from websockets.exceptions import WebSocketException
+
+from wallet import bolt11, checks, cursors
+from wallet.base import (
+    Invoice,
+    InvoiceState,
+    PaymentOutcome,
+    PaymentState,
+    Settlement,
+    WalletConfigError,
+    WalletInfo,
+    WalletRefused,
+    WalletUnavailable,
+)
+from wallet.bolt11 import InvalidInvoice
+from wallet.told import Told
+
+ANSWER_S = 20
+RESCAN_S = 30
+# Settlements are found by the time of their last change, which is set a moment before it
+# can be seen, so each scan reaches back over more than one period of scanning.
+OVERLAP_MS = 120_000
+_PAGE = 100
+# A notification can come before its transaction is committed.
+_COMMIT_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0)
+
+_T = TypeVar("_T")
+
+
+class _Record(msgspec.Struct):
+    """A payment as LNbits keeps it; `amount` is in msat and negative when it went out."""
+
+    payment_hash: str
+    amount: int
+    fee: int
+    status: str
+    bolt11: str
+    updated_at: datetime
+
+    @property
+    def updated_at_ms(self) -> int:
+        return round(self.updated_at.timestamp() * 1000)
+
+
+class _Page(msgspec.Struct):
+    data: list[_Record]
+
+
+class _Account(msgspec.Struct):
+    """The wallet behind the key: `id` is told to the admin key only; `balance` is in msat."""
+
+    name: str
+    balance: int
+    id: str = ""
+
+
+class _Reserve(msgspec.Struct):
+    """What LNbits sets aside for a fee, in msat."""
+
+    fee_reserve: int
+
+
+class LnbitsWallet:
+    """A wallet on an LNbits instance; whole satoshis, no hold invoices.
+
+    Args:
+        url: the instance, such as "https://lnbits.example.com".
+        key: the wallet's admin key, or its invoice key when nothing is to be paid out.
+        network: what its invoices are for.
+        clock: gives the time in Unix milliseconds.
+        answer_s: how long an answer may take; payments have a limit of their own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        network: str,
+        clock: Callable[[], int],
+        *,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._key = key
+        self._network = network
+        self._clock = clock
+        self._answer_s = answer_s
+        self._http: httpx.AsyncClient | None = None
+        self._streams: set[ClientConnection] = set()
+        self._paying = anyio.Lock()
+        self._source = f"lnbits-{hashlib.sha256(f'{self._url} {key}'.encode()).hexdigest()[:16]}"
+
+    async def open(self) -> None:
+        """Check address, key and network."""
+        if self._http is None:
+            self._http = httpx.AsyncClient(
+                base_url=self._url,
+                headers={"X-Api-Key": self._key},
+                timeout=self._answer_s,
+                trust_env=False,
+            )
+        try:
+            await self._account()
+            for record in (await self._page(limit="1")).data:
+                self._check_network(record.bolt11)
+        except checks.Misconfigured as error:
+            raise WalletConfigError(str(error)) from None
+
+    async def close(self) -> None:
+        """Let go of all connections; idempotent."""
+        http, self._http = self._http, None
+        for stream in tuple(self._streams):
+            await stream.close()
+        if http is not None:
+            await http.aclose()
+
+    async def info(self) -> WalletInfo:
+        """The wallet's name and balance; LNbits does not tell what can be received."""
+        account = await self._account()
+        missing = () if account.id else ("pay out: the key is an invoice key, not the admin key",)
+        return WalletInfo(
+            name=f"LNbits: {account.name}",
+            network=self._network,
+            balance_msat=account.balance,
+            missing=missing,
+        )
+
+    async def create_invoice(
+        self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
+    ) -> Invoice:
+        """As in `Wallet`; whole satoshis only."""
+        order: dict[str, Any] = {
+            "out": False,
+            "amount": checks.whole_sats(amount_msat, "LNbits"),
+            "memo": memo,
+            "expiry": expiry_s,
+        }
+        if description is not None:
+            order["unhashed_description"] = description.hex()
+        response = await self._request("POST", "/api/v1/payments", json=order)
+        if not response.is_success:
+            detail, status = _complaint(response)
+            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and status != "failed":
+                raise WalletUnavailable(f"LNbits cannot make an invoice now: {detail}")
+            raise WalletRefused(f"LNbits refused to make an invoice: {detail}")
+        return checks.issued(
+            _read(response, _Record).bolt11,
+            backend="LNbits",
+            network=self._network,
+            amount_msat=amount_msat,
+            description=description,
+        )
+
+    async def lookup_invoice(self, payment_hash: str) -> tuple[InvoiceState, Settlement | None]:
+        """As in `Wallet`; an expired invoice is UNKNOWN, as LNbits calls it failed."""
+        received = [record for record in await self._records(payment_hash) if record.amount > 0]
+        for record in received:
+            if record.status == "success":
+                return InvoiceState.SETTLED, self._settlement(record)
+        if any(record.status == "pending" for record in received):
+            return InvoiceState.OPEN, None
+        return InvoiceState.UNKNOWN, None
+
+    async def settlements(self, cursor: str) -> AsyncGenerator[Settlement]:
+        """As in `Wallet`; may repeat those of the last two minutes before the cursor."""
+        address = "ws" + self._url.removeprefix("http") + f"/api/v1/ws/{self._key}"
+        since_ms = cursors.read(self._source, cursor)
+        told = Told()
+        self._opened()
+        try:
+            # Its notifications are small; and the address holds the key, so it is not logged.
+            async with websocket(address, proxy=None, max_size=2**20) as stream:
+                self._streams.add(stream)
+                try:
+                    while True:
+                        rescan_at = anyio.current_time() + RESCAN_S
+                        for record in await self._settled_since(since_ms - OVERLAP_MS):
+                            since_ms = max(since_ms, record.updated_at_ms)
+                            if told.is_new(record.payment_hash):
+                                yield self._settlement(record)
+                        while anyio.current_time() < rescan_at:
+                            payment_hash = await _hint(stream, rescan_at)
+                            if not payment_hash or payment_hash in told:
+                                continue
+                            record = await self._settled_now(payment_hash)
+                            if record is not None and told.is_new(payment_hash):
+                                yield self._settlement(record)
+                finally:
+                    self._streams.discard(stream)
+        except (OSError, WebSocketException) as error:
+            raise WalletUnavailable(
+                f"the notifications of LNbits at {self._url} broke off ({type(error).__name__})"
+            ) from None
+
+    async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
+        """As in `Wallet`; FAILED as well when LNbits would reserve more than the fee limit."""
+        try:
+            invoice = checks.payable(bolt11, network=self._network, now_ms=self._clock())
+        except InvalidInvoice as error:
+            return PaymentOutcome(PaymentState.FAILED, reason=str(error))
+        # One at a time: an answer to one attempt must not be read off the record of another.
+        async with self._paying:
+            records = await self._records(invoice.payment_hash)
+            known = _outcome(records)
+            if known.state in (PaymentState.SETTLED, PaymentState.PENDING):
+                return known
+            if any(record.amount > 0 for record in records):
+                return PaymentOutcome(
+                    PaymentState.FAILED, reason="the invoice is this wallet's own"
+                )
+            reserve_msat = await self._fee_reserve_msat(invoice.text)
+            if reserve_msat > fee_limit_msat:
+                return PaymentOutcome(
+                    PaymentState.FAILED,
+                    reason=f"LNbits would reserve {reserve_msat} msat for the fee, "
+                    f"more than the limit of {fee_limit_msat} msat",
+                )
+            return await self._send(invoice, timeout_s)
+
+    async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
+        """As in `Wallet`."""
+        return _outcome(await self._records(payment_hash))
+
+    async def _send(self, invoice: bolt11.Bolt11, timeout_s: int) -> PaymentOutcome:
+        try:
+            response = await self._opened().post(
+                "/api/v1/payments",
+                json={"out": True, "bolt11": invoice.text},
+                timeout=httpx.Timeout(timeout_s, connect=self._answer_s),
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            raise self._unreachable() from None
+        except httpx.TransportError:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        try:
+            outcome = _outcome(await self._records(invoice.payment_hash))
+        except WalletUnavailable:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        if outcome.state is not PaymentState.UNKNOWN or response.is_success:
+            return outcome
+        detail, status = _complaint(response)
+        refused = HTTPStatus.BAD_REQUEST <= response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+        if refused or status in ("failed", "success"):
+            return PaymentOutcome(PaymentState.FAILED, reason=f"LNbits refused: {detail}")
+        return outcome
+
+    async def _fee_reserve_msat(self, request: str) -> int:
+        """What LNbits sets aside for the fee: the only limit on it that LNbits has."""
+        response = await self._get("/api/v1/payments/fee-reserve", {"invoice": request})
+        return _read(response, _Reserve).fee_reserve
+
+    async def _account(self) -> _Account:
+        return _read(await self._get("/api/v1/wallet", {}), _Account)
+
+    async def _records(self, payment_hash: str) -> list[_Record]:
+        """The records of a hash in this wallet, pending ones compared with the node before."""
+        page = await self._page(payment_hash=payment_hash, recheck_pending="true")
+        return [record for record in page.data if record.payment_hash == payment_hash]
+
+    async def _settled_now(self, payment_hash: str) -> _Record | None:
+        """The record of a received payment that was just announced; None when it was not paid."""
+        for pause_s in (*_COMMIT_PAUSES_S, 0):
+            records = [record for record in await self._records(payment_hash) if record.amount > 0]
+            for record in records:
+                if record.status == "success":
+                    return record
+            if not records:
+                return None
+            await anyio.sleep(pause_s)
+        return None
+
+    async def _settled_since(self, since_ms: int) -> list[_Record]:
+        """Received payments whose record changed at or after a time, oldest change first."""
+        found: list[_Record] = []
+        while True:
+            page = await self._page(
+                **{
+                    "status": "success",
+                    "amount[gt]": "0",
+                    "sortby": "updated_at",
+                    "direction": "desc",
+                    "limit": str(_PAGE),
+                    "offset": str(len(found)),
+                }
+            )
+            found += page.data
+            if len(page.data) < _PAGE or page.data[-1].updated_at_ms < since_ms:
+                break
+        return [
+            record
+            for record in reversed(found)
+            if record.status == "success" and record.amount > 0 and record.updated_at_ms >= since_ms
+        ]
+
+    async def _page(self, **query: str) -> _Page:
+        return _read(await self._get("/api/v1/payments/paginated", query), _Page)
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> httpx.Response:
+        response = await self._request("GET", path, params=query)
+        if response.is_success:
+            return response
+        detail, _ = _complaint(response)
+        if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or (
+            detail == "Wallet not found."
+        ):
+            raise checks.Misconfigured(f"LNbits at {self._url} does not accept the key: {detail}")
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise checks.Misconfigured(f"{self._url} does not answer like an LNbits")
+        if response.has_redirect_location:
+            raise checks.Misconfigured(f"LNbits at {self._url} redirects: use the final address")
+        raise WalletUnavailable(f"LNbits at {self._url} answered {response.status_code}: {detail}")
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> httpx.Response:
+        try:
+            return await self._opened().request(method, path, params=params, json=json)
+        except httpx.TransportError as error:
+            raise self._unreachable(type(error).__name__) from None
+
+    def _unreachable(self, cause: str = "ConnectError") -> WalletUnavailable:
+        return WalletUnavailable(f"LNbits at {self._url} does not answer ({cause})")
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._http is None:
+            raise WalletUnavailable("the LNbits wallet is not open")
+        return self._http
+
+    def _settlement(self, record: _Record) -> Settlement:
+        return Settlement(
+            payment_hash=record.payment_hash,
+            amount_msat=record.amount,
+            settled_at_ms=record.updated_at_ms,
+            cursor=cursors.write(self._source, record.updated_at_ms),
+        )
+
+    def _check_network(self, request: str) -> None:
+        try:
+            network = bolt11.decode(request).network
+        except InvalidInvoice:
+            return
+        if network != self._network:
+            raise checks.Misconfigured(checks.another_network("LNbits", network, self._network))
+
+
+def _outcome(records: list[_Record]) -> PaymentOutcome:
+    """What the records of a hash say of our payment of it."""
+    sent = [record for record in records if record.amount < 0]
+    states = {record.status for record in sent}
+    for record in sent:
+        if record.status == "success":
+            return PaymentOutcome(PaymentState.SETTLED, fee_msat=abs(record.fee))
+    if "pending" in states:
+        return PaymentOutcome(PaymentState.PENDING)
+    if states == {"failed"}:
+        return PaymentOutcome(PaymentState.FAILED, reason="LNbits says that the payment failed")
+    return PaymentOutcome(PaymentState.UNKNOWN)
+
+
+async def _hint(stream: ClientConnection, until: float) -> str:
+    """The payment hash of the next notification of a received payment; "" for anything else."""
+    with anyio.CancelScope(deadline=until):
+        message = await stream.recv()
+        try:
+            payment: Any = json.loads(message)["payment"]
+            payment_hash, amount_msat = payment["payment_hash"], payment["amount"]
+        except (ValueError, KeyError, TypeError):
+            return ""
+        if isinstance(payment_hash, str) and isinstance(amount_msat, int) and amount_msat > 0:
+            return payment_hash
+    return ""
+
+
+def _complaint(response: httpx.Response) -> tuple[str, str]:
+    """The `detail` and `status` of an error answer."""
+    try:
+        body: Any = response.json()
+        detail, status = body.get("detail", ""), body.get("status", "")
+    except (ValueError, AttributeError):
+        return response.reason_phrase, ""
+    return str(detail)[:200], str(status)
+
+
+def _read(response: httpx.Response, shape: type[_T]) -> _T:
+    """The body of an answer in a known shape; WalletUnavailable when it has another."""
+    try:
+        return msgspec.json.decode(response.content, type=shape)
+    except msgspec.MsgspecError as error:
+        raise WalletUnavailable(f"LNbits answered in an unknown shape: {error}") from None

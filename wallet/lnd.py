@@ -1,0 +1,426 @@
+"""LND over gRPC.
+
+https://lightning.engineering/api-docs/api/lnd/
+
+LND pays a hash once by itself; what is uncertain is only whether it heard of a payment. So
+a broken call is UNKNOWN until LND tells more, and FAILED needs LND's own word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+import anyio
+
+from wallet import bolt11, checks, cursors
+from wallet import lnd_pb2 as pb
+from wallet.base import (
+    Invoice,
+    InvoiceState,
+    PaymentOutcome,
+    PaymentState,
+    Settlement,
+    WalletConfigError,
+    WalletInfo,
+    WalletRefused,
+    WalletUnavailable,
+)
+from wallet.bolt11 import InvalidInvoice
+from wallet.lnd_rpc import (
+    ADD_HOLD_INVOICE,
+    ADD_INVOICE,
+    CANCEL_INVOICE,
+    CHANNEL_BALANCE,
+    GET_INFO,
+    LIST_INVOICES,
+    LOOKUP_INVOICE,
+    PERMISSIONS,
+    SEND_PAYMENT,
+    SETTLE_INVOICE,
+    SUBSCRIBE_INVOICES,
+    SUBSCRIBE_SINGLE_INVOICE,
+    TRACK_PAYMENT,
+    LndRefused,
+    LndRpc,
+    Stream,
+)
+from wallet.macaroon import InvalidMacaroon, permissions
+
+# LND's streams can hang without an error, so a silent one is begun anew.
+SILENCE_S = 300
+# As long as nothing was ever settled there is no index to resume from.
+FIRST_SILENCE_S = 5
+# How much longer than its own time-out LND may take to say how a payment ended.
+VERDICT_S = 10
+PAGE = 500
+
+_NETWORKS = {"mainnet": "bitcoin"}
+_STATES = {
+    pb.Invoice.OPEN: InvoiceState.OPEN,
+    pb.Invoice.ACCEPTED: InvoiceState.HELD,
+    pb.Invoice.SETTLED: InvoiceState.SETTLED,
+    pb.Invoice.CANCELED: InvoiceState.CANCELED,
+}
+_REASONS = {
+    pb.FAILURE_REASON_TIMEOUT: "LND found no working route in time",
+    pb.FAILURE_REASON_NO_ROUTE: "LND found no route within the fee limit",
+    pb.FAILURE_REASON_ERROR: "LND met an unexpected error",
+    pb.FAILURE_REASON_INCORRECT_PAYMENT_DETAILS: "the payee does not accept this payment",
+    pb.FAILURE_REASON_INSUFFICIENT_BALANCE: "insufficient balance in LND's channels",
+    pb.FAILURE_REASON_CANCELED: "the payment was canceled",
+}
+_CAPABILITIES = {
+    "see the node": (GET_INFO,),
+    "see the balance": (CHANNEL_BALANCE,),
+    "make invoices": (ADD_INVOICE,),
+    "see payments arrive": (LOOKUP_INVOICE, LIST_INVOICES, SUBSCRIBE_INVOICES),
+    "pay refunds": (SEND_PAYMENT,),
+    "follow refunds": (TRACK_PAYMENT,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """What is known of the node since it was first reached."""
+
+    pubkey: str
+    alias: str
+
+
+class LndWallet:
+    """A node of LND's; a HoldWallet.
+
+    Args:
+        rpc: the connection, not open.
+        macaroon: the same one as the connection's, to read its permissions.
+        network: the network that it must be on.
+        clock: gives the time in Unix milliseconds.
+        silence_s, first_silence_s, verdict_s: see the constants of this module.
+    """
+
+    def __init__(
+        self,
+        rpc: LndRpc,
+        macaroon: bytes,
+        network: str,
+        clock: Callable[[], int],
+        *,
+        silence_s: float = SILENCE_S,
+        first_silence_s: float = FIRST_SILENCE_S,
+        verdict_s: float = VERDICT_S,
+    ) -> None:
+        self._rpc = rpc
+        self._missing = _missing(macaroon)
+        self._network = network
+        self._clock = clock
+        self._silence_s = silence_s
+        self._first_silence_s = first_silence_s
+        self._verdict_s = verdict_s
+        self._known: _Node | None = None
+
+    async def open(self) -> None:
+        """Connect, and check certificate, macaroon and network."""
+        self._rpc.open()
+        try:
+            await self._node()
+        except checks.Misconfigured as error:
+            raise WalletConfigError(str(error)) from None
+
+    async def close(self) -> None:
+        """End all calls; idempotent."""
+        await self._rpc.close()
+
+    async def info(self) -> WalletInfo:
+        """The node's name, its liquidity, and what the macaroon may not do."""
+        self._known = None
+        node = await self._node()
+        balance_msat = inbound_msat = None
+        if "see the balance" not in self._missing:
+            balance = await self._rpc.call(CHANNEL_BALANCE, pb.ChannelBalanceRequest())
+            balance_msat = balance.local_balance.msat
+            inbound_msat = balance.remote_balance.msat
+        return WalletInfo(
+            name=f"LND: {node.alias or node.pubkey[:16]}",
+            network=self._network,
+            balance_msat=balance_msat,
+            inbound_msat=inbound_msat,
+            holds="make invoices" not in self._missing,
+            missing=self._missing,
+        )
+
+    async def create_invoice(
+        self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
+    ) -> Invoice:
+        """As in `Wallet`; any whole amount of msat."""
+        checks.positive(amount_msat)
+        order = pb.Invoice(value_msat=amount_msat, expiry=expiry_s, private=True)
+        if description is None:
+            order.memo = memo
+        else:
+            order.description_hash = hashlib.sha256(description).digest()
+        made = await self._rpc.call(ADD_INVOICE, order)
+        return self._issued(made.payment_request, amount_msat, description)
+
+    async def lookup_invoice(self, payment_hash: str) -> tuple[InvoiceState, Settlement | None]:
+        """As in `Wallet`."""
+        node = await self._node()
+        try:
+            invoice = await self._rpc.call(
+                LOOKUP_INVOICE, pb.PaymentHash(r_hash=bytes.fromhex(payment_hash))
+            )
+        except LndRefused as error:
+            if error.not_found or "no existing invoices" in error.details:
+                return InvoiceState.UNKNOWN, None
+            raise WalletUnavailable(str(error)) from None
+        state = _STATES.get(invoice.state, InvoiceState.UNKNOWN)
+        settled = state is InvoiceState.SETTLED
+        return state, _settlement(node, invoice) if settled else None
+
+    async def settlements(self, cursor: str) -> AsyncGenerator[Settlement]:
+        """As in `Wallet`: by LND's settle index.
+
+        LND resumes behind an index from 1 on, and never tells of the one that is index 1 or
+        of anything before a first subscription, so without a cursor all invoices are listed.
+        """
+        node = await self._node()
+        index = cursors.read(_source(node), cursor)
+        try:
+            while True:
+                if index == 0:
+                    for invoice in await self._all_settled():
+                        index = invoice.settle_index
+                        yield _settlement(node, invoice)
+                request = pb.InvoiceSubscription(settle_index=index)
+                silence_s = self._silence_s if index else self._first_silence_s
+                async with self._rpc.stream(SUBSCRIBE_INVOICES, request) as stream:
+                    while (invoice := await _next_settled(stream, silence_s)) is not None:
+                        if index == 0:
+                            # The first one seen live need not be the first one ever.
+                            break
+                        index = max(index, invoice.settle_index)
+                        yield _settlement(node, invoice)
+        except LndRefused as error:
+            raise WalletUnavailable(str(error)) from None
+
+    async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
+        """As in `Wallet`; LND goes on trying when the call breaks off."""
+        node = await self._node(fresh=True)
+        try:
+            invoice = checks.payable(bolt11, network=self._network, now_ms=self._clock())
+        except InvalidInvoice as error:
+            return _failed(str(error))
+        if invoice.payee == node.pubkey:
+            return _failed("the invoice is this node's own")
+        request = pb.SendPaymentRequest(
+            payment_request=invoice.text,
+            fee_limit_msat=fee_limit_msat,
+            timeout_seconds=timeout_s,
+            no_inflight_updates=True,
+        )
+        patience_s = timeout_s + self._verdict_s
+        try:
+            async with self._rpc.stream(SEND_PAYMENT, request, patience_s) as stream:
+                return await _final(stream)
+        except WalletUnavailable:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        except LndRefused as refused:
+            return await self._after_refusal(invoice, refused, patience_s)
+
+    async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
+        """As in `Wallet`."""
+        request = pb.TrackPaymentRequest(payment_hash=bytes.fromhex(payment_hash))
+        try:
+            async with self._rpc.stream(TRACK_PAYMENT, request, 20) as stream:
+                payment = await stream.read()
+        except LndRefused as error:
+            if error.not_found:
+                return PaymentOutcome(PaymentState.UNKNOWN)
+            raise WalletUnavailable(str(error)) from None
+        return PaymentOutcome(PaymentState.UNKNOWN) if payment is None else _outcome(payment)
+
+    async def create_hold_invoice(
+        self,
+        payment_hash: str,
+        amount_msat: int,
+        *,
+        memo: str,
+        description: bytes | None,
+        expiry_s: int,
+    ) -> Invoice:
+        """As in `HoldWallet`. LND lets a held payment go some hours before its time lock ends."""
+        checks.positive(amount_msat)
+        order = pb.AddHoldInvoiceRequest(
+            hash=bytes.fromhex(payment_hash), value_msat=amount_msat, expiry=expiry_s, private=True
+        )
+        if description is None:
+            order.memo = memo
+        else:
+            order.description_hash = hashlib.sha256(description).digest()
+        made = await self._rpc.call(ADD_HOLD_INVOICE, order)
+        return self._issued(made.payment_request, amount_msat, description)
+
+    async def await_held(self, payment_hash: str) -> InvoiceState:
+        """As in `HoldWallet`."""
+        # LND waits for an unknown hash to become known.
+        state, _ = await self.lookup_invoice(payment_hash)
+        if state is InvoiceState.UNKNOWN:
+            raise WalletRefused("LND has no invoice of this hash")
+        request = pb.SubscribeSingleInvoiceRequest(r_hash=bytes.fromhex(payment_hash))
+        while state is InvoiceState.OPEN:
+            async with self._rpc.stream(SUBSCRIBE_SINGLE_INVOICE, request) as stream:
+                invoice = await stream.read()
+                while invoice is not None and invoice.state == pb.Invoice.OPEN:
+                    invoice = await stream.read()
+            if invoice is not None:
+                state = _STATES.get(invoice.state, InvoiceState.UNKNOWN)
+        return state
+
+    async def settle_held(self, preimage: bytes) -> None:
+        """As in `HoldWallet`."""
+        await self._rpc.call(SETTLE_INVOICE, pb.SettleInvoiceMsg(preimage=preimage))
+
+    async def cancel_held(self, payment_hash: str) -> None:
+        """As in `HoldWallet`."""
+        request = pb.CancelInvoiceMsg(payment_hash=bytes.fromhex(payment_hash))
+        await self._rpc.call(CANCEL_INVOICE, request)
+
+    async def _after_refusal(
+        self, invoice: bolt11.Bolt11, refused: LndRefused, patience_s: float
+    ) -> PaymentOutcome:
+        """What a refused payment means: LND has a record of it before it sends anything."""
+        if refused.bad_macaroon:
+            return _failed("the macaroon does not allow payments (offchain:write)")
+        request = pb.TrackPaymentRequest(
+            payment_hash=bytes.fromhex(invoice.payment_hash), no_inflight_updates=True
+        )
+        try:
+            async with self._rpc.stream(TRACK_PAYMENT, request, patience_s) as stream:
+                return await _final(stream)
+        except WalletUnavailable:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        except LndRefused as error:
+            if error.not_found and not refused.already_exists:
+                return _failed(refused.details)
+            return PaymentOutcome(PaymentState.UNKNOWN)
+
+    async def _all_settled(self) -> list[pb.Invoice]:
+        """All settled invoices of the node in the order of their settlement."""
+        settled: list[pb.Invoice] = []
+        offset = 0
+        while True:
+            page = await self._rpc.call(
+                LIST_INVOICES, pb.ListInvoiceRequest(index_offset=offset, num_max_invoices=PAGE)
+            )
+            settled += [entry for entry in page.invoices if entry.state == pb.Invoice.SETTLED]
+            if len(page.invoices) < PAGE:
+                return sorted(settled, key=lambda invoice: invoice.settle_index)
+            offset = page.last_index_offset
+
+    async def _node(self, *, fresh: bool = False) -> _Node:
+        """The node, asked once; `fresh` asks again, to see that it is there."""
+        if self._known is not None and not fresh:
+            return self._known
+        try:
+            info = await self._rpc.call(GET_INFO, pb.GetInfoRequest())
+        except LndRefused as error:
+            if "permission denied" in error.details:
+                raise checks.Misconfigured(
+                    f"the macaroon for LND at {self._rpc.address} lacks info:read: bake one with "
+                    "info:read invoices:read invoices:write offchain:read offchain:write"
+                ) from None
+            if error.bad_macaroon:
+                raise checks.Misconfigured(
+                    f"LND at {self._rpc.address} does not accept the macaroon: {error.details}"
+                ) from None
+            raise WalletUnavailable(str(error)) from None
+        except WalletUnavailable:
+            reason = await self._rpc.why_unreachable()
+            if reason is None:
+                raise
+            raise reason from None
+        told = info.chains[0].network if info.chains else ""
+        network = _NETWORKS.get(told, told)
+        if network != self._network:
+            raise checks.Misconfigured(
+                checks.another_network(f"LND at {self._rpc.address}", network, self._network)
+            )
+        self._known = _Node(info.identity_pubkey, info.alias)
+        return self._known
+
+    def _issued(self, request: str, amount_msat: int, description: bytes | None) -> Invoice:
+        return checks.issued(
+            request,
+            backend="LND",
+            network=self._network,
+            amount_msat=amount_msat,
+            description=description,
+        )
+
+
+def _missing(macaroon: bytes) -> tuple[str, ...]:
+    """What a macaroon does not allow, in words."""
+    try:
+        allowed = permissions(macaroon)
+    except InvalidMacaroon:
+        return ()
+    missing: list[str] = []
+    for words, methods in _CAPABILITIES.items():
+        needed = {
+            PERMISSIONS[method.name]
+            for method in methods
+            if PERMISSIONS[method.name] not in allowed and ("uri", method.name) not in allowed
+        }
+        if needed:
+            missing.append(words)
+    return tuple(missing)
+
+
+def _source(node: _Node) -> str:
+    return f"lnd-{node.pubkey[:16]}"
+
+
+def _settlement(node: _Node, invoice: pb.Invoice) -> Settlement:
+    return Settlement(
+        payment_hash=invoice.r_hash.hex(),
+        amount_msat=invoice.amt_paid_msat,
+        settled_at_ms=invoice.settle_date * 1000,
+        cursor=cursors.write(_source(node), invoice.settle_index),
+    )
+
+
+async def _next_settled(stream: Stream[pb.Invoice], silence_s: float) -> pb.Invoice | None:
+    """The next settled invoice; None when the stream ended or was silent for too long."""
+    while True:
+        invoice = None
+        with anyio.move_on_after(silence_s):
+            invoice = await stream.read()
+        if invoice is None or invoice.state == pb.Invoice.SETTLED:
+            return invoice
+
+
+async def _final(stream: Stream[pb.Payment]) -> PaymentOutcome:
+    """Follow a payment to its end; PENDING when LND ends the stream before."""
+    while (payment := await stream.read()) is not None:
+        outcome = _outcome(payment)
+        if outcome.state in (PaymentState.SETTLED, PaymentState.FAILED):
+            return outcome
+    return PaymentOutcome(PaymentState.PENDING)
+
+
+def _outcome(payment: pb.Payment) -> PaymentOutcome:
+    match payment.status:
+        case pb.Payment.SUCCEEDED:
+            return PaymentOutcome(PaymentState.SETTLED, fee_msat=payment.fee_msat)
+        case pb.Payment.FAILED:
+            reason = _REASONS.get(payment.failure_reason, "LND gave no reason")
+            return _failed(reason)
+        case pb.Payment.IN_FLIGHT | pb.Payment.INITIATED:
+            return PaymentOutcome(PaymentState.PENDING)
+        case _:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+
+
+def _failed(reason: str) -> PaymentOutcome:
+    return PaymentOutcome(PaymentState.FAILED, reason=reason)

@@ -1,0 +1,487 @@
+"""Any wallet that speaks Nostr Wallet Connect.
+
+https://github.com/nostr-protocol/nips/blob/master/47.md
+
+What the wallet's owner allowed is known at the start. A payment that was not answered is
+UNKNOWN; PAYMENT_FAILED can be a mere time-out, so the wallet's record of the hash decides.
+NIP-47 has no limit for the fee of a payment: only the budget of the connection bounds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+
+from wallet import bolt11, checks, cursors
+from wallet.base import (
+    Invoice,
+    InvoiceState,
+    PaymentOutcome,
+    PaymentState,
+    Settlement,
+    WalletConfigError,
+    WalletInfo,
+    WalletRefused,
+    WalletUnavailable,
+)
+from wallet.bolt11 import InvalidInvoice
+from wallet.nwc_link import (
+    AnswerLost,
+    Connection,
+    Notification,
+    NwcError,
+    NwcLink,
+    ServiceInfo,
+)
+from wallet.told import Told
+
+ANSWER_S = 30.0
+RESCAN_S = 30
+POLL_S = 3
+OVERLAP_MS = 120_000
+# Transactions are listed by the time at which their invoice was made.
+INVOICE_LIFE_S = 90_000
+PAGE = 50
+
+_NETWORKS = {"mainnet": "bitcoin"}
+_REQUIRED = ("make_invoice", "lookup_invoice")
+_WORDS = {
+    "pay_invoice": "pay refunds (pay_invoice)",
+    "list_transactions": "list payments that came while Strom was down (list_transactions)",
+    "get_balance": "see the balance (get_balance)",
+    "payment_received": "be told of payments (notification payment_received)",
+}
+_HOLD = frozenset({"make_hold_invoice", "settle_hold_invoice", "cancel_hold_invoice"})
+# With these the wallet has not even tried.
+_NOT_TRIED = {
+    "INSUFFICIENT_BALANCE": "insufficient balance in the wallet",
+    "QUOTA_EXCEEDED": "the budget of the wallet connection is used up",
+    "RESTRICTED": "the wallet connection may not pay",
+    "UNAUTHORIZED": "the wallet connection was revoked",
+    "NOT_IMPLEMENTED": "the wallet cannot pay",
+    "RATE_LIMITED": "the wallet takes no more requests for now",
+}
+_T = TypeVar("_T")
+
+
+class _Transaction(msgspec.Struct):
+    """An invoice or payment as NIP-47 describes it; amounts in msat, times in Unix seconds."""
+
+    type: str = ""
+    state: str | None = None
+    invoice: str | None = None
+    payment_hash: str = ""
+    amount: int = 0
+    fees_paid: int | None = None
+    preimage: str | None = None
+    settled_at: int | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Older wallets tell no state."""
+        if self.state:
+            return self.state == "settled"
+        return bool(self.settled_at or (self.type == "outgoing" and self.preimage))
+
+
+class _Transactions(msgspec.Struct):
+    transactions: list[_Transaction]
+
+
+class _Balance(msgspec.Struct):
+    balance: int
+
+
+class _Budget(msgspec.Struct):
+    used_budget: int | None = None
+    total_budget: int | None = None
+
+
+class _Node(msgspec.Struct):
+    alias: str | None = None
+    network: str | None = None
+    methods: list[str] | None = None
+    notifications: list[str] | None = None
+
+
+class NwcWallet:
+    """A wallet behind a wallet connection; a HoldWallet where its wallet says so.
+
+    Args:
+        connection: what the wallet's owner handed out.
+        network: what its invoices are for.
+        clock: gives the time in Unix milliseconds.
+        answer_s: how long an answer may take; payments have a limit of their own.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        network: str,
+        clock: Callable[[], int],
+        *,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._link = NwcLink(connection, clock)
+        self._network = network
+        self._clock = clock
+        self._answer_s = answer_s
+        self._allowed: frozenset[str] | None = None
+        self._alias = ""
+        self._paying = anyio.Lock()
+        identity = f"{connection.wallet} {connection.secret}"
+        self._source = f"nwc-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+    async def open(self) -> None:
+        """Connect, and check what the connection allows and the network."""
+        service = await self._link.open()
+        node = _Node()
+        if "get_info" in service.methods:
+            try:
+                node = await self._ask("get_info", {}, _Node)
+            except NwcError as error:
+                if error.code in ("UNAUTHORIZED", "RESTRICTED"):
+                    raise WalletConfigError(
+                        f"the wallet does not accept this connection: {error}"
+                    ) from None
+        allowed = _allowed(service, node)
+        missing = [method for method in _REQUIRED if method not in allowed]
+        if missing:
+            raise WalletConfigError(
+                f"the wallet connection does not allow {' and '.join(missing)}: make one that does"
+            )
+        network = _NETWORKS.get(node.network or "", node.network or self._network)
+        if network != self._network:
+            raise WalletConfigError(checks.another_network("the wallet", network, self._network))
+        self._alias = node.alias or ""
+        self._allowed = allowed
+
+    async def close(self) -> None:
+        """End the connection; idempotent."""
+        await self._link.close()
+
+    async def info(self) -> WalletInfo:
+        """The wallet's name, balance and budget, and what the connection does not allow."""
+        allowed = await self._permissions()
+        balance_msat = budget_msat = None
+        if "get_balance" in allowed:
+            balance_msat = (await self._answer("get_balance", {}, _Balance)).balance
+        if "get_budget" in allowed:
+            budget = await self._answer("get_budget", {}, _Budget)
+            if budget.total_budget:
+                budget_msat = max(0, budget.total_budget - (budget.used_budget or 0))
+        return WalletInfo(
+            name=f"NWC: {self._alias or 'wallet'}",
+            network=self._network,
+            balance_msat=balance_msat,
+            budget_msat=budget_msat,
+            holds=allowed >= _HOLD,
+            missing=tuple(words for name, words in _WORDS.items() if name not in allowed),
+        )
+
+    async def create_invoice(
+        self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
+    ) -> Invoice:
+        """As in `Wallet`; the wallet may refuse fractions of a satoshi."""
+        return await self._make("make_invoice", {}, amount_msat, memo, description, expiry_s)
+
+    async def lookup_invoice(self, payment_hash: str) -> tuple[InvoiceState, Settlement | None]:
+        """As in `Wallet`."""
+        found = await self._lookup(payment_hash)
+        if found is None or found.type == "outgoing":
+            return InvoiceState.UNKNOWN, None
+        if found.settled:
+            return InvoiceState.SETTLED, self._settlement(payment_hash, found)
+        match found.state:
+            case "accepted":
+                return InvoiceState.HELD, None
+            case "failed" | "expired":
+                return InvoiceState.CANCELED, None
+            case _:
+                return InvoiceState.OPEN, None
+
+    async def settlements(self, cursor: str) -> AsyncGenerator[Settlement]:
+        """As in `Wallet`; may repeat those of the last two minutes before the cursor.
+
+        Without the permission list_transactions nothing can be replayed, and without
+        notifications the list is read every few seconds.
+        """
+        since_ms = cursors.read(self._source, cursor)
+        allowed = await self._permissions()
+        period_s = RESCAN_S if "payment_received" in allowed else POLL_S
+        told = Told()
+        async with self._link.notifications() as queue:
+            while True:
+                rescan_at = anyio.current_time() + period_s
+                if "list_transactions" in allowed:
+                    for found in await self._settled_since(since_ms - OVERLAP_MS):
+                        since_ms = max(since_ms, (found.settled_at or 0) * 1000)
+                        if told.is_new(found.payment_hash):
+                            yield self._settlement(found.payment_hash, found)
+                while anyio.current_time() < rescan_at:
+                    notification: Notification | None = None
+                    with anyio.CancelScope(deadline=rescan_at) as waiting:
+                        notification = await queue.get()
+                    if waiting.cancelled_caught:
+                        break
+                    if notification is None:
+                        raise WalletUnavailable("the relay of the wallet was lost")
+                    received = _received(notification)
+                    if received is not None and told.is_new(received.payment_hash):
+                        yield self._settlement(received.payment_hash, received)
+
+    async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
+        """As in `Wallet`, except that the fee is bounded by the connection's budget only."""
+        del fee_limit_msat
+        try:
+            invoice = checks.payable(bolt11, network=self._network, now_ms=self._clock())
+        except InvalidInvoice as error:
+            return PaymentOutcome(PaymentState.FAILED, reason=str(error))
+        allowed = await self._permissions()
+        if "pay_invoice" not in allowed:
+            return PaymentOutcome(
+                PaymentState.FAILED, reason="the wallet connection does not allow pay_invoice"
+            )
+        # One at a time: an answer to one attempt must not be read off the record of another.
+        async with self._paying:
+            before = await self._lookup(invoice.payment_hash)
+            if before is not None and before.type == "incoming":
+                return PaymentOutcome(
+                    PaymentState.FAILED, reason="the invoice is this wallet's own"
+                )
+            known = _outcome(before)
+            if known.state in (PaymentState.SETTLED, PaymentState.PENDING):
+                return known
+            return await self._send(invoice, timeout_s)
+
+    async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
+        """As in `Wallet`."""
+        return _outcome(await self._lookup(payment_hash))
+
+    async def create_hold_invoice(
+        self,
+        payment_hash: str,
+        amount_msat: int,
+        *,
+        memo: str,
+        description: bytes | None,
+        expiry_s: int,
+    ) -> Invoice:
+        """As in `HoldWallet`."""
+        params = {"payment_hash": payment_hash}
+        return await self._make(
+            "make_hold_invoice", params, amount_msat, memo, description, expiry_s
+        )
+
+    async def await_held(self, payment_hash: str) -> InvoiceState:
+        """As in `HoldWallet`: notified, and looked up every few seconds."""
+        async with self._link.notifications() as queue:
+            while True:
+                found = await self._lookup(payment_hash)
+                if found is None:
+                    raise WalletRefused("the wallet has no invoice of this hash")
+                state, _ = await self.lookup_invoice(payment_hash)
+                if state is not InvoiceState.OPEN:
+                    return state
+                with anyio.move_on_after(POLL_S):
+                    if await queue.get() is None:
+                        raise WalletUnavailable("the relay of the wallet was lost")
+
+    async def settle_held(self, preimage: bytes) -> None:
+        """As in `HoldWallet`."""
+        try:
+            await self._ask("settle_hold_invoice", {"preimage": preimage.hex()}, dict[str, Any])
+        except NwcError:
+            state, _ = await self.lookup_invoice(hashlib.sha256(preimage).hexdigest())
+            if state is not InvoiceState.SETTLED:
+                raise
+
+    async def cancel_held(self, payment_hash: str) -> None:
+        """As in `HoldWallet`."""
+        params = {"payment_hash": payment_hash}
+        try:
+            await self._ask("cancel_hold_invoice", params, dict[str, Any])
+        except NwcError:
+            state, _ = await self.lookup_invoice(payment_hash)
+            if state is not InvoiceState.CANCELED:
+                raise
+
+    async def _make(
+        self,
+        method: str,
+        params: dict[str, Any],
+        amount_msat: int,
+        memo: str,
+        description: bytes | None,
+        expiry_s: int,
+    ) -> Invoice:
+        checks.positive(amount_msat)
+        order = params | {"amount": amount_msat, "expiry": expiry_s}
+        if description is None:
+            order["description"] = memo
+        else:
+            order["description_hash"] = hashlib.sha256(description).hexdigest()
+        made = await self._ask(method, order, _Transaction)
+        return checks.issued(
+            made.invoice or "",
+            backend="the wallet",
+            network=self._network,
+            amount_msat=amount_msat,
+            description=description,
+        )
+
+    async def _send(self, invoice: bolt11.Bolt11, timeout_s: int) -> PaymentOutcome:
+        try:
+            paid = await self._link.request(
+                "pay_invoice", {"invoice": invoice.text}, timeout_s=timeout_s
+            )
+        except AnswerLost:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        except NwcError as error:
+            return await self._after_refusal(invoice.payment_hash, error)
+        preimage, fee_msat = paid.get("preimage"), paid.get("fees_paid")
+        if _opens(preimage, invoice.payment_hash):
+            return PaymentOutcome(
+                PaymentState.SETTLED, fee_msat=fee_msat if isinstance(fee_msat, int) else 0
+            )
+        try:
+            return await self.lookup_payment(invoice.payment_hash)
+        except WalletUnavailable:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+
+    async def _after_refusal(self, payment_hash: str, error: NwcError) -> PaymentOutcome:
+        try:
+            record = await self._lookup(payment_hash)
+        except WalletUnavailable:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        outcome = _outcome(record)
+        if outcome.state is not PaymentState.UNKNOWN:
+            return outcome
+        if error.code in _NOT_TRIED:
+            return PaymentOutcome(PaymentState.FAILED, reason=_NOT_TRIED[error.code])
+        if error.code == "PAYMENT_FAILED" and record is None:
+            return PaymentOutcome(PaymentState.FAILED, reason=str(error))
+        return outcome
+
+    async def _lookup(self, payment_hash: str) -> _Transaction | None:
+        """The wallet's record of a hash; None when it has none."""
+        try:
+            return await self._ask("lookup_invoice", {"payment_hash": payment_hash}, _Transaction)
+        except NwcError as error:
+            if error.code == "NOT_FOUND":
+                return None
+            raise WalletUnavailable(str(error)) from None
+
+    async def _settled_since(self, since_ms: int) -> list[_Transaction]:
+        """Received payments that were settled at or after a time, oldest first."""
+        found: dict[str, _Transaction] = {}
+        offset = 0
+        while True:
+            params = {
+                "from": max(0, since_ms // 1000 - INVOICE_LIFE_S),
+                "limit": PAGE,
+                "offset": offset,
+                "unpaid": False,
+                "type": "incoming",
+            }
+            page = (await self._answer("list_transactions", params, _Transactions)).transactions
+            known = len(found)
+            found.update({entry.payment_hash: entry for entry in page})
+            offset += len(page)
+            if len(found) == known:
+                break
+        return sorted(
+            (
+                entry
+                for entry in found.values()
+                if entry.type == "incoming"
+                and entry.settled
+                and (entry.settled_at or 0) * 1000 >= since_ms
+            ),
+            key=lambda entry: entry.settled_at or 0,
+        )
+
+    async def _permissions(self) -> frozenset[str]:
+        """What the connection allows; learnt now when the wallet was away at the start."""
+        if self._allowed is None:
+            try:
+                await self.open()
+            except WalletConfigError as error:
+                raise WalletUnavailable(str(error)) from None
+        return self._allowed or frozenset()
+
+    async def _answer(self, method: str, params: dict[str, Any], shape: type[_T]) -> _T:
+        """As `_ask`, for questions that the wallet has no reason to refuse."""
+        try:
+            return await self._ask(method, params, shape)
+        except NwcError as error:
+            raise WalletUnavailable(str(error)) from None
+
+    async def _ask(self, method: str, params: dict[str, Any], shape: type[_T]) -> _T:
+        result = await self._link.request(method, params, timeout_s=self._answer_s)
+        try:
+            return msgspec.convert(result, shape)
+        except msgspec.ValidationError as error:
+            raise WalletUnavailable(
+                f"the wallet answered {method} in an unknown shape: {error}"
+            ) from None
+
+    def _settlement(self, payment_hash: str, found: _Transaction) -> Settlement:
+        settled_at_ms = found.settled_at * 1000 if found.settled_at else self._clock()
+        return Settlement(
+            payment_hash=payment_hash,
+            amount_msat=found.amount,
+            settled_at_ms=settled_at_ms,
+            cursor=cursors.write(self._source, settled_at_ms),
+        )
+
+
+def _allowed(service: ServiceInfo, node: _Node) -> frozenset[str]:
+    """Methods and notifications: get_info knows this connection, the info event the service."""
+    methods = service.methods if node.methods is None else frozenset(node.methods)
+    notifications = (
+        service.notifications if node.notifications is None else frozenset(node.notifications)
+    )
+    return methods | notifications
+
+
+def _outcome(record: _Transaction | None) -> PaymentOutcome:
+    if record is None or record.type == "incoming":
+        return PaymentOutcome(PaymentState.UNKNOWN)
+    if record.settled:
+        return PaymentOutcome(PaymentState.SETTLED, fee_msat=record.fees_paid or 0)
+    match record.state:
+        case "failed" | "expired":
+            return PaymentOutcome(
+                PaymentState.FAILED, reason="the wallet says that the payment failed"
+            )
+        case "pending" | "accepted":
+            return PaymentOutcome(PaymentState.PENDING)
+        case _:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+
+
+def _received(notification: Notification) -> _Transaction | None:
+    """What a notification says was received; it is signed by the wallet, so it is its word."""
+    if notification.notification_type != "payment_received":
+        return None
+    try:
+        received = msgspec.convert(notification.notification, _Transaction)
+    except msgspec.ValidationError:
+        return None
+    return received if received.payment_hash and received.amount > 0 else None
+
+
+def _opens(preimage: object, payment_hash: str) -> bool:
+    """Whether a preimage is the one of a hash: the proof that it was paid."""
+    try:
+        return (
+            isinstance(preimage, str)
+            and hashlib.sha256(bytes.fromhex(preimage)).hexdigest() == payment_hash
+        )
+    except ValueError:
+        return False

@@ -1,0 +1,372 @@
+"""NIP-47, Nostr Wallet Connect: the encrypted conversation with a wallet service.
+
+https://github.com/nostr-protocol/nips/blob/master/47.md
+
+Requests and answers are ephemeral events on a relay that the wallet chose. This module
+speaks to that relay itself (NIP-01, NIP-42): nostr-sdk knows neither notifications nor hold
+invoices, and its client hides whether an event was ever sent, which decides about money.
+Keys and ciphers are nostr-sdk's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+import msgspec
+from coincurve import PrivateKey, PublicKeyXOnly
+from nostr_sdk import (
+    Keys,
+    Nip44Version,
+    NostrSdkError,
+    PublicKey,
+    nip04_decrypt,
+    nip04_encrypt,
+    nip44_decrypt,
+    nip44_encrypt,
+)
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as websocket
+from websockets.exceptions import WebSocketException
+
+from wallet.base import WalletConfigError, WalletRefused, WalletUnavailable
+
+INFO, REQUEST, RESPONSE, NOTIFICATION_NIP04, NOTIFICATION = 13194, 23194, 23195, 23196, 23197
+AUTH = 22242
+CONNECT_S = 10
+# How far the wallet's clock may be behind ours before its answers are missed.
+CLOCK_SKEW_S = 600
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_ANSWERS, _INFO = "answers", "info"
+
+
+class NwcError(WalletRefused):
+    """The wallet service answered with an error; `code` is one of NIP-47's."""
+
+    def __init__(self, method: str, code: str, message: str) -> None:
+        super().__init__(f"the wallet refused {method}: {message or code}")
+        self.code = code
+
+
+class AnswerLost(WalletUnavailable):
+    """The request went out, and no answer came: the wallet may have acted on it or not."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A wallet connection, which its owner hands out as one secret text."""
+
+    wallet: str
+    relays: tuple[str, ...]
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """What the wallet service says that it can do (kind 13194)."""
+
+    methods: frozenset[str]
+    notifications: frozenset[str]
+    nip44: bool
+
+
+class _Error(msgspec.Struct):
+    code: str = "OTHER"
+    message: str = ""
+
+
+class _Answer(msgspec.Struct):
+    result: dict[str, Any] | None = None
+    error: _Error | None = None
+
+
+class Notification(msgspec.Struct):
+    """What the wallet tells unasked: `notification` is a transaction of NIP-47."""
+
+    notification_type: str
+    notification: dict[str, Any]
+
+
+def parse(text: str) -> Connection:
+    """Read a wallet connection.
+
+    Raises:
+        WalletConfigError: it is malformed; the secret is not repeated.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        options = parse_qs(parts.query)
+        wallet = PublicKey.parse(parts.netloc or parts.path).to_hex()
+        secret = Keys.parse(options["secret"][0]).secret_key().to_hex()
+    except (ValueError, KeyError, NostrSdkError):
+        parts, options, wallet, secret = urlsplit(""), {}, "", ""
+    relays = tuple(options.get("relay", []))
+    if not secret or parts.scheme != "nostr+walletconnect" or not relays:
+        raise WalletConfigError(
+            "the wallet connection cannot be read: expected "
+            "nostr+walletconnect://PUBKEY?relay=wss://...&secret=... in the file"
+        )
+    for relay in relays:
+        url = urlsplit(relay)
+        if url.scheme != "wss" and not (url.scheme == "ws" and url.hostname in LOOPBACK_HOSTS):
+            raise WalletConfigError(
+                f"the wallet connection names the relay {relay}: expected wss:// "
+                "(ws:// is for loopback only)"
+            )
+    return Connection(wallet, relays, secret)
+
+
+class NwcLink:
+    """One connection to a relay of the wallet's, made when it is needed.
+
+    Args:
+        connection: the wallet connection.
+        clock: gives the time in Unix milliseconds.
+    """
+
+    def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._keys = Keys.parse(connection.secret)
+        self._signer = PrivateKey.from_hex(connection.secret)
+        self._pubkey = self._keys.public_key().to_hex()
+        self._wallet = PublicKey.parse(connection.wallet)
+        self._connecting = anyio.Lock()
+        self._open = False
+        self._socket: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._pending: dict[str, asyncio.Future[_Answer]] = {}
+        self._listeners: set[asyncio.Queue[Notification | None]] = set()
+        self._subscribed: dict[str, asyncio.Event] = {}
+        self._info: ServiceInfo | None = None
+
+    async def open(self) -> ServiceInfo:
+        """Connect, and tell what the wallet service can do."""
+        self._open = True
+        await self._connect()
+        if self._info is None:
+            await self.drop()
+            raise WalletUnavailable(
+                "the wallet service has published nothing on its relay: is it running?"
+            )
+        return self._info
+
+    async def close(self) -> None:
+        """End the connection; idempotent."""
+        self._open = False
+        await self.drop()
+
+    async def drop(self) -> None:
+        """End the connection; the next request makes a new one."""
+        socket, reader = self._socket, self._reader
+        self._socket = self._reader = None
+        if socket is not None:
+            await socket.close()
+        if reader is not None:
+            with suppress(asyncio.CancelledError):
+                await reader
+
+    async def request(
+        self, method: str, params: dict[str, Any], *, timeout_s: float
+    ) -> dict[str, Any]:
+        """Ask the wallet service something.
+
+        Returns:
+            The `result` of its answer.
+
+        Raises:
+            NwcError: it said no.
+            AnswerLost: the request went out, and nothing came back in time.
+            WalletUnavailable: the request did not go out.
+        """
+        socket = await self._connect()
+        nip44 = self._info is not None and self._info.nip44
+        now_s = self._clock() // 1000
+        tags = [["p", self._connection.wallet], ["expiration", str(now_s + int(timeout_s) + 1)]]
+        if nip44:
+            tags.append(["encryption", "nip44_v2"])
+        content = self._encrypt(json.dumps({"method": method, "params": params}), nip44=nip44)
+        event = self._event(REQUEST, tags, content)
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._pending[event["id"]] = answer
+        try:
+            with anyio.fail_after(timeout_s):
+                await socket.send(json.dumps(["EVENT", event]))
+                body = await answer
+        except TimeoutError:
+            raise AnswerLost(f"the wallet did not answer {method} in time") from None
+        except (OSError, WebSocketException):
+            raise AnswerLost(f"the relay of the wallet was lost during {method}") from None
+        finally:
+            self._pending.pop(event["id"], None)
+        if body.error is not None:
+            raise NwcError(method, body.error.code, body.error.message[:200])
+        return body.result or {}
+
+    @asynccontextmanager
+    async def notifications(self) -> AsyncGenerator[asyncio.Queue[Notification | None]]:
+        """A queue of notifications while the block lasts; None ends it when the relay is lost."""
+        await self._connect()
+        queue: asyncio.Queue[Notification | None] = asyncio.Queue()
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    async def _connect(self) -> ClientConnection:
+        if not self._open:
+            raise WalletUnavailable("the wallet connection is not open")
+        async with self._connecting:
+            if self._socket is not None and self._reader is not None and not self._reader.done():
+                return self._socket
+            for relay in self._connection.relays:
+                with suppress(OSError, WebSocketException, TimeoutError):
+                    return await self._connect_to(relay)
+        relays = ", ".join(self._connection.relays)
+        raise WalletUnavailable(f"no relay of the wallet answers ({relays})")
+
+    async def _connect_to(self, relay: str) -> ClientConnection:
+        socket = await websocket(relay, proxy=None, open_timeout=CONNECT_S, max_size=2**20)
+        self._socket = socket
+        self._subscribed = {_ANSWERS: asyncio.Event(), _INFO: asyncio.Event()}
+        self._reader = asyncio.create_task(self._read(socket, relay))
+        try:
+            with anyio.fail_after(CONNECT_S):
+                await self._subscribe(socket)
+                for subscribed in self._subscribed.values():
+                    await subscribed.wait()
+        except BaseException:
+            self._reader.cancel()
+            await socket.close()
+            raise
+        return socket
+
+    async def _subscribe(self, socket: ClientConnection) -> None:
+        wallet = self._connection.wallet
+        answers = {
+            "kinds": [RESPONSE, NOTIFICATION_NIP04, NOTIFICATION],
+            "authors": [wallet],
+            "#p": [self._pubkey],
+            "since": self._clock() // 1000 - CLOCK_SKEW_S,
+        }
+        info = {"kinds": [INFO], "authors": [wallet], "limit": 1}
+        await socket.send(json.dumps(["REQ", _ANSWERS, answers]))
+        await socket.send(json.dumps(["REQ", _INFO, info]))
+
+    async def _read(self, socket: ClientConnection, relay: str) -> None:
+        """The only reader of the socket; ends with it."""
+        try:
+            async for text in socket:
+                await self._take(socket, relay, text)
+        except (OSError, WebSocketException):
+            pass
+        finally:
+            for answer in self._pending.values():
+                if not answer.done():
+                    answer.set_exception(AnswerLost("the relay of the wallet was lost"))
+            for queue in self._listeners:
+                queue.put_nowait(None)
+
+    async def _take(self, socket: ClientConnection, relay: str, text: str | bytes) -> None:
+        try:
+            message: Any = json.loads(text)
+            match message:
+                case ["EVENT", str(), {"kind": int()} as event]:
+                    self._take_event(event)
+                case ["OK", str(event_id), False, str(reason)]:
+                    self._rejected(event_id, reason)
+                case ["EOSE", str(name)] if name in self._subscribed:
+                    self._subscribed[name].set()
+                case ["AUTH", str(challenge)]:
+                    tags = [["relay", relay], ["challenge", challenge]]
+                    await socket.send(json.dumps(["AUTH", self._event(AUTH, tags, "")]))
+                case ["CLOSED", str(), str(reason)] if reason.startswith("auth-required"):
+                    await self._subscribe(socket)
+                case _:
+                    pass
+        except (ValueError, KeyError, TypeError, NostrSdkError, msgspec.MsgspecError):
+            # What cannot be read is nobody's answer: the request behind it times out.
+            return
+
+    def _take_event(self, event: dict[str, Any]) -> None:
+        if event["pubkey"] != self._connection.wallet or not _is_genuine(event):
+            return
+        match event["kind"]:
+            case 13194:
+                self._info = _service_info(event)
+            case 23195:
+                answered = next((tag[1] for tag in event["tags"] if tag[0] == "e"), "")
+                future = self._pending.get(answered)
+                if future is not None and not future.done():
+                    content = self._decrypt(event["content"])
+                    future.set_result(msgspec.json.decode(content, type=_Answer))
+            case 23196 | 23197:
+                content = self._decrypt(event["content"])
+                notification = msgspec.json.decode(content, type=Notification)
+                for queue in self._listeners:
+                    queue.put_nowait(notification)
+            case _:
+                pass
+
+    def _rejected(self, event_id: str, reason: str) -> None:
+        """The relay did not take an event, so nobody has seen it."""
+        future = self._pending.get(event_id)
+        if future is not None and not future.done():
+            future.set_exception(
+                WalletUnavailable(f"the relay of the wallet takes no requests: {reason[:100]}")
+            )
+
+    def _encrypt(self, text: str, *, nip44: bool) -> str:
+        secret = self._keys.secret_key()
+        if nip44:
+            return nip44_encrypt(secret, self._wallet, text, Nip44Version.V2)
+        return nip04_encrypt(secret, self._wallet, text)
+
+    def _decrypt(self, content: str) -> str:
+        secret = self._keys.secret_key()
+        if "?iv=" in content:
+            return nip04_decrypt(secret, self._wallet, content)
+        return nip44_decrypt(secret, self._wallet, content)
+
+    def _event(self, kind: int, tags: list[list[str]], content: str) -> dict[str, Any]:
+        event: dict[str, Any] = {
+            "pubkey": self._pubkey,
+            "created_at": self._clock() // 1000,
+            "kind": kind,
+            "tags": tags,
+            "content": content,
+        }
+        digest = _digest(event)
+        return event | {"id": digest.hex(), "sig": self._signer.sign_schnorr(digest).hex()}
+
+
+def _digest(event: dict[str, Any]) -> bytes:
+    """The id of an event (NIP-01)."""
+    fields = [event[name] for name in ("pubkey", "created_at", "kind", "tags", "content")]
+    text = json.dumps([0, *fields], separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _is_genuine(event: dict[str, Any]) -> bool:
+    digest = _digest(event)
+    return event["id"] == digest.hex() and PublicKeyXOnly(bytes.fromhex(event["pubkey"])).verify(
+        bytes.fromhex(event["sig"]), digest
+    )
+
+
+def _service_info(event: dict[str, Any]) -> ServiceInfo:
+    tags = {tag[0]: " ".join(tag[1:]).split() for tag in event["tags"] if tag}
+    return ServiceInfo(
+        methods=frozenset(str(event["content"]).split()),
+        notifications=frozenset(tags.get("notifications", ())),
+        nip44="nip44_v2" in tags.get("encryption", ()),
+    )
