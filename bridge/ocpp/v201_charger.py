@@ -1,0 +1,162 @@
+"""A connected OCPP 2.0.1 charging station, as the agent commands it.
+
+OCPP 2.0.1, part 2 "Specification": https://openchargealliance.org/protocols/open-charge-point-protocol/
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+
+from ocpp.v201 import call
+
+from agent.ports import ChargerCommand, StartOutcome, StopOutcome
+from bridge.ocpp.charger import Calls
+from bridge.ocpp.errors import CallFailed, InvalidCall
+from bridge.ocpp.readings import POWER, REGISTER, as_text
+from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
+from bridge.ocpp.settings import WANTED_SAMPLES_S
+from bridge.ocpp.transaction_names import TransactionNames
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = "ocpp.v201"
+
+_KEEP_STARTS = 100
+_BILLING_VARIABLES = {
+    "TxStartedMeasurands": REGISTER,
+    "TxUpdatedMeasurands": f"{REGISTER},{POWER}",
+    "TxEndedMeasurands": REGISTER,
+    "TxUpdatedInterval": str(WANTED_SAMPLES_S),
+}
+
+
+class RemoteStarts:
+    """The id tags behind the remoteStartIds of one connection."""
+
+    def __init__(self) -> None:
+        self._tags: OrderedDict[int, str] = OrderedDict()
+        self._last = 0
+
+    def new(self, id_tag: str) -> int:
+        """A remoteStartId for a tag."""
+        self._last += 1
+        self._tags[self._last] = id_tag
+        if len(self._tags) > _KEEP_STARTS:
+            self._tags.popitem(last=False)
+        return self._last
+
+    def tag(self, remote_start_id: int | None) -> str:
+        """The tag behind a remoteStartId; "" for one that is not ours."""
+        return "" if remote_start_id is None else self._tags.get(remote_start_id, "")
+
+
+class Ocpp201Charger:
+    """A connected charging station; implements `agent.ports.Charger`."""
+
+    def __init__(self, connection: Calls, names: TransactionNames, starts: RemoteStarts) -> None:
+        self._connection = connection
+        self._names = names
+        self._starts = starts
+
+    async def send(self, message: object, timeout_s: float | None = None) -> Payload:
+        """Send a message of `ocpp.v201.call` and return the station's answer.
+
+        Raises:
+            InvalidCall: the message does not fit its schema.
+            CallFailed: no usable answer came.
+        """
+        action, payload = action_of(message), payload_of(message)
+        check_call(action, payload, PACKAGE)
+        return await self._connection.call(action, payload, timeout_s)
+
+    async def start(self, connector: int, id_tag: str) -> StartOutcome:
+        """RequestStartTransaction, use case F01/F02; a connector of ours is an EVSE."""
+        message = call.RequestStartTransaction(
+            id_token={"id_token": id_tag, "type": "Central"},
+            remote_start_id=self._starts.new(id_tag),
+            evse_id=connector,
+        )
+        match await self._status(message):
+            case "Accepted":
+                return StartOutcome.ACCEPTED
+            case "Rejected":
+                return StartOutcome.REJECTED
+            case _:
+                return StartOutcome.UNKNOWN
+
+    async def stop(self, transaction_id: int) -> StopOutcome:
+        """RequestStopTransaction, use case F03."""
+        name = self._names.name(self._connection.charge_point_id, transaction_id)
+        if name is None:
+            logger.warning(
+                "%s: transaction %d has no name there",
+                self._connection.charge_point_id,
+                transaction_id,
+            )
+            return StopOutcome.UNKNOWN
+        match await self._status(call.RequestStopTransaction(transaction_id=name)):
+            case "Accepted":
+                return StopOutcome.ACCEPTED
+            case "Rejected":
+                return StopOutcome.REJECTED
+            case _:
+                return StopOutcome.UNKNOWN
+
+    async def command(self, command: ChargerCommand, connector: int) -> bool:
+        """Reset, UnlockConnector or ChangeAvailability: use cases B11, F05, G03."""
+        match command:
+            case ChargerCommand.RESET:
+                return await self._status(call.Reset(type="OnIdle")) in ("Accepted", "Scheduled")  # pyright: ignore[reportArgumentType]
+            case ChargerCommand.UNLOCK:
+                evse = max(connector, 1)
+                message = call.UnlockConnector(evse_id=evse, connector_id=1)
+                return await self._status(message) == "Unlocked"
+            case ChargerCommand.ENABLE | ChargerCommand.DISABLE:
+                wanted = "Operative" if command is ChargerCommand.ENABLE else "Inoperative"
+                message = call.ChangeAvailability(
+                    operational_status=wanted,  # pyright: ignore[reportArgumentType]
+                    evse={"id": connector} if connector else None,
+                )
+                return await self._status(message) in ("Accepted", "Scheduled")
+
+    async def ask_for_statuses(self) -> None:
+        """TriggerMessage, use case F06; raises CallFailed."""
+        await self.send(call.TriggerMessage(requested_message="StatusNotification"))  # pyright: ignore[reportArgumentType]
+
+    async def ask_for_transaction(self, evse: int) -> None:
+        """Have a station repeat a transaction's state, with its register; never raises."""
+        message = call.TriggerMessage(
+            requested_message="TransactionEvent",  # pyright: ignore[reportArgumentType]
+            evse={"id": evse},
+        )
+        await self._status(message)
+
+    async def measure_what_is_billed(self) -> None:
+        """SetVariables, use case B05: the register with every event of a transaction.
+
+        Raises:
+            CallFailed: the station did not answer.
+        """
+        data = [
+            {
+                "component": {"name": "SampledDataCtrlr"},
+                "variable": {"name": name},
+                "attribute_value": value,
+            }
+            for name, value in _BILLING_VARIABLES.items()
+        ]
+        answer = await self.send(call.SetVariables(set_variable_data=data))
+        results = answer.get("setVariableResult")
+        if isinstance(results, list) and '"Accepted"' not in str(results).replace("'", '"'):
+            logger.warning(
+                "%s: the station did not take what billing needs", self._connection.charge_point_id
+            )
+
+    async def _status(self, message: object) -> str:
+        try:
+            answer = await self.send(message)
+        except (CallFailed, InvalidCall) as error:
+            logger.warning("%s: %s", self._connection.charge_point_id, error)
+            return ""
+        return as_text(answer.get("status"), 50)
