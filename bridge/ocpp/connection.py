@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +51,11 @@ class Limits:
 
 class Handlers(Protocol):
     """Answers to what a charger says."""
+
+    @property
+    def error_codes(self) -> Mapping[str, str]:
+        """Error codes that this version of OCPP spells otherwise than 1.6."""
+        ...
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
@@ -199,9 +204,8 @@ class Connection:
         except InvalidFrame as invalid:
             self._complain(str(invalid))
             if invalid.message_id is not None:
-                await self._send(
-                    frames.encode_error(invalid.message_id, invalid.code, str(invalid))
-                )
+                code = self._handlers.error_codes.get(invalid.code, invalid.code)
+                await self._send(frames.encode_error(invalid.message_id, code, str(invalid)))
             return
         if not isinstance(message, frames.Call):
             future = self._pending.get(message.message_id)

@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import errno
-import hmac
 import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
 
-from agent.machine.events import ConnectorStatus
 from agent.ports import AgentError, ChargePoint, Site, UnknownChargePoint
-from bridge.ocpp.charger import OcppCharger
+from bridge.ocpp.admission import (
+    OCPP201,
+    AuthPolicy,
+    id_in_path,
+    may_enter,
+    offered_subprotocols,
+    select_subprotocol,
+    usable,
+)
 from bridge.ocpp.connection import Connection, FrameLog, Limits, NoLog
-from bridge.ocpp.errors import CallFailed, CannotListen
-from bridge.ocpp.inbound import Inbound
-from bridge.ocpp.settings import ask_for_statuses, settle
+from bridge.ocpp.dialects import Dialect16, Dialect201
+from bridge.ocpp.errors import CannotListen
+from bridge.ocpp.transaction_names import TransactionNames
 
 logger = logging.getLogger(__name__)
 
 _wire_logger = logging.getLogger(f"{__name__}.wire")
 _wire_logger.setLevel(logging.CRITICAL)
 
-OCPP16 = Subprotocol("ocpp1.6")
-
 _BACKLOG = 2048
 _CLOSE_TIMEOUT_S = 3.0
-_MAX_PATH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class AuthPolicy:
-    """Who may connect as a charge point.
-
-    Attributes:
-        password: of HTTP Basic authentication (security profile 1); None lets anyone in.
-        strict_subprotocol: refuse a charger that does not offer "ocpp1.6"; chargers in the
-            field forget it, so this is off by default.
-    """
-
-    password: str | None = None
-    strict_subprotocol: bool = False
 
 
 class OcppServer:
@@ -66,6 +50,7 @@ class OcppServer:
         tls: for wss:// (security profiles 2 and 3).
         settings: the configuration keys that a charge point's charger shall have; with None
             chargers are not asked for their configuration at all.
+        names_file: where the names of OCPP 2.0.1's transactions are kept over a restart.
     """
 
     def __init__(
@@ -79,6 +64,7 @@ class OcppServer:
         log: FrameLog | None = None,
         tls: ssl.SSLContext | None = None,
         settings: Callable[[str], Mapping[str, str]] | None = None,
+        names_file: Path | None = None,
     ) -> None:
         self._site = site
         self._listen = listen
@@ -88,7 +74,8 @@ class OcppServer:
         self._log = log or NoLog()
         self._tls = tls
         self._settings = settings
-        self._reset: set[str] = set()
+        self._were_reset: set[str] = set()
+        self._names = TransactionNames(names_file)
         self._server: Server | None = None
         self._owners: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,7 +93,7 @@ class OcppServer:
                 host.strip("[]"),
                 int(port),
                 process_request=self._admit,
-                select_subprotocol=_select_subprotocol,
+                select_subprotocol=select_subprotocol,
                 compression=None,
                 max_size=self._limits.frame_bytes,
                 max_queue=self._limits.queued_frames,
@@ -169,8 +156,8 @@ class OcppServer:
             response = socket.respond(401, "The user name or password is wrong.\n")
             response.headers["WWW-Authenticate"] = 'Basic realm="OCPP", charset="UTF-8"'
             return response
-        offered = _offered(request)
-        if not _usable(offered) if offered else policy.strict_subprotocol:
+        offered = offered_subprotocols(request)
+        if not usable(offered) if offered else policy.strict_subprotocol:
             logger.warning("%s was refused: it does not offer ocpp1.6", charge_point.id)
             return socket.respond(400, "Offer the subprotocol ocpp1.6.\n")
         return None
@@ -189,16 +176,23 @@ class OcppServer:
         charge_point = self._charge_point(socket.request.path) if socket.request else None
         if charge_point is None:
             return
-        inbound = Inbound(charge_point, self._clock, self._limits.heartbeat_s)
+        spoken = (socket.subprotocol or "").lower()
+        dialect = (
+            Dialect201(charge_point, self._clock, self._limits, self._names)
+            if spoken == OCPP201
+            else Dialect16(
+                charge_point, self._clock, self._limits, self._settings, self._were_reset
+            )
+        )
         connection = Connection(
             socket,
             charge_point.id,
-            inbound,
+            dialect,
             self._limits,
             self._log,
-            on_ready=lambda: self._spawn(self._prepare(charge_point, charger, inbound)),
+            on_ready=lambda: self._spawn(dialect.prepare()),
         )
-        charger = OcppCharger(connection)
+        charger = dialect.charger(connection, self._spawn)
         older = self._owners.get(charge_point.id)
         self._owners[charge_point.id] = connection
         logger.info("%s connected (%s)", charge_point.id, _peer(socket))
@@ -215,89 +209,10 @@ class OcppServer:
                 del self._owners[charge_point.id]
             await charge_point.detach(charger)
 
-    async def _prepare(
-        self, charge_point: ChargePoint, charger: OcppCharger, inbound: Inbound
-    ) -> None:
-        """What a charger is asked for once it may be called."""
-        if not inbound.booted:
-            await asyncio.sleep(self._limits.silence_s)
-            if not inbound.showed_status:
-                with suppress(CallFailed):
-                    await ask_for_statuses(charger)
-            return
-        if self._settings is None:
-            return
-        wanted = self._settings(charge_point.id)
-        view = await charge_point.view()
-        idle = all(c.status is ConnectorStatus.AVAILABLE for c in view.connectors)
-        may_reset = idle and charge_point.id not in self._reset
-        self._reset.add(charge_point.id)
-        await settle(charge_point.id, charger, wanted, may_reset=may_reset)
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def id_in_path(path: str) -> str | None:
-    """The charge point's id in the path of its URL.
-
-    It is the last part. Chargers that append their id to a URL that has it already, that
-    put the whole URL in its place, or that escape it, are understood.
-    """
-    if len(path) > _MAX_PATH:
-        return None
-    plain = unquote(urlsplit(path).path)
-    parts = [part for part in urlsplit(plain).path.split("/") if part.strip()]
-    return parts[-1].strip() if parts else None
-
-
-def may_enter(password: str, authorization: Sequence[str]) -> bool:
-    """Whether an Authorization header carries the password.
-
-    Chargers send an AuthorizationKey as its bytes or as its hex digits, whichever way it
-    was given to them; the user name adds nothing, since the path names the charge point.
-    """
-    if len(authorization) != 1:
-        return False
-    scheme, _, credentials = authorization[0].partition(" ")
-    if scheme.lower() != "basic":
-        return False
-    try:
-        decoded = base64.b64decode(credentials.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    _, colon, given = decoded.partition(b":")
-    if not colon:
-        return False
-    raw = password.encode()
-    accepted = [raw, raw.hex().encode(), raw.hex().upper().encode()]
-    try:
-        unhexed = bytes.fromhex(password)
-    except ValueError:
-        pass
-    else:
-        accepted += [unhexed] if unhexed else []
-        accepted += [password.upper().encode(), password.lower().encode()]
-    return any(hmac.compare_digest(given, candidate) for candidate in accepted)
-
-
-def _offered(request: Request) -> list[str]:
-    values = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-    return [value.strip() for value in values.split(",") if value.strip()]
-
-
-def _usable(offered: Sequence[str]) -> bool:
-    return any(name.lower() == OCPP16 for name in offered)
-
-
-def _select_subprotocol(
-    socket: ServerConnection, offered: Sequence[Subprotocol]
-) -> Subprotocol | None:
-    """Our subprotocol in the charger's own spelling; None when it offered none."""
-    del socket
-    return next((name for name in offered if name.lower() == OCPP16), None)
 
 
 def _peer(socket: ServerConnection) -> str:

@@ -9,11 +9,24 @@ import logging
 from collections import OrderedDict
 
 from ocpp.v201 import call
+from ocpp.v201.datatypes import (
+    ComponentType,
+    EVSEType,
+    IdTokenType,
+    SetVariableDataType,
+    VariableType,
+)
+from ocpp.v201.enums import (
+    IdTokenEnumType,
+    MessageTriggerEnumType,
+    OperationalStatusEnumType,
+    ResetEnumType,
+)
 
 from agent.ports import ChargerCommand, StartOutcome, StopOutcome
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.errors import CallFailed, InvalidCall
-from bridge.ocpp.readings import POWER, REGISTER, as_text
+from bridge.ocpp.readings import POWER, REGISTER, as_text, objects
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
 from bridge.ocpp.settings import WANTED_SAMPLES_S
 from bridge.ocpp.transaction_names import TransactionNames
@@ -73,7 +86,7 @@ class Ocpp201Charger:
     async def start(self, connector: int, id_tag: str) -> StartOutcome:
         """RequestStartTransaction, use case F01/F02; a connector of ours is an EVSE."""
         message = call.RequestStartTransaction(
-            id_token={"id_token": id_tag, "type": "Central"},
+            id_token=IdTokenType(id_token=id_tag, type=IdTokenEnumType.central),
             remote_start_id=self._starts.new(id_tag),
             evse_id=connector,
         )
@@ -107,28 +120,34 @@ class Ocpp201Charger:
         """Reset, UnlockConnector or ChangeAvailability: use cases B11, F05, G03."""
         match command:
             case ChargerCommand.RESET:
-                return await self._status(call.Reset(type="OnIdle")) in ("Accepted", "Scheduled")  # pyright: ignore[reportArgumentType]
+                return await self._status(call.Reset(type=ResetEnumType.on_idle)) in (
+                    "Accepted",
+                    "Scheduled",
+                )
             case ChargerCommand.UNLOCK:
                 evse = max(connector, 1)
                 message = call.UnlockConnector(evse_id=evse, connector_id=1)
                 return await self._status(message) == "Unlocked"
             case ChargerCommand.ENABLE | ChargerCommand.DISABLE:
-                wanted = "Operative" if command is ChargerCommand.ENABLE else "Inoperative"
+                operative = command is ChargerCommand.ENABLE
+                states = OperationalStatusEnumType
                 message = call.ChangeAvailability(
-                    operational_status=wanted,  # pyright: ignore[reportArgumentType]
-                    evse={"id": connector} if connector else None,
+                    operational_status=states.operative if operative else states.inoperative,
+                    evse=EVSEType(id=connector) if connector else None,
                 )
                 return await self._status(message) in ("Accepted", "Scheduled")
 
     async def ask_for_statuses(self) -> None:
         """TriggerMessage, use case F06; raises CallFailed."""
-        await self.send(call.TriggerMessage(requested_message="StatusNotification"))  # pyright: ignore[reportArgumentType]
+        await self.send(
+            call.TriggerMessage(requested_message=MessageTriggerEnumType.status_notification)
+        )
 
     async def ask_for_transaction(self, evse: int) -> None:
         """Have a station repeat a transaction's state, with its register; never raises."""
         message = call.TriggerMessage(
-            requested_message="TransactionEvent",  # pyright: ignore[reportArgumentType]
-            evse={"id": evse},
+            requested_message=MessageTriggerEnumType.transaction_event,
+            evse=EVSEType(id=evse),
         )
         await self._status(message)
 
@@ -139,19 +158,23 @@ class Ocpp201Charger:
             CallFailed: the station did not answer.
         """
         data = [
-            {
-                "component": {"name": "SampledDataCtrlr"},
-                "variable": {"name": name},
-                "attribute_value": value,
-            }
+            SetVariableDataType(
+                attribute_value=value,
+                component=ComponentType(name="SampledDataCtrlr"),
+                variable=VariableType(name=name),
+            )
             for name, value in _BILLING_VARIABLES.items()
         ]
         answer = await self.send(call.SetVariables(set_variable_data=data))
-        results = answer.get("setVariableResult")
-        if isinstance(results, list) and '"Accepted"' not in str(results).replace("'", '"'):
-            logger.warning(
-                "%s: the station did not take what billing needs", self._connection.charge_point_id
-            )
+        for result in objects(answer.get("setVariableResult")):
+            status = as_text(result.get("attributeStatus"), 50)
+            if status not in ("Accepted", "RebootRequired"):
+                logger.warning(
+                    "%s: the station refused to set %s: %s",
+                    self._connection.charge_point_id,
+                    result.get("variable"),
+                    status,
+                )
 
     async def _status(self, message: object) -> str:
         try:

@@ -38,6 +38,7 @@ _CHARGING_STATES = {
     "SuspendedEVSE": ConnectorStatus.SUSPENDED_EVSE,
 }
 _MAX_OPEN = 64
+_MAX_MULTIPLIER = 12
 
 
 @dataclass
@@ -295,11 +296,9 @@ def _sample_as_16(sample: dict[str, Any]) -> dict[str, Any]:
     unit = _fields(sample.get("unitOfMeasure"))
     multiplier = as_int(unit.get("multiplier")) or 0
     value = as_number(sample.get("value"))
-    if value is not None and -12 <= multiplier <= 12:
-        value = value * 10.0**multiplier
-    else:
-        value = None
-    return sample | {"value": value, "unit": unit.get("unit")}
+    if value is None or abs(multiplier) > _MAX_MULTIPLIER:
+        return {}
+    return sample | {"value": value * 10.0**multiplier, "unit": unit.get("unit")}
 
 
 def _id_token_info(accepted: bool) -> dict[str, str]:

@@ -1,0 +1,96 @@
+"""Who may connect as which charge point, and in which version of OCPP."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request
+from websockets.typing import Subprotocol
+
+OCPP16 = "ocpp1.6"
+OCPP201 = "ocpp2.0.1"
+SPOKEN = frozenset({OCPP16, OCPP201})
+
+_MAX_PATH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AuthPolicy:
+    """Who may connect as a charge point.
+
+    Attributes:
+        password: of HTTP Basic authentication (security profile 1); None lets anyone in.
+        strict_subprotocol: refuse a charger that does not offer "ocpp1.6"; chargers in the
+            field forget it, so this is off by default.
+    """
+
+    password: str | None = None
+    strict_subprotocol: bool = False
+
+
+def id_in_path(path: str) -> str | None:
+    """The charge point's id in the path of its URL.
+
+    It is the last part. Chargers that append their id to a URL that has it already, that
+    put the whole URL in its place, or that escape it, are understood.
+    """
+    if len(path) > _MAX_PATH:
+        return None
+    plain = unquote(urlsplit(path).path)
+    parts = [part for part in urlsplit(plain).path.split("/") if part.strip()]
+    return parts[-1].strip() if parts else None
+
+
+def may_enter(password: str, authorization: Sequence[str]) -> bool:
+    """Whether an Authorization header carries the password.
+
+    Chargers send an AuthorizationKey as its bytes or as its hex digits, whichever way it
+    was given to them; the user name adds nothing, since the path names the charge point.
+    """
+    if len(authorization) != 1:
+        return False
+    scheme, _, credentials = authorization[0].partition(" ")
+    if scheme.lower() != "basic":
+        return False
+    try:
+        decoded = base64.b64decode(credentials.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    _, colon, given = decoded.partition(b":")
+    if not colon:
+        return False
+    raw = password.encode()
+    accepted = [raw, raw.hex().encode(), raw.hex().upper().encode()]
+    try:
+        unhexed = bytes.fromhex(password)
+    except ValueError:
+        pass
+    else:
+        accepted += [unhexed] if unhexed else []
+        accepted += [password.upper().encode(), password.lower().encode()]
+    return any(hmac.compare_digest(given, candidate) for candidate in accepted)
+
+
+def offered_subprotocols(request: Request) -> list[str]:
+    """What a charger offers to speak."""
+    values = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    return [value.strip() for value in values.split(",") if value.strip()]
+
+
+def usable(offered: Sequence[str]) -> bool:
+    """Whether one of the subprotocols that a charger offers is spoken here."""
+    return any(name.lower() in SPOKEN for name in offered)
+
+
+def select_subprotocol(
+    socket: ServerConnection, offered: Sequence[Subprotocol]
+) -> Subprotocol | None:
+    """The first offered subprotocol that is spoken here, in the charger's own spelling."""
+    del socket
+    return next((name for name in offered if name.lower() in SPOKEN), None)

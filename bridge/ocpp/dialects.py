@@ -1,0 +1,130 @@
+"""The versions of OCPP that are spoken here, each with its two sides and what it asks at first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from agent.machine.events import ConnectorStatus
+from agent.ports import ChargePoint
+from bridge.ocpp import frames
+from bridge.ocpp.charger import Calls, OcppCharger
+from bridge.ocpp.connection import Limits
+from bridge.ocpp.errors import CallFailed
+from bridge.ocpp.inbound import Inbound
+from bridge.ocpp.schemas import Payload
+from bridge.ocpp.settings import ask_for_statuses, settle
+from bridge.ocpp.transaction_names import TransactionNames
+from bridge.ocpp.v201_charger import Ocpp201Charger, RemoteStarts
+from bridge.ocpp.v201_inbound import Inbound201
+
+Clock = Callable[[], int]
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+Settings = Callable[[str], Mapping[str, str]]
+
+
+class Dialect16:
+    """OCPP 1.6 on one connection.
+
+    `were_reset` has the charge points that were reset for their configuration before: a key
+    that never takes must not make a charger start anew for ever.
+    """
+
+    error_codes: Mapping[str, str] = {}
+
+    def __init__(
+        self,
+        charge_point: ChargePoint,
+        clock: Clock,
+        limits: Limits,
+        settings: Settings | None,
+        were_reset: set[str],
+    ) -> None:
+        self._charge_point = charge_point
+        self._limits = limits
+        self._settings = settings
+        self._were_reset = were_reset
+        self._inbound = Inbound(charge_point, clock, limits.heartbeat_s)
+        self._charger: OcppCharger | None = None
+
+    def knows(self, action: str) -> bool:
+        """Whether there is an answer to this action."""
+        return self._inbound.knows(action)
+
+    async def answer(self, action: str, payload: Payload) -> bytes:
+        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+        return await self._inbound.answer(action, payload)
+
+    def charger(self, calls: Calls, spawn: Spawn) -> OcppCharger:
+        """The other side, once there is a connection for its calls."""
+        del spawn
+        self._charger = OcppCharger(calls)
+        return self._charger
+
+    async def prepare(self) -> None:
+        """What a charger is asked for once it may be called."""
+        charger = self._charger
+        if charger is None:
+            return
+        if not self._inbound.booted:
+            await asyncio.sleep(self._limits.silence_s)
+            if not self._inbound.showed_status:
+                with suppress(CallFailed):
+                    await ask_for_statuses(charger)
+        elif self._settings is not None:
+            wanted = self._settings(self._charge_point.id)
+            view = await self._charge_point.view()
+            idle = all(c.status is ConnectorStatus.AVAILABLE for c in view.connectors)
+            first = self._charge_point.id not in self._were_reset
+            self._were_reset.add(self._charge_point.id)
+            await settle(self._charge_point.id, charger, wanted, may_reset=idle and first)
+
+
+class Dialect201:
+    """OCPP 2.0.1 on one connection."""
+
+    error_codes: Mapping[str, str] = {frames.FORMATION_VIOLATION: "FormatViolation"}
+
+    def __init__(
+        self, charge_point: ChargePoint, clock: Clock, limits: Limits, names: TransactionNames
+    ) -> None:
+        self._limits = limits
+        self._names = names
+        self._starts = RemoteStarts()
+        self._inbound = Inbound201(
+            charge_point, clock, limits.heartbeat_s, names, self._starts, self._want_register
+        )
+        self._charger: Ocpp201Charger | None = None
+        self._spawn: Spawn | None = None
+
+    def knows(self, action: str) -> bool:
+        """Whether there is an answer to this action."""
+        return self._inbound.knows(action)
+
+    async def answer(self, action: str, payload: Payload) -> bytes:
+        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+        return await self._inbound.answer(action, payload)
+
+    def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:
+        """The other side, once there is a connection for its calls."""
+        self._spawn = spawn
+        self._charger = Ocpp201Charger(calls, self._names, self._starts)
+        return self._charger
+
+    def _want_register(self, evse: int) -> None:
+        if self._charger is not None and self._spawn is not None:
+            self._spawn(self._charger.ask_for_transaction(evse))
+
+    async def prepare(self) -> None:
+        """What a station is asked for once it may be called."""
+        if self._charger is None:
+            return
+        with suppress(CallFailed):
+            if self._inbound.booted:
+                await self._charger.measure_what_is_billed()
+                return
+            await asyncio.sleep(self._limits.silence_s)
+            if not self._inbound.showed_status:
+                await self._charger.ask_for_statuses()
