@@ -28,10 +28,13 @@ class AuthPolicy:
         password: of HTTP Basic authentication (security profile 1); None lets anyone in.
         strict_subprotocol: refuse a charger that does not offer "ocpp1.6"; chargers in the
             field forget it, so this is off by default.
+        client_certificate: demand a client certificate whose common name is the charge
+            point's id (security profile 3).
     """
 
     password: str | None = None
     strict_subprotocol: bool = False
+    client_certificate: bool = False
 
 
 def id_in_path(path: str) -> str | None:

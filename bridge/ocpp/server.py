@@ -26,6 +26,7 @@ from bridge.ocpp.admission import (
 from bridge.ocpp.connection import Connection, FrameLog, Limits, NoLog
 from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen
+from bridge.ocpp.tls import common_name
 from bridge.ocpp.transaction_names import TransactionNames
 
 logger = logging.getLogger(__name__)
@@ -156,6 +157,9 @@ class OcppServer:
             response = socket.respond(401, "The user name or password is wrong.\n")
             response.headers["WWW-Authenticate"] = 'Basic realm="OCPP", charset="UTF-8"'
             return response
+        if policy.client_certificate and not _shows_certificate(socket, charge_point.id):
+            logger.warning("%s was refused: no certificate of its own", charge_point.id)
+            return socket.respond(403, "Show the client certificate of this charge point.\n")
         offered = offered_subprotocols(request)
         if not usable(offered) if offered else policy.strict_subprotocol:
             logger.warning("%s was refused: it does not offer ocpp1.6", charge_point.id)
@@ -177,13 +181,12 @@ class OcppServer:
         if charge_point is None:
             return
         spoken = (socket.subprotocol or "").lower()
-        dialect = (
-            Dialect201(charge_point, self._clock, self._limits, self._names)
-            if spoken == OCPP201
-            else Dialect16(
+        if spoken == OCPP201:
+            dialect = Dialect201(charge_point, self._clock, self._limits, self._names)
+        else:
+            dialect = Dialect16(
                 charge_point, self._clock, self._limits, self._settings, self._were_reset
             )
-        )
         connection = Connection(
             socket,
             charge_point.id,
@@ -213,6 +216,12 @@ class OcppServer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _shows_certificate(socket: ServerConnection, charge_point_id: str) -> bool:
+    """Whether the client showed the certificate of a charge point; `ssl` verified its chain."""
+    name = common_name(socket.transport.get_extra_info("peercert"))
+    return name.lower() == charge_point_id.lower()
 
 
 def _peer(socket: ServerConnection) -> str:

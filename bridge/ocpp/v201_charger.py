@@ -120,10 +120,8 @@ class Ocpp201Charger:
         """Reset, UnlockConnector or ChangeAvailability: use cases B11, F05, G03."""
         match command:
             case ChargerCommand.RESET:
-                return await self._status(call.Reset(type=ResetEnumType.on_idle)) in (
-                    "Accepted",
-                    "Scheduled",
-                )
+                message = call.Reset(type=ResetEnumType.on_idle)
+                return await self._status(message) in ("Accepted", "Scheduled")
             case ChargerCommand.UNLOCK:
                 evse = max(connector, 1)
                 message = call.UnlockConnector(evse_id=evse, connector_id=1)
