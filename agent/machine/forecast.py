@@ -57,7 +57,7 @@ def credit_ends_at(session: Session) -> int | None:
         rate += WH_PER_KWH * tariff.time_per_hour_msat
     elif is_idle(session):
         grace_ms = max(0, tariff.idle_grace_ms - session.idle_ms)
-        if left > rate * grace_ms:
+        if left >= rate * grace_ms:
             left -= rate * grace_ms
             from_ms += grace_ms
             rate += WH_PER_KWH * tariff.idle_per_minute_msat * (MS_PER_HOUR // MS_PER_MINUTE)
