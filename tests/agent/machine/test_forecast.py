@@ -94,7 +94,8 @@ def test_the_credit_ends_when_the_bill_reaches_it(session: Session) -> None:
         return
     assume(ends_at_ms < now_ms + 1_000 * 24 * HOUR)
     at_end_msat = cost_after(session, ends_at_ms)
-    assert at_end_msat <= session.credit_msat
+    # Each of the three lines of a bill is rounded down by itself, the forecast is not.
+    assert at_end_msat <= session.credit_msat + 3
     # One more watt-hour and second cost more than is left: the stop was not asked for early.
     wh_ms = MS_PER_HOUR // session.power_w + 1 if session.power_w else 0
     later_ms = max(ends_at_ms, now_ms) + 2 * wh_ms + 2 * SECOND

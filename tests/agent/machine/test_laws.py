@@ -75,10 +75,16 @@ class Money(RuleBasedStateMachine):
         amount_msat=AMOUNTS,
         tariff=TARIFFS,
         policy=POLICIES,
-        obstacle=st.none() | st.sampled_from(Obstacle),
+        obstacle=st.sampled_from([*[None] * 30, *Obstacle]),
+        gained_wh=st.none() | st.integers(0, 50_000),
     )
     def open(
-        self, amount_msat: int, tariff: Tariff, policy: Policy, obstacle: Obstacle | None
+        self,
+        amount_msat: int,
+        tariff: Tariff,
+        policy: Policy,
+        obstacle: Obstacle | None,
+        gained_wh: int | None,
     ) -> None:
         self.at_ms = T0
         self.credited = {"h0": amount_msat}
@@ -90,6 +96,10 @@ class Money(RuleBasedStateMachine):
         if obstacle is not None:
             assert self.session.state is SessionState.CLOSED
             assert self.session.owed_msat + self.session.rounding_msat == amount_msat
+        elif gained_wh is not None:
+            self.begin(0, 1, 0)
+            self.time_passes(MINUTE)
+            self.sample(0, gained_wh, None, None, reads=True)
 
     def payment(
         self, payment_hash: str, amount_msat: int, obstacle: Obstacle | None = None
