@@ -139,6 +139,17 @@ def test_a_car_that_idles_uses_its_credit_up_after_the_grace() -> None:
     )
 
 
+def test_a_car_that_idles_with_nothing_left_is_at_its_end_when_the_grace_is() -> None:
+    """The credit is met exactly: nothing flows any more, but idling costs."""
+    idling = after(
+        charging(600 * SAT, TIMED),
+        sampled(BEGUN + SECOND, 40_001),
+        showed(BEGUN + SECOND, ConnectorStatus.SUSPENDED_EV),
+    )
+    spent = replace(idling, payments=(Payment("aa", idling.bill.total_msat, BEGUN),))
+    assert credit_ends_at(spent) == BEGUN + SECOND + 10 * MINUTE
+
+
 def test_a_charger_that_pauses_of_its_own_accord_costs_nothing() -> None:
     paused = showed(BEGUN + MINUTE, ConnectorStatus.SUSPENDED_EVSE)
     assert credit_ends_at(after(charging(tariff=TIMED), paused)) is None
