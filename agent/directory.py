@@ -49,6 +49,7 @@ class Directory:
         self._pool = pool
         self._clock = clock
         self._peers: dict[str, Peer] = {}
+        self._last_used: dict[str, DmProtocol] = {}
 
     async def peer(self, pubkey: str) -> Peer:
         """What is known of somebody; what the relays do not say stays empty."""
@@ -66,6 +67,16 @@ class Directory:
             self._peers.clear()
         self._peers[pubkey] = found
         return found
+
+    def wrote(self, pubkey: str, protocol: DmProtocol) -> None:
+        """Somebody wrote to us: what he hears from now on comes in his protocol."""
+        if len(self._last_used) >= LARGEST:
+            self._last_used.clear()
+        self._last_used[pubkey] = protocol
+
+    def last_used(self, pubkey: str) -> DmProtocol | None:
+        """The protocol in which somebody last wrote to us since the start, if he did."""
+        return self._last_used.get(pubkey)
 
     async def lightning_address(self, pubkey: str) -> str:
         """The lightning address of somebody's profile; "" without."""

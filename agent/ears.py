@@ -220,6 +220,7 @@ class Ears:
     async def _reply(
         self, charge_point_id: str, identity: Identity, message: DirectMessage
     ) -> None:
+        self._directory.wrote(message.sender, message.protocol)
         heard = Heard(message.sender, message.text, message.sent_at * 1000, message.protocol)
         text = await self._answer(charge_point_id, heard)
         if not text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from agent.commons import Clock
 from agent.couriers import Couriers
@@ -19,7 +19,7 @@ from nips.zaps import parse_zap_request, receipt_relays, zap_receipt
 
 log = logging.getLogger(__name__)
 
-Announce = Callable[[Session, SendMessage, Quote], str]
+Announce = Callable[[Session, SendMessage, Quote], Awaitable[str]]
 """The words of a message that nobody asked for; "" for none."""
 
 
@@ -97,7 +97,7 @@ class Voice:
         quotes = self._journal.quotes_of(session_id)
         if session is None or session.payer.pubkey is None or not quotes:
             return
-        text = self._announce(session, effect, quotes[0])
+        text = await self._announce(session, effect, quotes[0])
         if text:
             await self.tell(identity, session.payer.pubkey, text, quotes[-1].reply, seq)
 
@@ -110,12 +110,13 @@ class Voice:
             identity: who writes.
             pubkey: hex.
             text: the words.
-            reply: the protocol he last wrote in; "" when he never did.
+            reply: the protocol he asked for the charge in; "" when he did not write. What he
+                wrote since in another one counts more.
             delivered: the stored effect that this carries out.
         """
         peer = await self._directory.peer(pubkey)
-        protocol: DmProtocol = peer.protocol
-        if reply in ("nip04", "nip17"):
+        protocol: DmProtocol = self._directory.last_used(pubkey) or peer.protocol
+        if self._directory.last_used(pubkey) is None and reply in ("nip04", "nip17"):
             protocol = "nip17" if reply == "nip17" else "nip04"
         try:
             event = write_message(identity, pubkey, text, protocol, self._clock() // 1000)

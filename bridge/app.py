@@ -14,21 +14,16 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
+from agent.announcer import Announcer
 from agent.charge_point import PublicFace
 from agent.commons import Clock
 from agent.config import LOOPBACK_HOSTS, Config
 from agent.conversation import Conversation
 from agent.journal.journal import Journal
 from agent.keys import open_identities
-from agent.links import Links, links_of
-from agent.machine.effects import SendMessage
-from agent.machine.model import Session
-from agent.ports import Quote
+from agent.links import Links
 from agent.presence import Presence
-from agent.replies import announce
 from agent.site import Site
-from agent.views import session_view
-from agent.words import words
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
@@ -48,26 +43,6 @@ _UNLIMITED = Rate(burst=100_000, per_minute=6_000_000)
 """For a Strom that only this machine can reach."""
 
 log = logging.getLogger(__name__)
-
-
-class Announcer:
-    """Words what a charge point tells a driver unasked.
-
-    Args:
-        public_url: where the session pages are.
-    """
-
-    def __init__(self, public_url: str) -> None:
-        self._url = public_url
-
-    def announce(self, session: Session, effect: SendMessage, quote: Quote) -> str:
-        """The message, in the language that the driver used; "" for none."""
-        return announce(
-            words(quote.language),
-            effect,
-            session_view(session, quote.secret),
-            links_of(self._url, quote.charge_point, quote.secret),
-        )
 
 
 class CannotListen(Exception):
@@ -126,7 +101,7 @@ class App:
             http = stack.enter_context(_listening("strom.http_listen", config.strom.http_listen))
             relays, relay_url = await _relays(config, stack)
             wallet = await _wallet(config, clock, stack)
-            announcer = Announcer(config.strom.public_url)
+            announcer = Announcer(config.strom.public_url, journal)
             presence = Presence(config, identities, journal, clock, relays, announcer.announce)
             stack.push_async_callback(presence.close)
             links = Links(config.strom.public_url)
@@ -142,6 +117,7 @@ class App:
                 payees=payees,
                 address_of=presence.directory.lightning_address,
             )
+            announcer.offer_topups(site)
             app = cls(config, site, wallet, presence, identities)
             app.relay_url = relay_url
             operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
