@@ -157,6 +157,8 @@ class ChargePointConfig(_Table):
     tariff: Annotated[str, text(80)]
     password_file: SecretFile | None = None
     nsec_file: SecretFile | None = None
+    strict_subprotocol: bool = False
+    ocpp_settings: dict[str, str] = {}
     connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)
 
     @field_validator("connectors")

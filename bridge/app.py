@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from agent.announcer import Announcer
 from agent.charge_point import PublicFace
 from agent.commons import Clock
-from agent.config import LOOPBACK_HOSTS, Config
+from agent.config import LOOPBACK_HOSTS, ChargePointConfig, Config
 from agent.conversation import Conversation
 from agent.journal.journal import Journal
 from agent.keys import open_identities
@@ -27,6 +27,7 @@ from agent.site import Site
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
+from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from bridge.payees import LnurlPayees
 from bridge.web.app import create_app
@@ -38,6 +39,8 @@ from wallet.connect import connect
 from wallet.dev import DevWallet
 
 JOURNAL_FILE = "strom.sqlite"
+MESSAGE_LOG_FOLDER = "ocpp-log"
+TRANSACTION_NAMES_FILE = "ocpp-names"
 
 _UNLIMITED = Rate(burst=100_000, per_minute=6_000_000)
 """For a Strom that only this machine can reach."""
@@ -123,7 +126,16 @@ class App:
             operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
             conversation = Conversation(site, config.strom.public_url, operators)
             await stack.enter_async_context(site.running())
-            ocpp = OcppServer(site, config.strom.ocpp_listen, app.auth_policy, clock)
+            messages = MessageLog(config.strom.data_dir / MESSAGE_LOG_FOLDER, clock)
+            ocpp = OcppServer(
+                site,
+                config.strom.ocpp_listen,
+                app.auth_policy,
+                clock,
+                log=messages,
+                settings=app.ocpp_settings,
+                names_file=config.strom.data_dir / TRANSACTION_NAMES_FILE,
+            )
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port = ocpp.port
@@ -131,6 +143,7 @@ class App:
             app.http_port = http.getsockname()[1]
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
+            group.start_soon(messages.run)
             await presence.run(group, site.view, conversation.answer)
             server = _HttpServer(web)
             await group.start(server.run, http)
@@ -138,10 +151,17 @@ class App:
 
     def auth_policy(self, charge_point_id: str) -> AuthPolicy:
         """How a charge point has to show itself to the OCPP server."""
-        for point in self.config.charge_points:
-            if point.id == charge_point_id and point.password_file is not None:
-                return AuthPolicy(point.password_file.read_text(encoding="utf-8").strip())
-        return AuthPolicy()
+        point = self._point(charge_point_id)
+        file = point.password_file
+        password = None if file is None else file.read_text(encoding="utf-8").strip()
+        return AuthPolicy(password, strict_subprotocol=point.strict_subprotocol)
+
+    def ocpp_settings(self, charge_point_id: str) -> Mapping[str, str]:
+        """The OCPP configuration keys that the operator wants a charge point to have."""
+        return self._point(charge_point_id).ocpp_settings
+
+    def _point(self, charge_point_id: str) -> ChargePointConfig:
+        return next(p for p in self.config.charge_points if p.id == charge_point_id)
 
 
 class _HttpServer(uvicorn.Server):

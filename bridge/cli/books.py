@@ -1,0 +1,133 @@
+"""`strom` for the operator: what is owed, what the wallet can do, what a charger said."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from agent.config import load
+from agent.journal.journal import Journal
+from agent.machine.money import MSAT_PER_SAT
+from agent.machine.refund import RefundState
+from bridge.app import JOURNAL_FILE, MESSAGE_LOG_FOLDER
+from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.output import Mistake, out
+from bridge.ocpp.message_log import Entry, follow, read
+from wallet.connect import connect
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(rich_help_panel=PANEL)(owed)
+    app.command(rich_help_panel=PANEL)(wallet)
+    app.command(rich_help_panel=PANEL)(log)
+
+
+def owed(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """List the refunds that have not been paid yet, the oldest first."""
+    path = load(config).strom.data_dir / JOURNAL_FILE
+    if not path.exists():
+        out.print("Nothing is owed: this Strom has not run yet.")
+        return
+    journal = Journal.open(path)
+    try:
+        rows = [
+            (session.closed_at_ms or session.opened_at_ms, session, refund)
+            for session in journal.live_sessions()
+            for refund in session.refunds
+            if session.closed_at_ms is not None and refund.state is not RefundState.PAID
+        ]
+    finally:
+        journal.close()
+    if not rows:
+        out.print("Nothing is owed.")
+        return
+    table = Table("charge point", "session", "sat", "state", "since", box=None)
+    for since_ms, session, refund in sorted(rows, key=lambda row: row[0]):
+        age = _age(time.time() - since_ms / 1000)
+        sats = f"{refund.amount_msat // MSAT_PER_SAT:,}"
+        table.add_row(Text(session.charge_point), session.id, sats, refund.state, age)
+    out.print(table)
+    total_msat = sum(refund.amount_msat for _, _, refund in rows)
+    out.print(f"{total_msat // MSAT_PER_SAT:,} sat are owed in {len(rows)} refunds.")
+
+
+def wallet(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Show the wallet: its node, network, what it can pay and receive, what it may not do."""
+    anyio.run(_wallet, config)
+
+
+async def _wallet(config: Path) -> None:
+    checked = load(config)
+    backend = connect(
+        checked.wallet.url,
+        checked.strom.data_dir,
+        lambda: int(time.time() * 1000),
+        base_dir=checked.base_dir,
+    )
+    try:
+        await backend.open()
+        info = await backend.info()
+    finally:
+        await backend.close()
+    out.print(Text(info.name))
+    out.print(f"  network      {info.network}{' (play money)' if info.play_money else ''}")
+    out.print(f"  can pay      {_sats(info.balance_msat)}")
+    out.print(f"  can receive  {_sats(info.inbound_msat)}")
+    out.print(f"  hold invoices {'work' if info.holds else 'do not work'}")
+    for missing in info.missing:
+        out.print(Text(f"  may not      {missing}"))
+
+
+def log(
+    charge_point: Annotated[str, typer.Argument(help="Its id.", metavar="ID")],
+    config: ConfigFile = DEFAULT_CONFIG,
+    following: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes.")
+    ] = False,
+) -> None:
+    """Show the OCPP messages of a charge point, secrets masked."""
+    checked = load(config)
+    points = {point.id.lower(): point.id for point in checked.charge_points}
+    known = points.get(charge_point.lower())
+    if known is None:
+        names = ", ".join(points.values()) or "none"
+        raise Mistake(f'{config} has no charge point "{charge_point}"; it has: {names}')
+    folder = checked.strom.data_dir / MESSAGE_LOG_FOLDER
+    entries = list(read(folder, known))
+    for entry in entries:
+        _tell(entry)
+    if following:
+        anyio.run(_follow, folder, known)
+    elif not entries:
+        out.print(f"{known} has said nothing yet.")
+
+
+async def _follow(folder: Path, charge_point_id: str) -> None:
+    async for entry in follow(folder, charge_point_id):
+        _tell(entry)
+
+
+def _tell(entry: Entry) -> None:
+    at = datetime.fromtimestamp(entry.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    out.print(Text(f"{at} {'←' if entry.incoming else '→'} {entry.frame}"))
+
+
+def _sats(amount_msat: int | None) -> str:
+    return "unknown" if amount_msat is None else f"{amount_msat // MSAT_PER_SAT:,} sat"
+
+
+def _age(seconds: float) -> str:
+    for unit_s, unit in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)} {unit}"
+    return "now"
