@@ -287,8 +287,7 @@ def _show_sums(console: Console, sums: Sums) -> None:
         ("Charged", sums.cost_msat, f"for {_english.kwh(sums.energy_wh)} kWh"),
         ("Paid back", sums.refunded_msat, "over LNURL-withdraw"),
     ]
-    if sums.rounding_msat:
-        lines.append(("Rounding", sums.rounding_msat, "less than one sat"))
+    lines.append(("Rounding", sums.rounding_msat, "less than one sat"))
     for label, amount_msat, note in lines:
         amount = _english.sat(amount_msat)
         console.print(

@@ -106,7 +106,7 @@ class Story:
         await self._bystander_fails(pubkey)
         offer_text = await self._stop(pubkey)
         self.chapter("Get the change")
-        await self._take_refund(offer_text)
+        await self._take_refund(pubkey, offer_text)
         await self.chargers[state.charge_point].unplug(state.connector)
         return await self._sums(asked.url)
 
@@ -231,16 +231,21 @@ class Story:
         found = _LNURL.search(offer.text)
         return found[0] if found else ""
 
-    async def _take_refund(self, lnurl: str) -> None:
+    async def _take_refund(self, pubkey: str, lnurl: str) -> None:
         offer = await withdraw_offer(self.http, lnurl)
         self._act(f"Dora's wallet follows the link and asks for {_sat_of(offer.max_msat)}")
         bolt11, payment_hash = await self.purse.invoice(offer.max_msat)
         self._say(Lane.LIGHTNING, "her invoice", _short(bolt11), Way.TO)
+        self.driver.forget_messages()
         await withdraw(self.http, offer, bolt11)
+        await self._wait_for_change(payment_hash, offer.max_msat)
+        await self.driver.message(pubkey, lambda _: True, PATIENCE_S)
+
+    async def _wait_for_change(self, payment_hash: str, amount_msat: int) -> None:
         with anyio.move_on_after(PATIENCE_S):
             while True:
                 if await self.purse.has_received(payment_hash):
-                    back = f"{_sat_of(offer.max_msat)} are back"
+                    back = f"{_sat_of(amount_msat)} are back"
                     self._say(Lane.LIGHTNING, back, "", Way.FROM)
                     return
                 await anyio.sleep(_POLL_S)
