@@ -61,6 +61,7 @@ class Strom:
         http, ocpp, relay = free_ports(3)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self.relay_url = f"ws://127.0.0.1:{relay}"
         self.ocpp_url = f"ws://127.0.0.1:{ocpp}/ocpp"
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}", timeout=20)
         config = CONFIG.format(http=http, ocpp=ocpp, relay=relay)
