@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-ROOMS = ("ocpp", "nostr", "lnurl", "wallets")
+ROOMS = ("session", "ocpp", "nostr", "lnurl", "wallets")
 
 
 def main() -> None:
