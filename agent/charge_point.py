@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agent import quotes
 from agent.commons import Commons
-from agent.config import ChargePointConfig
+from agent.config.tables import ChargePointConfig
 from agent.journal.journal import Task
 from agent.machine.effects import StartCharging, StopCharging
 from agent.machine.events import (

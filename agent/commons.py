@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent.config import SessionsConfig
+from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
 from wallet.base import Wallet

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from agent.commons import Commons
-from agent.config import WalletConfig
+from agent.config.tables import WalletConfig
 from agent.journal.journal import Task
 from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent

@@ -18,7 +18,7 @@ import anyio
 
 from agent.charge_point import ChargePointAgent, PublicFace
 from agent.commons import Clock, Commons, Herald
-from agent.config import Config
+from agent.config.tables import Config
 from agent.journal.journal import Journal, Task
 from agent.machine.events import DeadlineReached, MeterSampled, StopBy, StopRequested
 from agent.machine.model import Session

@@ -14,16 +14,16 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from agent.announcer import Announcer
 from agent.charge_point import PublicFace
 from agent.commons import Clock
-from agent.config import LOOPBACK_HOSTS, ChargePointConfig, Config
-from agent.conversation import Conversation
+from agent.config.keys import open_identities
+from agent.config.tables import LOOPBACK_HOSTS, ChargePointConfig, Config
 from agent.journal.journal import Journal
-from agent.keys import open_identities
 from agent.links import Links
-from agent.presence import Presence
+from agent.nostr.presence import Presence
 from agent.site import Site
+from agent.talk.announcer import Announcer
+from agent.talk.conversation import Conversation
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings

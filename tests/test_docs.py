@@ -11,8 +11,8 @@ from typing import cast
 
 import pytest
 
-from agent.config import load
-from agent.config_warnings import warnings
+from agent.config.tables import load
+from agent.config.warnings import warnings
 from bridge.cli import main
 
 ROOT = Path(__file__).parent.parent

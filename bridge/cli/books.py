@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from agent.config import load
+from agent.config.tables import load
 from agent.journal.journal import Journal
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import RefundState

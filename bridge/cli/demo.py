@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from bridge.cli.simulate import PANEL
-from bridge.demo import run_demo
+from bridge.demo.run import run_demo
 
 Port = Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65_535, metavar="PORT")]
 

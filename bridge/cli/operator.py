@@ -10,14 +10,14 @@ import segno
 import typer
 from rich.text import Text
 
-from agent.config import TEMPLATE, ChargePointConfig, Config, LocationConfig, load
-from agent.config_errors import did_you_mean
-from agent.config_warnings import warnings
-from agent.keys import peek_identities
+from agent.config.errors import did_you_mean
+from agent.config.keys import peek_identities
+from agent.config.tables import TEMPLATE, ChargePointConfig, Config, LocationConfig, load
+from agent.config.warnings import warnings
 from agent.links import Links, parse_name
 from agent.ports import UnknownChargePoint
-from agent.wording import price_in_short
-from agent.words import words
+from agent.talk.wording import price_in_short
+from agent.talk.words import words
 from bridge.cli.output import Mistake, out, tell_warning
 from nips.identity import Identity
 from nips.location import geohash

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from agent.config import ConfigError
+from agent.config.tables import ConfigError
 from agent.journal.errors import JournalError
 from agent.ports import AgentError
 from bridge.app import CannotListen

@@ -12,8 +12,8 @@ import anyio
 import typer
 from rich.text import Text
 
-from agent.config import Config, ConfigError, load
-from agent.config_warnings import warnings
+from agent.config.tables import Config, ConfigError, load
+from agent.config.warnings import warnings
 from bridge.app import App
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import err, expected_errors, tell_error, tell_warning

@@ -13,7 +13,7 @@ import anyio.to_thread
 import typer
 from rich.text import Text
 
-from agent.secret_files import read_secret, secret_file_problem
+from agent.config.secret_files import read_secret, secret_file_problem
 from bridge.cli.output import Mistake, err, out
 from bridge.simulator import SimulatedChargePoint
 

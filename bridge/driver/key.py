@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.secret_files import read_secret, secret_file_problem, write_new_secret
+from agent.config.secret_files import read_secret, secret_file_problem, write_new_secret
 from bridge.driver.errors import DriverError
 from nips.errors import InvalidKey
 from nips.identity import Identity

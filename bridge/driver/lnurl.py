@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx
 
-from agent.config_values import LOOPBACK_HOSTS
+from agent.config.values import LOOPBACK_HOSTS
 from bridge.driver.errors import DriverError
 from nips import bech32
 from nips.bolt11_facts import InvoiceFacts, decode_invoice

@@ -9,7 +9,7 @@ from typing import cast
 
 import httpx
 
-from agent.config_values import LOOPBACK_HOSTS
+from agent.config.values import LOOPBACK_HOSTS
 from bridge.driver.errors import DriverError
 from nips.event import HEX_64
 

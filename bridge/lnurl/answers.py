@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.ports import AgentError, Refused
-from agent.wording import as_sentence, obstacle_sentence
-from agent.words import Words, preferred_language, words
+from agent.talk.wording import as_sentence, obstacle_sentence
+from agent.talk.words import Words, preferred_language, words
 from bridge.limits import RateLimit
 from bridge.linking import LinkingError
 from nips.errors import InvalidZapRequest

@@ -12,8 +12,8 @@ import json
 
 from agent.links import Links
 from agent.ports import ChargePointView, SessionView
-from agent.wording import price_in_short, price_lines
-from agent.words import Words
+from agent.talk.wording import price_in_short, price_lines
+from agent.talk.words import Words
 
 _FINGERPRINT_CHARS = 12
 

@@ -33,8 +33,8 @@ from agent.ports import (
     UnknownChargePoint,
     UnknownSession,
 )
-from agent.wording import free_in_s, obstacle_sentence
-from agent.words import words
+from agent.talk.wording import free_in_s, obstacle_sentence
+from agent.talk.words import words
 from bridge.limits import Rate, RateLimit
 from bridge.linking import Linking
 from bridge.lnurl import payer_data

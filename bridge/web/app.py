@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSession
-from agent.wording import as_sentence, obstacle_sentence
+from agent.talk.wording import as_sentence, obstacle_sentence
 from bridge.fetch import Fetcher
 from bridge.limits import RateLimit
 from bridge.linking import Linking

@@ -19,7 +19,7 @@ from agent.ports import (
     UnknownChargePoint,
     UnknownSession,
 )
-from agent.words import Words
+from agent.talk.words import Words
 from bridge.limits import RateLimit
 from bridge.linking import Linking
 from bridge.web.render import Renderer, WebSettings

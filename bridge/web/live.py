@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from agent.machine.model import SessionState
 from agent.ports import PowerSample, SessionView, UnknownSession
-from agent.words import Words
+from agent.talk.words import Words
 from bridge.web.context import Context, checked_secret
 from bridge.web.curve import PowerCurve
 from bridge.web.sessions import FRAGMENTS, fragment_values

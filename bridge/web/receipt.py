@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent.ports import ChargePointView, Refused, SessionView
+from agent.talk.wording import bill_line_detail
+from agent.talk.words import Words
 from agent.tariff.model import MS_PER_MINUTE
-from agent.wording import bill_line_detail
-from agent.words import Words
-from bridge.pdf import A4_MM, Sheet
+from bridge.paper.pdf import A4_MM, Sheet
 from bridge.web.context import Context, checked_secret
 from bridge.web.sessions import current_refund
 

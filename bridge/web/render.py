@@ -15,10 +15,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from agent.links import Links
-from agent.wording import bill_line_detail, example_msat, obstacle_sentence, price_lines
-from agent.words import Words, preferred_language, words
+from agent.talk.wording import bill_line_detail, example_msat, obstacle_sentence, price_lines
+from agent.talk.words import Words, preferred_language, words
 from bridge.limits import Rate
-from bridge.qr import qr_svg
+from bridge.paper.qr import qr_svg
 
 
 @dataclass(frozen=True, slots=True)

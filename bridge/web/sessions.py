@@ -21,7 +21,7 @@ from agent.ports import (
     SessionView,
     UnknownSession,
 )
-from agent.words import Words
+from agent.talk.words import Words
 from bridge.web.charge_points import offered_sats
 from bridge.web.context import Context, amount_msat_of, checked_secret, form, wants_json
 from bridge.web.curve import PowerCurve

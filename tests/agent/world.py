@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.charge_point import ChargePointAgent, PublicFace
-from agent.config import ChargePointConfig, Config, ConnectorConfig, SessionsConfig, TariffConfig
+from agent.config.tables import (
+    ChargePointConfig,
+    Config,
+    ConnectorConfig,
+    SessionsConfig,
+    TariffConfig,
+)
 from agent.journal.journal import Journal, Task
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus

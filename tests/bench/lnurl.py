@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from agent.config import Config
+from agent.config.tables import Config
 from tests.bridge.http_world import HttpWorld, path_of, real_clock, secret_of, serving
 from tests.wallet.lnbits_server import VENV, lnbits_server
 from wallet.dev import DevWallet

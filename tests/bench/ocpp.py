@@ -30,7 +30,13 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from agent.charge_point import PublicFace
-from agent.config import ChargePointConfig, Config, ConnectorConfig, SessionsConfig, TariffConfig
+from agent.config.tables import (
+    ChargePointConfig,
+    Config,
+    ConnectorConfig,
+    SessionsConfig,
+    TariffConfig,
+)
 from agent.journal.journal import Journal, Task
 from agent.ports import Origin, QuoteRequest
 from agent.site import Site

@@ -15,7 +15,7 @@ from pathlib import Path
 from websockets.asyncio.client import ClientConnection, connect
 
 from agent.charge_point import PublicFace
-from agent.config import ChargePointConfig, Config, SessionsConfig, TariffConfig
+from agent.config.tables import ChargePointConfig, Config, SessionsConfig, TariffConfig
 from agent.journal.journal import Journal
 from agent.ports import ChargerCommand, Origin, QuoteRequest, StartOutcome, StopOutcome
 from agent.site import Site

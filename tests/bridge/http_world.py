@@ -15,7 +15,7 @@ import httpx
 import uvicorn
 
 from agent.charge_point import ChargePointAgent, PublicFace
-from agent.config import Config
+from agent.config.tables import Config
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.machine.events import ConnectorStatus

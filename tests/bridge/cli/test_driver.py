@@ -15,7 +15,7 @@ import anyio
 
 from agent.machine.events import ConnectorStatus
 from bridge.app import App
-from bridge.demo import demo_config
+from bridge.demo.run import demo_config
 from bridge.simulator import SimulatedChargePoint
 from nips.identity import Identity
 from tests.bridge.cli.command import Strom

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.web.drawn_map import HEIGHT, WIDTH, draw_map
-from tests.bridge.test_poster import charge_point
+from tests.bridge.paper.test_poster import charge_point
 
 PLACES = st.tuples(st.floats(-85, 85), st.floats(-180, 180))
 

@@ -11,7 +11,7 @@ from lnurl import decode as decode_lnurl
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
-from agent.words import LANGUAGES
+from agent.talk.words import LANGUAGES
 from bridge.web.render import FiatRate
 from tests.bridge.http_world import HttpWorld, serving
 

@@ -1,0 +1,1 @@
+"""The operator's file and his keys: read whole, or told what is wrong in them."""

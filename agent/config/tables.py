@@ -1,0 +1,304 @@
+"""The operator's file, strom.toml: its tables, and how it is read."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from agent.config.errors import ConfigError as ConfigError
+from agent.config.errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
+from agent.config.values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
+from agent.config.values import (
+    ChargePointId,
+    ConnectorType,
+    DataDir,
+    Flag,
+    HostPort,
+    Npub,
+    PublicUrl,
+    RelayUrl,
+    SecretFile,
+    SeedFile,
+    WalletUrl,
+    WebUrl,
+    number,
+    text,
+    whole,
+)
+from agent.machine.money import MSAT_PER_SAT
+from agent.tariff.model import MS_PER_MINUTE, Tariff
+
+# The commented file that `strom init` writes.
+TEMPLATE = Path(__file__).with_name("strom.toml")
+
+_HTTP_LISTEN = "127.0.0.1:8080"
+_OCPP_LISTEN = "127.0.0.1:9000"
+_MOST_SAT = 100_000_000
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class StromConfig(_Table):
+    """[strom]: where this Strom listens and keeps its data."""
+
+    public_url: PublicUrl = "http://127.0.0.1:8080"
+    http_listen: HostPort = _HTTP_LISTEN
+    ocpp_listen: HostPort = _OCPP_LISTEN
+    data_dir: DataDir = Path("data")
+    admin_password_file: SecretFile | None = None
+
+    @property
+    def public_host(self) -> str:
+        """Host and port of the public URL: the domain part of the lightning addresses."""
+        return urlsplit(self.public_url).netloc
+
+
+class NostrConfig(_Table):
+    """[nostr]: the relays, and who may command by direct message."""
+
+    relays: tuple[RelayUrl, ...] = ()
+    embedded_relay: HostPort | None = None
+    operators: tuple[Npub, ...] = ()
+    seed_file: SeedFile = Path("secrets/seed")
+
+
+class WalletConfig(_Table):
+    """[wallet]: where the money arrives."""
+
+    url: WalletUrl = "dev://"
+    fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
+    fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
+    auto_refund: Flag = True
+
+
+class SessionsConfig(_Table):
+    """[sessions]: what may be paid, and how long things may take."""
+
+    start_timeout_s: Annotated[int, whole(5, 3600)] = 120
+    min_payment_sat: Annotated[int, whole(1, _MOST_SAT)] = 100
+    max_payment_sat: Annotated[int, whole(1, _MOST_SAT)] = 200_000
+    invoice_expiry_s: Annotated[int, whole(30, 86_400)] = 600
+    offline_timeout_s: Annotated[int, whole(60, 604_800)] = 3600
+    no_energy_timeout_s: Annotated[int, whole(0, 86_400)] = 900
+
+
+# A price of less than one msat could not be charged.
+Price = Annotated[Decimal, number(0, _MOST_SAT, decimals=3)]
+
+
+class TariffConfig(_Table):
+    """[tariffs.NAME]: prices in whole units of `currency`."""
+
+    currency: Literal["SAT"] = "SAT"
+    energy_per_kwh: Price = Decimal(0)
+    time_per_hour: Price = Decimal(0)
+    idle_per_minute: Price = Decimal(0)
+    idle_grace_minutes: Annotated[int, whole(0, 1440)] = 10
+    flat: Price = Decimal(0)
+
+    def frozen(self, name: str) -> Tariff:
+        """The tariff in msat, to be frozen in a quote."""
+
+        def msat(price: Decimal) -> int:
+            return int(price * MSAT_PER_SAT)
+
+        return Tariff(
+            name=name,
+            energy_per_kwh_msat=msat(self.energy_per_kwh),
+            time_per_hour_msat=msat(self.time_per_hour),
+            idle_per_minute_msat=msat(self.idle_per_minute),
+            idle_grace_ms=self.idle_grace_minutes * MS_PER_MINUTE,
+            flat_msat=msat(self.flat),
+        )
+
+
+class LocationConfig(_Table):
+    """Where a charge point stands; `geohash_length` says how exactly that is published."""
+
+    latitude: Annotated[float, number(-90, 90)]
+    longitude: Annotated[float, number(-180, 180)]
+    address: Annotated[str, text(200)] = ""
+    geohash_length: Annotated[int, whole(3, 9)] = 5
+
+
+class ConnectorConfig(_Table):
+    """One connector; `type` is OCPI's connector type."""
+
+    id: Annotated[int, whole(1, 99)]
+    type: ConnectorType = "IEC_62196_T2"
+    max_power_w: Annotated[int, whole(1, 5_000_000)] = 22_000
+
+
+class ChargePointConfig(_Table):
+    """[[charge_points]]: one charge point and its public face."""
+
+    id: ChargePointId
+    name: Annotated[str, text(80, empty=False)]
+    about: Annotated[str, text(1000, lines=True)] = ""
+    picture: WebUrl = ""
+    website: WebUrl = ""
+    location: LocationConfig | None = None
+    tariff: Annotated[str, text(80)]
+    password_file: SecretFile | None = None
+    nsec_file: SecretFile | None = None
+    strict_subprotocol: bool = False
+    ocpp_settings: dict[str, str] = {}
+    connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)
+
+    @field_validator("connectors")
+    @classmethod
+    def _distinct(cls, value: tuple[ConnectorConfig, ...]) -> tuple[ConnectorConfig, ...]:
+        if not value:
+            raise ValueError("expected at least one connector")
+        ids = [connector.id for connector in value]
+        if len(set(ids)) != len(ids):
+            raise ValueError("expected a different id for each connector")
+        return value
+
+
+class Config(_Table):
+    """The whole file."""
+
+    strom: StromConfig = StromConfig()
+    nostr: NostrConfig = NostrConfig()
+    wallet: WalletConfig = WalletConfig()
+    sessions: SessionsConfig = SessionsConfig()
+    tariffs: dict[str, TariffConfig] = {}
+    charge_points: tuple[ChargePointConfig, ...] = ()
+    _base_dir: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder of the file: where relative paths in it start; "." without a file."""
+        return self._base_dir
+
+    def model_post_init(self, context: Path | None, /) -> None:
+        """Remember where the file is."""
+        self._base_dir = context or Path()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(_contradictions(self.model_dump(mode="json")))
+        if problems:
+            raise PydanticCustomError("contradictory", "{text}", {"text": "; ".join(problems)})
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read and check the operator's file; relative paths in it start at its folder.
+
+    Raises:
+        ConfigError: with one sentence for each mistake.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except FileNotFoundError:
+        raise ConfigError(path, ['the file does not exist; "strom init" writes one']) from None
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise ConfigError(path, [f"the file cannot be read: {reason}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, [f"the file is not UTF-8 text (byte {error.start + 1})"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, [toml_sentence(error)]) from None
+    return checked(raw, path)
+
+
+def checked(raw: Mapping[str, object], path: Path) -> Config:
+    """The config in what TOML holds, as if it were the content of the file `path`.
+
+    Raises:
+        ConfigError: with one sentence for each mistake.
+    """
+    # Defaults that are paths start at the file's folder too, so every table is validated.
+    tables = dict[str, object]({"strom": {}, "nostr": {}, "wallet": {}, "sessions": {}}) | dict(raw)
+    try:
+        return Config.model_validate(tables, context=path.absolute().parent)
+    except ValidationError as error:
+        problems = [
+            sentence(problem, raw, Config)
+            for problem in error.errors()
+            if problem["type"] != "contradictory"
+        ]
+        raise ConfigError(path, problems + list(_contradictions(raw))) from None
+
+
+def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong between keys that may each be right.
+
+    Works on the file as it was read, whatever else is wrong in it, so that all mistakes
+    are told at once.
+    """
+    sessions = _table(raw.get("sessions"))
+    low, high = sessions.get("min_payment_sat"), sessions.get("max_payment_sat")
+    if isinstance(low, int) and isinstance(high, int) and low > high:
+        yield f"sessions.min_payment_sat = {low}: expected at most max_payment_sat, {high}"
+    yield from _shared_addresses(raw)
+    tariffs = _table(raw.get("tariffs"))
+    ids: dict[str, int] = {}
+    keys: dict[str, int] = {}
+    points = raw.get("charge_points")
+    for index, item in enumerate(cast("list[object]", points) if isinstance(points, list) else []):
+        point = _table(item)
+        where = ("charge_points", index)
+        name = point.get("id")
+        if isinstance(name, str) and ids.setdefault(name.lower(), index) != index:
+            first = key_path(("charge_points", ids[name.lower()], "id"), raw)
+            yield (
+                f"{key_path((*where, 'id'), raw)} = {shown_text(name)}: expected another id than "
+                f"{first} has (upper and lower case are the same)"
+            )
+        tariff = point.get("tariff")
+        if isinstance(tariff, str) and tariff not in tariffs:
+            hint = (
+                did_you_mean(tariff, tariffs)
+                if tariffs
+                else f"add a table [{key_path(('tariffs', tariff), raw)}]"
+            )
+            yield (
+                f"{key_path((*where, 'tariff'), raw)} = {shown_text(tariff)}: expected a tariff "
+                f"of this file; {hint}"
+            )
+        nsec_file = point.get("nsec_file")
+        if isinstance(nsec_file, str) and keys.setdefault(nsec_file, index) != index:
+            first = key_path(("charge_points", keys[nsec_file]), raw)
+            yield (
+                f"{key_path((*where, 'nsec_file'), raw)}: expected another file than {first} "
+                "has: two charge points cannot be one identity"
+            )
+
+
+def _shared_addresses(raw: Mapping[str, Any]) -> Iterator[str]:
+    strom, nostr = _table(raw.get("strom")), _table(raw.get("nostr"))
+    taken: dict[str, str] = {}
+    for key, address in (
+        ("strom.http_listen", strom.get("http_listen", _HTTP_LISTEN)),
+        ("strom.ocpp_listen", strom.get("ocpp_listen", _OCPP_LISTEN)),
+        ("nostr.embedded_relay", nostr.get("embedded_relay")),
+    ):
+        if not isinstance(address, str) or address.endswith(":0"):
+            continue
+        if taken.setdefault(address, key) != key:
+            yield (
+                f"{key} = {shown_text(address)}: expected another address than {taken[address]} has"
+            )
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

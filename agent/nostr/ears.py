@@ -1,0 +1,233 @@
+"""What the charge points hear on nostr: direct messages, each acted on once.
+
+Cheap checks come before any decryption: the ledger of handled events, the sizes, and how
+much a sender may say. An answer is stored in the transaction that marks its question handled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import anyio
+import anyio.abc
+
+from agent.commons import Clock
+from agent.journal.journal import Journal
+from agent.nostr.couriers import Couriers
+from agent.nostr.directory import Directory
+from nips.dms import (
+    KIND_GIFT_WRAP,
+    KIND_NIP04_MESSAGE,
+    WRAP_BACKDATING_S,
+    DirectMessage,
+    read_message,
+    write_message,
+)
+from nips.errors import NostrError
+from nips.identity import Identity
+from nips.relays import Filter, Incoming, RelayPool
+
+OVERLAP_S = 600
+OLDEST_MESSAGE_MS = 3_600_000
+"""A driver who wrote that long ago does not wait for an answer any more."""
+
+SENDER_BURST = 12
+SENDER_PER_MINUTE = 12
+WRAPS_BURST = 120
+WRAPS_PER_MINUTE = 240
+"""Gift wraps hide their sender until they are decrypted: these bound a charge point's work."""
+
+MOST_SENDERS = 10_000
+MOST_AT_ONCE = 64
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message to a charge point.
+
+    Attributes:
+        sender: hex public key of its author.
+        text: the words.
+        sent_at_ms: when, as the author says.
+        protocol: "nip04" or "nip17".
+    """
+
+    sender: str
+    text: str
+    sent_at_ms: int
+    protocol: str
+
+
+Answer = Callable[[str, Heard], Awaitable[str]]
+"""Acts on a message to a charge point (by its id) and gives the answer; "" for none."""
+
+
+class Buckets:
+    """How much each of many may do: a token bucket for each, bounded in number."""
+
+    def __init__(self, clock: Clock, burst: int, per_minute: int) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._per_ms = per_minute / 60_000
+        self._levels: dict[str, tuple[float, int]] = {}
+
+    def take(self, name: str) -> bool:
+        """Take one token; False when there is none."""
+        now_ms = self._clock()
+        level, at_ms = self._levels.pop(name, (float(self._burst), now_ms))
+        level = min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms)
+        allowed = level >= 1
+        if len(self._levels) >= MOST_SENDERS:
+            self._levels.pop(next(iter(self._levels)))
+        self._levels[name] = (level - 1 if allowed else level, now_ms)
+        return allowed
+
+
+class _StoredCursor:
+    """Where a subscription goes on at each relay, in the journal."""
+
+    def __init__(self, journal: Journal, overlap_s: int, first_since_s: int) -> None:
+        self._journal = journal
+        self._overlap_s = overlap_s
+        self._first_since_s = first_since_s
+        self._known: dict[str, int] = {}
+        self.changed: dict[str, int] = {}
+
+    def since(self, relay_url: str, subscription: str) -> int | None:
+        name = f"cursor:{subscription}:{relay_url}"
+        stored = self._known.get(name) or int(self._journal.setting(name) or 0)
+        return (stored or self._first_since_s) - self._overlap_s
+
+    def passed(self, relay_url: str, subscription: str, created_at: int) -> None:
+        name = f"cursor:{subscription}:{relay_url}"
+        if created_at > self._known.get(name, 0):
+            self._known[name] = created_at
+            self.changed[name] = created_at
+
+
+class Ears:
+    """Hears and answers direct messages.
+
+    Args:
+        pool: the relays.
+        journal: the ledger of what was handled, and the cursors.
+        identities: of each charge point, by its id.
+        couriers: who bring the answers.
+        directory: where drivers read.
+        clock: Unix milliseconds.
+        answer: what to do about a message.
+    """
+
+    def __init__(
+        self,
+        pool: RelayPool,
+        journal: Journal,
+        identities: Mapping[str, Identity],
+        couriers: Couriers,
+        directory: Directory,
+        clock: Clock,
+        answer: Answer,
+    ) -> None:
+        self._pool = pool
+        self._journal = journal
+        self._identities = {
+            identity.pubkey: (charge_point_id, identity)
+            for charge_point_id, identity in identities.items()
+        }
+        self._couriers = couriers
+        self._directory = directory
+        self._clock = clock
+        self._answer = answer
+        self._senders = Buckets(clock, SENDER_BURST, SENDER_PER_MINUTE)
+        self._wraps = Buckets(clock, WRAPS_BURST, WRAPS_PER_MINUTE)
+        self._under_way: set[str] = set()
+        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def run(self) -> None:
+        """Hear until cancelled."""
+        everyone = tuple(self._identities)
+        now_s = self._clock() // 1000
+        cursors = {
+            "messages": _StoredCursor(self._journal, OVERLAP_S, now_s),
+            "wraps": _StoredCursor(self._journal, WRAP_BACKDATING_S + OVERLAP_S, now_s),
+        }
+        messages = Filter(kinds=(KIND_NIP04_MESSAGE,), tags={"p": everyone})
+        wraps = Filter(kinds=(KIND_GIFT_WRAP,), tags={"p": everyone})
+        await self._pool.subscribe("messages", messages, cursors["messages"])
+        await self._pool.subscribe("wraps", wraps, cursors["wraps"])
+        async with anyio.create_task_group() as group:
+            async for incoming in self._pool.incoming():
+                await self._hear(incoming, group)
+                for cursor in cursors.values():
+                    while cursor.changed:
+                        name, created_at = cursor.changed.popitem()
+                        await self._journal.set_setting(name, str(created_at))
+
+    async def _hear(self, incoming: Incoming, group: anyio.abc.TaskGroup) -> None:
+        """Judge an event by what is cheap to know, then deal with it beside the others."""
+        event = incoming.event
+        recipient = self._identities.get(event.tag("p") or "")
+        if recipient is None or event.pubkey in self._identities:
+            return
+        if event.id in self._under_way or self._journal.is_handled(event.id):
+            return
+        buckets, name = (
+            (self._wraps, recipient[0])
+            if event.kind == KIND_GIFT_WRAP
+            else (self._senders, event.pubkey)
+        )
+        if not buckets.take(name):
+            log.info("%s hears too much; a message was passed over", recipient[0])
+            return
+        self._under_way.add(event.id)
+        await self._slots.acquire()
+        group.start_soon(self._deal_with, incoming, *recipient)
+
+    async def _deal_with(
+        self, incoming: Incoming, charge_point_id: str, identity: Identity
+    ) -> None:
+        event = incoming.event
+        try:
+            try:
+                message = read_message(identity, event)
+            except NostrError as error:
+                log.info("%s: a message was not readable: %s", charge_point_id, error)
+                await self._journal.set_handled(event.id, self._clock())
+                return
+            if self._is_news(message, event.id) and self._may_speak(message, event.kind):
+                await self._reply(charge_point_id, identity, message)
+            await self._journal.set_handled(event.id, self._clock())
+        finally:
+            self._under_way.discard(event.id)
+            self._slots.release()
+
+    def _is_news(self, message: DirectMessage, event_id: str) -> bool:
+        """Whether a message was not dealt with in another wrapping, and is not too old."""
+        if message.sender in self._identities:
+            return False
+        if message.event_id != event_id and self._journal.is_handled(message.event_id):
+            return False
+        return self._clock() - message.sent_at * 1000 < OLDEST_MESSAGE_MS
+
+    def _may_speak(self, message: DirectMessage, kind: int) -> bool:
+        return kind != KIND_GIFT_WRAP or self._senders.take(message.sender)
+
+    async def _reply(
+        self, charge_point_id: str, identity: Identity, message: DirectMessage
+    ) -> None:
+        self._directory.wrote(message.sender, message.protocol)
+        heard = Heard(message.sender, message.text, message.sent_at * 1000, message.protocol)
+        text = await self._answer(charge_point_id, heard)
+        if not text:
+            await self._journal.set_handled(message.event_id, self._clock())
+            return
+        peer = await self._directory.peer(message.sender)
+        event = write_message(
+            identity, message.sender, text, message.protocol, self._clock() // 1000
+        )
+        await self._couriers.send([event], peer.relays, handled=message.event_id)

@@ -1,0 +1,90 @@
+"""The charge points on nostr, as a whole: relays, couriers, press, voice and ears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import anyio.abc
+
+from agent.commons import Clock
+from agent.config.tables import Config
+from agent.journal.journal import Journal
+from agent.nostr.couriers import Couriers
+from agent.nostr.directory import Directory
+from agent.nostr.ears import Answer, Ears
+from agent.nostr.press import Press, View
+from agent.nostr.voice import Announce, Voice
+from nips.identity import Identity
+from nips.relays import RelayHealth, RelayPool
+
+
+class Presence:
+    """Everything between the site and the relays; see `run`.
+
+    Args:
+        config: the operator's file.
+        identities: of each charge point, by its id.
+        journal: cursors, the ledger of handled events, and what waits for relays.
+        clock: Unix milliseconds.
+        relays: where drivers find the charge points.
+        announce: the words of messages that nobody asked for.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        identities: Mapping[str, Identity],
+        journal: Journal,
+        clock: Clock,
+        relays: tuple[str, ...],
+        announce: Announce,
+    ) -> None:
+        local = all(url.startswith("ws://") for url in relays)
+        self.relays = relays
+        self._identities = identities
+        self._pool = RelayPool(clock, allow_loopback=local)
+        self.couriers = Couriers(journal, self._pool, clock)
+        self.directory = Directory(self._pool, clock)
+        self.press = Press(config, identities, self.couriers, clock, relays)
+        self.voice = Voice(
+            journal,
+            identities,
+            self.couriers,
+            self.directory,
+            clock,
+            announce,
+            allow_loopback=local,
+        )
+        self._journal = journal
+        self._clock = clock
+
+    async def run(self, group: anyio.abc.TaskGroup, view: View, answer: Answer) -> None:
+        """Connect, publish and listen in the background of a task group.
+
+        Args:
+            group: what it runs in; call `close` after its end.
+            view: the public state of a charge point.
+            answer: what to do about a message.
+        """
+        self._pool.set_identities(self._identities.values())
+        await self._pool.open(self.relays)
+        self.couriers.start(group, self.relays)
+        ears = Ears(
+            self._pool,
+            self._journal,
+            self._identities,
+            self.couriers,
+            self.directory,
+            self._clock,
+            answer,
+        )
+        group.start_soon(ears.run)
+        group.start_soon(self.press.run, view)
+
+    async def close(self) -> None:
+        """Disconnect from all relays."""
+        await self._pool.close()
+
+    def health(self) -> dict[str, RelayHealth]:
+        """How each relay is doing."""
+        return self._pool.health()

@@ -1,0 +1,359 @@
+"""Direct messages answered: who asks decides what he may have, before anything is done.
+
+A session obeys only its payer. Everybody else learns what the charge point shows to all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from agent.charge_point import ChargePointAgent
+from agent.links import Links, SessionLinks, links_of
+from agent.machine.events import Payer
+from agent.machine.model import SessionState
+from agent.machine.money import MSAT_PER_SAT
+from agent.machine.refund import COMMITTED
+from agent.nostr.ears import Heard
+from agent.ports import (
+    AgentError,
+    ChargePointView,
+    ChargerCommand,
+    Origin,
+    QuoteRequest,
+    Refused,
+    SessionView,
+)
+from agent.site import Site
+from agent.talk import replies
+from agent.talk.commands import (
+    Command,
+    Disable,
+    Enable,
+    Help,
+    ListSessions,
+    Price,
+    Receipt,
+    Refund,
+    Reset,
+    SetTariff,
+    Spoken,
+    Start,
+    Status,
+    Stop,
+    StopAt,
+    TopUp,
+    Unknown,
+    Unlock,
+    parse,
+)
+from agent.talk.wording import obstacle_sentence
+from agent.talk.words import Words, words
+
+OLDEST_COMMAND_MS = 300_000
+"""A command older than this was meant for another moment; relays deliver late."""
+
+HELP_EVERY_MS = 600_000
+GREETINGS = 3
+"""How often help is given in that time to one who asks for it by name: bots do so forever."""
+
+MOST_REMEMBERED = 5_000
+_LAST_ANSWERS = 4
+_TELLING_CHARACTERS = 16
+
+_TIMELY = (Start, TopUp, Stop, StopAt, Refund, Reset, Unlock, Enable, Disable, SetTariff)
+_OPERATORS_OWN = (ListSessions, Reset, Unlock, Enable, Disable)
+
+
+@dataclass
+class _Memory:
+    """What is remembered of one who writes to one charge point; lost at a restart."""
+
+    language: str = ""
+    helped_at_ms: deque[int] = field(default_factory=lambda: deque[int](maxlen=GREETINGS))
+    answers: deque[str] = field(default_factory=lambda: deque[str](maxlen=_LAST_ANSWERS))
+
+    def echoes(self, text: str) -> bool:
+        """Whether a text carries words that we said ourselves: another bot, or a quote."""
+        return any(
+            line in text
+            for answer in self.answers
+            for line in answer.splitlines()
+            if len(line) >= _TELLING_CHARACTERS and " " in line
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One message to be answered, and all that is needed for that."""
+
+    heard: Heard
+    point: ChargePointAgent
+    view: ChargePointView
+    words: Words
+    operator: bool
+
+
+class Conversation:
+    """Answers direct messages.
+
+    Args:
+        site: the charge points.
+        public_url: under which drivers reach the pages, without a slash at its end.
+        operators: hex public keys of those who may command.
+    """
+
+    def __init__(self, site: Site, public_url: str, operators: frozenset[str]) -> None:
+        self._site = site
+        self._public_url = public_url.rstrip("/")
+        self._operators = operators
+        self._memories: dict[tuple[str, str], _Memory] = {}
+
+    async def answer(self, charge_point_id: str, heard: Heard) -> str:
+        """Act on a message and give the answer; "" for none."""
+        memory = self._memory(charge_point_id, heard.sender)
+        if memory.echoes(heard.text):
+            return ""
+        spoken = parse(heard.text)
+        memory.language = spoken.language or memory.language
+        if isinstance(spoken.command, Help | Unknown) and not self._may_help(memory, spoken):
+            return ""
+        point = self._site.charge_point(charge_point_id)
+        turn = _Turn(
+            heard=heard,
+            point=point,
+            view=await point.view(),
+            words=words(memory.language),
+            operator=heard.sender in self._operators,
+        )
+        try:
+            told = await self._act(turn, spoken.command)
+        except Refused as refusal:
+            told = _refused(turn.words, refusal)
+        except AgentError as error:
+            told = replies.sentence(str(error))
+        memory.answers.append(told)
+        return told
+
+    def _memory(self, charge_point_id: str, sender: str) -> _Memory:
+        """The newest are kept: who writes moves to the end."""
+        name = (charge_point_id, sender)
+        memory = self._memories.pop(name, None) or _Memory()
+        if len(self._memories) >= MOST_REMEMBERED:
+            self._memories.pop(next(iter(self._memories)))
+        self._memories[name] = memory
+        return memory
+
+    def _may_help(self, memory: _Memory, spoken: Spoken) -> bool:
+        """Help for nonsense once in a while, for who asks for it a few times more."""
+        now_ms = self._site.commons.clock()
+        recent = [at_ms for at_ms in memory.helped_at_ms if now_ms - at_ms < HELP_EVERY_MS]
+        if len(recent) >= (GREETINGS if spoken.command == Help() else 1):
+            return False
+        memory.helped_at_ms.append(now_ms)
+        return True
+
+    async def _act(self, turn: _Turn, command: Command) -> str:
+        age_ms = self._site.commons.clock() - turn.heard.sent_at_ms
+        if isinstance(command, _TIMELY) and age_ms > OLDEST_COMMAND_MS and command != Refund():
+            return turn.words("dm.too_old", minutes=OLDEST_COMMAND_MS // 60_000)
+        if isinstance(command, _OPERATORS_OWN) and not turn.operator:
+            return replies.short_help(turn.words, turn.view, operator=False)
+        match command:
+            case Help():
+                return replies.short_help(turn.words, turn.view, operator=turn.operator)
+            case Unknown():
+                told = replies.short_help(turn.words, turn.view, operator=turn.operator)
+                return replies.joined([turn.words("dm.not_understood"), told])
+            case Price():
+                return replies.price(turn.words, turn.view)
+            case Status():
+                return await self._status(turn)
+            case Start(amount_sat, connector):
+                return await self._start(turn, amount_sat, connector)
+            case TopUp(amount_sat):
+                return await self._top_up(turn, amount_sat)
+            case Stop():
+                return await self._stop(turn)
+            case StopAt(target):
+                return await self._stop_at(turn, target)
+            case Refund(target):
+                return await self._refund(turn, target)
+            case Receipt():
+                return await self._receipt(turn)
+            case ListSessions():
+                return replies.session_list(turn.words, await self._site.open_sessions())
+            case Reset():
+                return await self._charger(turn, ChargerCommand.RESET, 0)
+            case Unlock(connector):
+                return await self._unlock(turn, connector)
+            case Enable():
+                return await self._charger(turn, ChargerCommand.ENABLE, 0)
+            case Disable():
+                return await self._charger(turn, ChargerCommand.DISABLE, 0)
+            case SetTariff(name):
+                return await self._set_tariff(turn, name)
+
+    async def _sessions(self, turn: _Turn) -> list[SessionView]:
+        """The sender's own sessions here: open ones first, then the newest."""
+        return await self._site.sessions_of(turn.point.id, turn.heard.sender)
+
+    def _links(self, session: SessionView) -> SessionLinks:
+        return links_of(self._public_url, session.charge_point, session.secret)
+
+    def _no_session(self, turn: _Turn) -> str:
+        told = replies.public_status(turn.words, turn.view)
+        return replies.joined([turn.words("dm.no_session"), told])
+
+    async def _status(self, turn: _Turn) -> str:
+        for session in (await self._sessions(turn))[:1]:
+            if session.closed_at_ms is None or session.owed_msat:
+                now_ms = self._site.commons.clock()
+                return replies.own_status(turn.words, session, self._links(session), now_ms)
+        return replies.public_status(turn.words, turn.view)
+
+    async def _start(self, turn: _Turn, amount_sat: int | None, connector: int | None) -> str:
+        if amount_sat is None:
+            return replies.ask_amount(turn.words, turn.view, topup=False)
+        return await self._invoice(turn, amount_sat, connector, None)
+
+    async def _top_up(self, turn: _Turn, amount_sat: int | None) -> str:
+        own = await self._sessions(turn)
+        if not own:
+            return self._no_session(turn)
+        if own[0].closed_at_ms is not None:
+            told = turn.words("dm.how_to_start", amount=replies.usual_sat(turn.view))
+            return replies.joined([turn.words("dm.not_running"), told])
+        if amount_sat is None:
+            return replies.ask_amount(turn.words, turn.view, topup=True)
+        return await self._invoice(turn, amount_sat, own[0].connector, own[0].secret)
+
+    async def _invoice(
+        self, turn: _Turn, amount_sat: int, connector: int | None, topup_secret: str | None
+    ) -> str:
+        """Ask for a quote, and give its invoice and the LNURL that does the same."""
+        amount_msat = amount_sat * MSAT_PER_SAT
+        refusal = replies.amount_refused(turn.words, turn.view, amount_msat)
+        if refusal:
+            return refusal
+        quote = await turn.point.quote(
+            QuoteRequest(
+                amount_msat=amount_msat,
+                origin=Origin.MESSAGE,
+                connector=connector,
+                payer=Payer(turn.heard.sender),
+                topup_secret=topup_secret,
+                reply=turn.heard.protocol,
+                language=turn.words.language,
+            )
+        )
+        lnurl = Links(self._public_url).lnurl(quote.charge_point, quote.connector)
+        if quote.topup:
+            lnurl = links_of(self._public_url, quote.charge_point, quote.secret).topup_lnurl
+        return replies.invoice(turn.words, quote, lnurl)
+
+    async def _stop(self, turn: _Turn) -> str:
+        own = await self._sessions(turn)
+        if own:
+            return await self._stop_own(turn, own[0])
+        if turn.operator:
+            told = replies.session_list(turn.words, await self._site.open_sessions())
+            return replies.joined([told, turn.words("dm.op_which")])
+        return self._no_session(turn)
+
+    async def _stop_own(self, turn: _Turn, session: SessionView) -> str:
+        if session.closed_at_ms is not None:
+            told = replies.money_back(turn.words, session, self._links(session))
+            return replies.joined([turn.words("dm.not_running"), told])
+        if session.state == SessionState.STOPPING:
+            return turn.words("dm.stopping")
+        await self._site.stop(session.secret)
+        begun = session.state != SessionState.STARTING
+        return turn.words("dm.stop_done" if begun else "dm.stop_cancelled")
+
+    async def _stop_at(self, turn: _Turn, target: str) -> str:
+        """An operator's stop of any session; of a driver only that of his own."""
+        if not turn.operator:
+            own = await self._sessions(turn)
+            if own and _is_at(own[0], target, turn.point.id):
+                return await self._stop_own(turn, own[0])
+            return self._no_session(turn)
+        sessions = await self._site.open_sessions()
+        meant = [session for session in sessions if _is_at(session, target, turn.point.id)]
+        if not meant:
+            return turn.words("dm.op_no_match", target=target[:40])
+        if len(meant) > 1:
+            told = replies.session_list(turn.words, meant)
+            return replies.joined([told, turn.words("dm.op_which")])
+        await self._site.stop_by_operator(meant[0].id)
+        return turn.words("dm.op_stopped", id=meant[0].id, place=replies.place(meant[0]))
+
+    async def _refund(self, turn: _Turn, target: str) -> str:
+        own = await self._sessions(turn)
+        if not own:
+            return self._no_session(turn)
+        session = next((s for s in own if _owes_freely(s)), own[0])
+        if session.closed_at_ms is None:
+            return turn.words("dm.refund_after_stop")
+        if not target or not session.owed_msat:
+            return replies.money_back(turn.words, session, self._links(session))
+        await self._site.send_refund(session.secret, target)
+        return turn.words("dm.refund_sending", amount=turn.words.sat(session.owed_msat))
+
+    async def _receipt(self, turn: _Turn) -> str:
+        own = await self._sessions(turn)
+        if not own:
+            return self._no_session(turn)
+        if own[0].closed_at_ms is None:
+            told = await self._status(turn)
+            return replies.joined([turn.words("dm.receipt_later"), told])
+        return replies.receipt(turn.words, own[0], turn.view.name)
+
+    async def _unlock(self, turn: _Turn, connector: int | None) -> str:
+        known = [c.id for c in turn.view.connectors]
+        if connector is None and len(known) > 1:
+            return turn.words("dm.op_which_connector", connector=known[0])
+        return await self._charger(turn, ChargerCommand.UNLOCK, connector or known[0])
+
+    async def _charger(self, turn: _Turn, command: ChargerCommand, connector: int) -> str:
+        done = await turn.point.command(command, connector)
+        match command:
+            case ChargerCommand.ENABLE:
+                told = turn.words("dm.op_on")
+            case ChargerCommand.DISABLE:
+                told = turn.words("dm.op_off")
+            case _:
+                return turn.words("dm.op_done" if done else "dm.op_not_done")
+        return told if done else replies.joined([told, turn.words("dm.op_unconfirmed")])
+
+    async def _set_tariff(self, turn: _Turn, name: str) -> str:
+        """A driver who writes "tariff" and more wants to know what it costs."""
+        if not turn.operator:
+            return replies.price(turn.words, turn.view)
+        known = sorted(self._site.config.tariffs)
+        if name.lower() not in [tariff.lower() for tariff in known]:
+            return turn.words("dm.op_tariff_unknown", name=name[:40], known=", ".join(known))
+        tariff = await self._site.set_tariff(turn.point.id, name)
+        told = turn.words("dm.op_tariff", name=tariff.name)
+        return replies.joined([told, replies.prices(turn.words, tariff)])
+
+
+def _refused(spoken: Words, refusal: Refused) -> str:
+    if refusal.obstacle is not None:
+        return obstacle_sentence(refusal.obstacle, spoken)
+    return replies.sentence(str(refusal))
+
+
+def _is_at(session: SessionView, target: str, here: str) -> bool:
+    """Whether a session is meant by its id, its charge point, its place or a connector here."""
+    wanted = target.lower()
+    place = replies.place(session).lower()
+    if wanted in (session.id.lower(), session.charge_point.lower(), place):
+        return True
+    return session.charge_point == here and wanted == str(session.connector)
+
+
+def _owes_freely(session: SessionView) -> bool:
+    """Whether a session owes money on which nothing is decided yet."""
+    closed = session.closed_at_ms is not None
+    return closed and any(refund.state not in COMMITTED for refund in session.refunds)

@@ -1,0 +1,366 @@
+"""What a charge point says in direct messages: short lines for a phone, in the driver's language.
+
+Pure: everything said is in the arguments. Invoices and LNURLs stand alone on their lines, so
+that wallets and nostr clients recognise them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from agent.links import SessionLinks
+from agent.machine.effects import SendMessage, Topic
+from agent.machine.events import Obstacle, StopBy
+from agent.machine.model import SessionState
+from agent.machine.money import MSAT_PER_SAT
+from agent.machine.refund import COMMITTED, RefundState
+from agent.ports import ChargePointView, ConnectorView, Quote, SessionView
+from agent.talk.wording import EXAMPLE_WH, example_msat, obstacle_sentence, price_lines
+from agent.talk.words import Words
+from agent.tariff.model import (
+    MS_PER_HOUR,
+    MS_PER_MINUTE,
+    WH_PER_KWH,
+    BillLine,
+    Dimension,
+    Tariff,
+)
+
+USUAL_SAT = 5_000
+"""The amount in examples, where the operator's bounds allow it."""
+
+_TYPICAL_POWER_W = 11_000
+_MOST_LISTED = 8
+_FREE = frozenset(RefundState) - COMMITTED
+
+
+def announce(
+    words: Words,
+    effect: SendMessage,
+    view: SessionView,
+    links: SessionLinks,
+    topup: Quote | None = None,
+) -> str:
+    """The words of a message that nobody asked for.
+
+    Args:
+        words: in the driver's language.
+        effect: what it is about.
+        view: his session, with its events: they tell who asked for the stop.
+        links: his own links.
+        topup: an open quote that tops his session up, to be offered when the credit runs low.
+
+    Returns:
+        The text; "" for what is not worth a message.
+    """
+    amount = words.sat(effect.amount_msat)
+    energy = words.kwh(view.energy_wh)
+    follow = words("dm.follow", url=links.page_url)
+    match effect.topic:
+        case Topic.PLUG_IN:
+            patience_ms = view.start_deadline_ms - view.opened_at_ms
+            minutes = max(1, round(patience_ms / MS_PER_MINUTE))
+            told = words("dm.plug_in", amount=amount, connector=view.connector, minutes=minutes)
+            return _lines(told, follow)
+        case Topic.STARTED:
+            told = words("dm.started", connector=view.connector, amount=amount)
+            return _lines(told, _enough(words, view.tariff, effect.amount_msat), follow)
+        case Topic.TOPPED_UP:
+            left = words("dm.left", amount=words.sat(view.credit_msat))
+            return _lines(words("dm.topped_up", amount=amount), left)
+        case Topic.SUSPENDED:
+            return _lines(words("dm.suspended", energy=energy), _idle_fee(words, view.tariff))
+        case Topic.RESUMED:
+            return words("dm.resumed")
+        case Topic.CREDIT_LOW:
+            offered = _topup_offer(words, view, links, topup)
+            return _lines(words("dm.credit_low", amount=amount), offered)
+        case Topic.STOPPING:
+            return _stopping(words, view)
+        case Topic.FINISHED:
+            told = words("dm.finished", energy=energy, cost=words.sat(view.cost_msat))
+            return _lines(told, money_back(words, view, links))
+        case Topic.NOT_STARTED:
+            return _lines(_not_started(words, effect.obstacle), money_back(words, view, links))
+        case Topic.REFUND_DUE:
+            return money_back(words, view, links)
+        case Topic.REFUND_PAID:
+            return words("dm.refund_paid", amount=amount)
+        case Topic.REFUND_FAILED:
+            told = words("dm.refund_failed", amount=amount)
+            return _lines(told, words("dm.refund_how", lnurl=links.refund_lnurl))
+        case Topic.CHARGER_SILENT:
+            return words("dm.charger_silent")
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
+
+
+def _enough(words: Words, tariff: Tariff, amount_msat: int) -> str:
+    """For how many kWh an amount lasts; "" where energy is not what is sold."""
+    if not tariff.energy_per_kwh_msat:
+        return ""
+    hourly_msat = tariff.time_per_hour_msat * WH_PER_KWH // _TYPICAL_POWER_W
+    per_kwh_msat = tariff.energy_per_kwh_msat + hourly_msat
+    energy_wh = max(0, amount_msat - tariff.flat_msat) * WH_PER_KWH // per_kwh_msat
+    return words("dm.enough", energy=words.kw(energy_wh)) if energy_wh >= WH_PER_KWH // 10 else ""
+
+
+def _idle_fee(words: Words, tariff: Tariff) -> str:
+    if not tariff.idle_per_minute_msat:
+        return ""
+    minutes = tariff.idle_grace_ms // MS_PER_MINUTE
+    return words("dm.idle_fee", minutes=minutes, price=words.sat(tariff.idle_per_minute_msat))
+
+
+def _topup_offer(words: Words, view: SessionView, links: SessionLinks, topup: Quote | None) -> str:
+    if topup is None:
+        amount = view.paid_msat // MSAT_PER_SAT
+        return words("dm.topup_how", lnurl=links.topup_lnurl, amount=amount)
+    told = words("dm.invoice_topup", amount=words.sat(topup.amount_msat))
+    return _lines(told, topup.bolt11, words("dm.or_lnurl"), links.topup_lnurl)
+
+
+def _stopping(words: Words, view: SessionView) -> str:
+    """Why it stops; nothing for the driver who asked for it: he has had his answer."""
+    if not view.events:
+        return words("dm.stopping")
+    by = [entry.detail["by"] for entry in view.events if entry.kind == "StopRequested"]
+    if StopBy.DRIVER in by:
+        return ""
+    if by:
+        return words("dm.stopping_operator")
+    if any(entry.kind == "RefundClaimed" for entry in view.events):
+        return words("dm.stopping")
+    return words("dm.credit_used") if view.energy_wh else words("dm.no_energy")
+
+
+def _not_started(words: Words, obstacle: Obstacle | None) -> str:
+    if obstacle is None:
+        return words("dm.cancelled")
+    return words("dm.not_started", reason=obstacle_sentence(obstacle, words))
+
+
+def money_back(words: Words, view: SessionView, links: SessionLinks) -> str:
+    """What becomes of the money of a closed session that bought nothing."""
+    waiting = sum(r.amount_msat for r in view.refunds if r.state in _FREE)
+    sending = view.owed_msat - waiting
+    lines: list[str] = []
+    if sending > 0:
+        lines.append(words("dm.refund_sending", amount=words.sat(sending)))
+    if waiting:
+        lines.append(words("dm.refund_open", amount=words.sat(waiting)))
+        lines.append(words("dm.refund_how", lnurl=links.refund_lnurl))
+    if not lines and view.refunded_msat:
+        return words("dm.refund_paid", amount=words.sat(view.refunded_msat))
+    return _lines(*lines) or words("dm.refund_none")
+
+
+def usual_sat(view: ChargePointView) -> int:
+    """An amount for examples that the operator's bounds allow."""
+    least = -(-view.min_payment_msat // MSAT_PER_SAT)
+    return max(least, min(USUAL_SAT, view.max_payment_msat // MSAT_PER_SAT))
+
+
+def short_help(words: Words, view: ChargePointView, *, operator: bool) -> str:
+    """What can be said here."""
+    told = words("dm.help", name=view.name, amount=usual_sat(view))
+    return _lines(told, words("dm.help_operator") if operator else "")
+
+
+def price(words: Words, view: ChargePointView) -> str:
+    """What charging costs here now."""
+    example = words(
+        "dm.price_example",
+        energy=EXAMPLE_WH // WH_PER_KWH,
+        amount=words.sat(example_msat(view.tariff)),
+    )
+    bounds = words(
+        "dm.price_bounds",
+        least=words.sat(view.min_payment_msat),
+        most=words.sat(view.max_payment_msat),
+    )
+    return _lines(
+        words("dm.price", name=view.name),
+        prices(words, view.tariff),
+        example if view.tariff.energy_per_kwh_msat else "",
+        bounds,
+        words("dm.promise"),
+    )
+
+
+def prices(words: Words, tariff: Tariff) -> str:
+    """Every price of a tariff, a line each."""
+    lines = [
+        f"{line.label}: {line.amount}" + (f" ({line.note})" if line.note else "")
+        for line in price_lines(tariff, words)
+    ]
+    return _lines(*lines) or words("price.free")
+
+
+def public_status(words: Words, view: ChargePointView) -> str:
+    """What anyone may know of the connectors."""
+    hint = ""
+    if any(connector.obstacle is None for connector in view.connectors):
+        hint = words("dm.how_to_start", amount=usual_sat(view))
+    return _lines(*(_connector(words, connector) for connector in view.connectors), hint)
+
+
+def _connector(words: Words, connector: ConnectorView) -> str:
+    if connector.obstacle is None:
+        return words("dm.connector_free", connector=connector.id)
+    reason = obstacle_sentence(connector.obstacle, words, connector.free_in_s)
+    return words("dm.connector_not", connector=connector.id, reason=reason)
+
+
+def own_status(words: Words, view: SessionView, links: SessionLinks, now_ms: int) -> str:
+    """How the driver's own session stands."""
+    energy, cost = words.kwh(view.energy_wh), words.sat(view.cost_msat)
+    paid = words.sat(view.paid_msat)
+    follow = words("dm.follow", url=links.page_url)
+    lasts = ""
+    if view.credit_ends_at_ms is not None:
+        minutes = max(0, view.credit_ends_at_ms - now_ms) // MS_PER_MINUTE
+        lasts = words("dm.status_until", minutes=minutes)
+    match SessionState(view.state):
+        case SessionState.STARTING:
+            told = words("dm.status_starting", paid=paid, connector=view.connector)
+            return _lines(told, follow)
+        case SessionState.CHARGING:
+            power = words.kw(view.power_w)
+            told = words("dm.status_charging", energy=energy, power=power, cost=cost, paid=paid)
+            return _lines(told, lasts, follow)
+        case SessionState.SUSPENDED:
+            told = words("dm.status_suspended", energy=energy, cost=cost, paid=paid)
+            return _lines(told, lasts, follow)
+        case SessionState.STOPPING:
+            return words("dm.status_stopping", energy=energy, cost=cost)
+        case SessionState.CLOSED:
+            finished = words("dm.finished", energy=energy, cost=cost)
+            told = finished if view.started_at_ms else _not_started(words, view.obstacle)
+            return _lines(told, money_back(words, view, links))
+
+
+def invoice(words: Words, quote: Quote, lnurl: str) -> str:
+    """An invoice that starts a session or tops one up, and the LNURL that does the same."""
+    amount = words.sat(quote.amount_msat)
+    if quote.topup:
+        told = words("dm.invoice_topup", amount=amount)
+        return _lines(told, quote.bolt11, words("dm.or_lnurl"), lnurl)
+    return _lines(
+        words("dm.invoice", amount=amount, connector=quote.connector),
+        _enough(words, quote.tariff, quote.amount_msat),
+        words("dm.promise"),
+        quote.bolt11,
+        words("dm.or_lnurl"),
+        lnurl,
+    )
+
+
+def ask_amount(words: Words, view: ChargePointView, *, topup: bool) -> str:
+    """The question for an amount that was not named."""
+    key = "dm.how_much_topup" if topup else "dm.how_much"
+    bounds = words(
+        "dm.price_bounds",
+        least=words.sat(view.min_payment_msat),
+        most=words.sat(view.max_payment_msat),
+    )
+    return _lines(words(key, amount=usual_sat(view)), prices(words, view.tariff), bounds)
+
+
+def amount_refused(words: Words, view: ChargePointView, amount_msat: int) -> str:
+    """Why an amount cannot be taken; "" for one that can."""
+    if amount_msat < view.min_payment_msat:
+        return words("dm.amount_low", amount=words.sat(view.min_payment_msat))
+    if amount_msat > view.max_payment_msat:
+        return words("dm.amount_high", amount=words.sat(view.max_payment_msat))
+    return ""
+
+
+def receipt(words: Words, view: SessionView, name: str) -> str:
+    """What a closed session cost, line by line, and where all of the money went.
+
+    Args:
+        words: in the driver's language.
+        view: a closed session.
+        name: the charge point's name.
+    """
+    began_at_ms = view.started_at_ms or view.opened_at_ms
+    lines = [
+        words("dm.receipt", name=name, connector=view.connector),
+        _span(began_at_ms, view.closed_at_ms or began_at_ms),
+        *(_bill_line(words, line) for line in view.bill),
+        words("dm.cost", amount=words.sat(view.cost_msat)),
+        words("dm.paid", amount=words.sat(view.paid_msat)),
+    ]
+    for key, amount_msat in (
+        ("dm.returned", view.refunded_msat),
+        ("dm.owed", view.owed_msat),
+        ("dm.rounding", view.rounding_msat),
+    ):
+        if amount_msat:
+            lines.append(words(key, amount=words.sat(amount_msat)))
+    lines.append(words("dm.receipt_id", id=view.id))
+    lines.extend(words("dm.payment", payment_hash=paid) for paid in view.payment_hashes)
+    return _lines(*lines)
+
+
+def _span(from_ms: int, to_ms: int) -> str:
+    """Two times in UTC, the day once when it is the same."""
+    began = datetime.fromtimestamp(from_ms / 1000, UTC)
+    ended = datetime.fromtimestamp(to_ms / 1000, UTC)
+    end_form = "%H:%M" if began.date() == ended.date() else "%Y-%m-%d %H:%M"
+    return f"{began:%Y-%m-%d %H:%M} – {ended.strftime(end_form)} UTC"
+
+
+def _bill_line(words: Words, line: BillLine) -> str:
+    match line.dimension:
+        case Dimension.ENERGY:
+            quantity = f" {words.kwh(line.quantity)} kWh"
+        case Dimension.TIME:
+            quantity = f" {words.number(line.quantity * 60 // MS_PER_HOUR)} min"
+        case Dimension.PARKING_TIME:
+            quantity = f" {words.number(line.quantity // MS_PER_MINUTE)} min"
+        case Dimension.FLAT:
+            quantity = ""
+    label = words(f"bill.{line.dimension.value.lower()}")
+    return f"{label}{quantity}: {words.sat(line.amount_msat)}"
+
+
+def session_list(words: Words, sessions: Sequence[SessionView]) -> str:
+    """The open sessions, for an operator."""
+    lines = [_session_line(words, view) for view in sessions[:_MOST_LISTED]]
+    if len(sessions) > _MOST_LISTED:
+        lines.append(words("dm.op_more", count=len(sessions) - _MOST_LISTED))
+    return _lines(*lines) or words("dm.op_none")
+
+
+def _session_line(words: Words, view: SessionView) -> str:
+    return words(
+        "dm.op_session",
+        id=view.id,
+        place=place(view),
+        state=words(f"state.{view.state.lower()}"),
+        energy=words.kwh(view.energy_wh),
+        cost=words.sat(view.cost_msat),
+        paid=words.sat(view.paid_msat),
+    )
+
+
+def place(view: SessionView) -> str:
+    """Charge point and connector of a session, as in its URLs."""
+    return f"{view.charge_point}.{view.connector}"
+
+
+def sentence(text: str) -> str:
+    """A refusal as a sentence: with a capital and a full stop."""
+    stripped = text.strip()
+    closed = stripped if stripped.endswith((".", "!", "?")) else f"{stripped}."
+    return closed[:1].upper() + closed[1:]
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Lines one below the other, without the empty ones."""
+    return _lines(*lines)

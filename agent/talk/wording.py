@@ -1,0 +1,104 @@
+"""What a tariff and an obstacle are called in a driver's language, for pages, posters, LNURL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.machine.events import Obstacle
+from agent.ports import ChargePointView
+from agent.talk.words import Words
+from agent.tariff.model import (
+    MS_PER_HOUR,
+    MS_PER_MINUTE,
+    BillLine,
+    Dimension,
+    Tariff,
+    Usage,
+    bill,
+)
+
+EXAMPLE_WH = 20_000
+_EXAMPLE_POWER_W = 11_000
+
+
+@dataclass(frozen=True, slots=True)
+class PriceLine:
+    """One price of a tariff in words: what for, how much, and a condition or ""."""
+
+    label: str
+    amount: str
+    note: str = ""
+
+
+def price_lines(tariff: Tariff, words: Words) -> tuple[PriceLine, ...]:
+    """Every price of a tariff that is not zero, energy first."""
+    lines: list[PriceLine] = []
+    if tariff.energy_per_kwh_msat:
+        amount = f"{words.sat(tariff.energy_per_kwh_msat)}/kWh"
+        lines.append(PriceLine(words("price.energy"), amount))
+    if tariff.time_per_hour_msat:
+        amount = f"{words.sat(tariff.time_per_hour_msat)}/h"
+        lines.append(PriceLine(words("price.time"), amount))
+    if tariff.idle_per_minute_msat:
+        amount = f"{words.sat(tariff.idle_per_minute_msat)}/min"
+        minutes = tariff.idle_grace_ms // MS_PER_MINUTE
+        lines.append(
+            PriceLine(words("price.idle"), amount, words("price.idle_grace", minutes=minutes))
+        )
+    if tariff.flat_msat:
+        lines.append(PriceLine(words("price.flat"), words.sat(tariff.flat_msat)))
+    return tuple(lines)
+
+
+def price_in_short(tariff: Tariff, words: Words) -> str:
+    """A tariff in one line, such as "300 sat/kWh + 10 sat/min idle"."""
+    parts = [
+        f"{line.amount} {line.label.lower()}"
+        if line.note or "/" not in line.amount
+        else line.amount
+        for line in price_lines(tariff, words)
+    ]
+    return " + ".join(parts) or words("price.free")
+
+
+def example_msat(tariff: Tariff, energy_wh: int = EXAMPLE_WH) -> int:
+    """What an amount of energy costs when charged at 11 kW without idle time."""
+    charging_ms = energy_wh * MS_PER_HOUR // _EXAMPLE_POWER_W
+    return bill(tariff, Usage(energy_wh=energy_wh, charging_ms=charging_ms)).total_msat
+
+
+def bill_line_detail(line: BillLine, words: Words) -> str:
+    """How a line of a bill was reckoned, such as "2.19 kWh × 300 sat"."""
+    price = words.sat(line.price_msat)
+    match line.dimension:
+        case Dimension.ENERGY:
+            return f"{words.kwh(line.quantity)} kWh × {price}"
+        case Dimension.TIME:
+            return f"{words.number(line.quantity // MS_PER_MINUTE)} min × {price}/h"
+        case Dimension.PARKING_TIME:
+            return f"{words.number(line.quantity // MS_PER_MINUTE)} min × {price}/min"
+        case Dimension.FLAT:
+            return ""
+
+
+def as_sentence(text: str) -> str:
+    """An error's text with a capital at its start and a full stop at its end."""
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
+def obstacle_sentence(obstacle: Obstacle, words: Words, free_in_s: int | None = None) -> str:
+    """Why a charge point cannot charge now, as a sentence for a driver."""
+    if obstacle is Obstacle.OCCUPIED and free_in_s is not None:
+        return words("obstacle.occupied_until", minutes=max(1, -(-free_in_s // 60)))
+    return words(f"obstacle.{obstacle.name.lower()}")
+
+
+def free_in_s(view: ChargePointView, connector: int | None) -> int | None:
+    """Seconds until a connector (None: the first of them) is expected to be free, if known."""
+    expected = [
+        item.free_in_s
+        for item in view.connectors
+        if item.free_in_s is not None and connector in (None, item.id)
+    ]
+    return min(expected, default=None)

@@ -1,0 +1,1 @@
+"""`strom demo`: the main job with play money, told in a terminal."""
