@@ -129,21 +129,26 @@ class Strom:
 
 
 @asynccontextmanager
-async def strom_and_charger(
-    folder: Path,
-) -> AsyncGenerator[tuple[Strom, SimulatedChargePoint]]:
+async def running(folder: Path) -> AsyncGenerator[Strom]:
     strom = Strom(folder)
     await strom.start()
-    charger = SimulatedChargePoint(strom.ocpp_url, "CP001", connectors=1, speed=100)
     try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(charger.run)
-            await strom.until(strom.online)
-            yield strom, charger
-            group.cancel_scope.cancel()
+        yield strom
     finally:
         strom.kill()
         await strom.http.aclose()
+
+
+@asynccontextmanager
+async def strom_and_charger(
+    folder: Path,
+) -> AsyncGenerator[tuple[Strom, SimulatedChargePoint]]:
+    async with running(folder) as strom, anyio.create_task_group() as group:
+        charger = SimulatedChargePoint(strom.ocpp_url, "CP001", connectors=1, speed=100)
+        group.start_soon(charger.run)
+        await strom.until(strom.online)
+        yield strom, charger
+        group.cancel_scope.cancel()
 
 
 MOMENTS = ("paid", "charging", "stopping", "claimed")
