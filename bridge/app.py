@@ -18,6 +18,7 @@ from agent.charge_point import PublicFace
 from agent.commons import Clock
 from agent.config.keys import open_identities
 from agent.config.tables import LOOPBACK_HOSTS, ChargePointConfig, Config
+from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
@@ -99,7 +100,9 @@ class App:
         """
         async with AsyncExitStack() as stack:
             identities = open_identities(config)
-            journal = Journal.open(config.strom.data_dir / JOURNAL_FILE)
+            journal_path = config.strom.data_dir / JOURNAL_FILE
+            stack.enter_context(held(journal_path))
+            journal = Journal.open(journal_path)
             stack.callback(journal.close)
             http = stack.enter_context(_listening("strom.http_listen", config.strom.http_listen))
             relays, relay_url = await _relays(config, stack)

@@ -151,3 +151,16 @@ async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -
         line = await served.writes("^error: ")
         assert "file/data" in line
         assert await served.process.wait() == 1
+
+
+async def test_a_second_strom_on_the_same_journal_is_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path) as first:
+        await first.writes("Strom serves")
+        async with serving(tmp_path) as second:
+            line = await second.writes("^error: ")
+            assert "another Strom works on" in line
+            assert await second.process.wait() == 1
+        first.process.send_signal(signal.SIGKILL)
+        await first.process.wait()
+    async with serving(tmp_path) as third:
+        await third.writes("Strom serves")
