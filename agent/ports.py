@@ -7,7 +7,7 @@ that all charge points live in one process.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -186,6 +186,7 @@ class Quote:
         secret: what makes the payer of a session known; part of his session page's URL.
         tariff: the frozen tariff.
         settled_at_ms: when it was paid; None while it is not.
+        preimage: hex, where our wallet told it; who has it proves that he paid.
     """
 
     payment_hash: str
@@ -194,7 +195,7 @@ class Quote:
     charge_point: str
     connector: int
     session_id: str
-    secret: str
+    secret: str = field(repr=False)
     origin: Origin
     payer: Payer
     tariff: Tariff
@@ -206,6 +207,7 @@ class Quote:
     language: str = ""
     topup: bool = False
     settled_at_ms: int | None = None
+    preimage: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

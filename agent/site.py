@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 
-from agent.charge_point import ChargePointAgent, PublicFace
+from agent.charge_point import ChargePointAgent
 from agent.commons import Clock, Commons, Herald
 from agent.config.tables import Config
 from agent.journal.journal import Journal, Task
@@ -38,8 +38,9 @@ from agent.ports import (
 from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.tariff.model import Tariff
+from agent.tariff.rate import ExchangeRate
 from agent.timers import Timers
-from agent.views import session_view
+from agent.views import PublicFace, session_view
 from wallet.base import Settlement, Wallet
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Site:
         voice: delivers what a charge point says on nostr (an outbox handler).
         payees: finds invoices behind lightning addresses.
         address_of: the lightning address in the profile of a public key; "" without.
+        rate: the exchange rate to show amounts with.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Site:
         voice: Handler,
         payees: Payees | None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
+        rate: Callable[[], ExchangeRate | None] = lambda: None,
     ) -> None:
         self.config = config
         self._journal = journal
@@ -85,6 +88,7 @@ class Site:
             timers=self._timers,
             post=self._post,
             started_at_ms=clock(),
+            rate=rate,
         )
         self._agents: dict[str, ChargePointAgent] = {}
         for point in config.charge_points:

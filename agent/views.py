@@ -1,16 +1,71 @@
-"""Sessions and bills as their owner may see them."""
+"""Charge points as anyone may see them, and sessions as their owners may."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from agent.config.tables import ChargePointConfig, SessionsConfig
 from agent.machine.events import Event, MeterSampled
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
-from agent.ports import RefundView, SessionView, TimelineEntry
+from agent.machine.money import MSAT_PER_SAT
+from agent.ports import ChargePointView, ConnectorView, RefundView, SessionView, TimelineEntry
+from agent.tariff.model import Tariff
 
 _SECRET_FIELDS = frozenset({"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no"})
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFace:
+    """What a charge point shows of itself on nostr and in wallets."""
+
+    pubkey: str
+    npub: str
+    nprofile: str
+    lightning_address: str
+
+
+def charge_point_view(
+    config: ChargePointConfig,
+    tariff: Tariff,
+    face: PublicFace,
+    sessions: SessionsConfig,
+    *,
+    online: bool = False,
+    connectors: Sequence[ConnectorView] = (),
+) -> ChargePointView:
+    """A charge point as plain data.
+
+    Args:
+        config: what the operator's file says of it.
+        tariff: the price of now.
+        face: what it shows of itself on nostr and in wallets.
+        sessions: what may be paid.
+        online: whether its charger is connected.
+        connectors: how each of them is.
+    """
+    place = config.location
+    return ChargePointView(
+        id=config.id,
+        name=config.name,
+        about=config.about,
+        picture=config.picture,
+        website=config.website,
+        npub=face.npub,
+        nprofile=face.nprofile,
+        pubkey=face.pubkey,
+        lightning_address=face.lightning_address,
+        tariff=tariff,
+        min_payment_msat=sessions.min_payment_sat * MSAT_PER_SAT,
+        max_payment_msat=sessions.max_payment_sat * MSAT_PER_SAT,
+        online=online,
+        connectors=tuple(connectors),
+        latitude=place.latitude if place else None,
+        longitude=place.longitude if place else None,
+        address=place.address if place else "",
+    )
 
 
 def timeline(events: Iterable[Event]) -> tuple[TimelineEntry, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from agent.machine.events import Obstacle
 from agent.ports import ChargePointView
@@ -15,6 +16,7 @@ from agent.tariff.model import (
     Tariff,
     Usage,
     bill,
+    tax_in_msat,
 )
 
 EXAMPLE_WH = 20_000
@@ -79,6 +81,26 @@ def bill_line_detail(line: BillLine, words: Words) -> str:
             return f"{words.number(line.quantity // MS_PER_MINUTE)} min × {price}/min"
         case Dimension.FLAT:
             return ""
+
+
+def in_fiat(amount_msat: int, tariff: Tariff, words: Words) -> str:
+    """An amount in the currency of a tariff's exchange rate; "" where it has none."""
+    rate = tariff.rate
+    return "" if rate is None else words.money(amount_msat, rate.msat_per_unit, rate.currency)
+
+
+def tax_percent(tariff: Tariff, words: Words) -> str:
+    """The tax in a tariff's prices in percent, with no more decimals than it needs."""
+    percent = Decimal(tariff.tax_basis_points) / 100
+    return words.number(percent, max(0, -int(percent.normalize().as_tuple().exponent)))
+
+
+def tax_line(tariff: Tariff, cost_msat: int, words: Words) -> PriceLine | None:
+    """The tax that is in a cost; None where the tariff names none."""
+    if not tariff.tax_basis_points or not cost_msat:
+        return None
+    label = words("bill.tax", percent=tax_percent(tariff, words))
+    return PriceLine(label, words.sat(tax_in_msat(tariff, cost_msat)))
 
 
 def as_sentence(text: str) -> str:

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent.ports import ChargePointView, Refused, SessionView
-from agent.talk.wording import bill_line_detail
+from agent.talk.wording import bill_line_detail, in_fiat, tax_line
 from agent.talk.words import Words
-from agent.tariff.model import MS_PER_MINUTE
+from agent.tariff.model import MS_PER_MINUTE, tax_in_msat
+from agent.tariff.rate import ExchangeRate
 from bridge.paper.pdf import A4_MM, Sheet
 from bridge.web.context import Context, checked_secret
 from bridge.web.sessions import current_refund
@@ -44,12 +45,28 @@ def receipt_json(view: SessionView, point: ChargePointView) -> dict[str, Any]:
             for line in view.bill
         ],
         "cost_msat": view.cost_msat,
+        "tax": {
+            "percent": view.tariff.tax_basis_points / 100,
+            "included_msat": tax_in_msat(view.tariff, view.cost_msat),
+        },
+        "rate": _rate(view.tariff.rate),
         "paid_msat": view.paid_msat,
         "refunded_msat": view.refunded_msat,
         "owed_msat": view.owed_msat,
         "rounding_msat": view.rounding_msat,
         "refund_state": refund.state if refund else None,
         "payment_hashes": list(view.payment_hashes),
+    }
+
+
+def _rate(rate: ExchangeRate | None) -> dict[str, Any] | None:
+    if rate is None:
+        return None
+    return {
+        "currency": rate.currency,
+        "msat_per_unit": rate.msat_per_unit,
+        "at_ms": rate.at_ms,
+        "sources": list(rate.sources),
     }
 
 
@@ -117,6 +134,11 @@ def _amounts(sheet: Sheet, y: float, view: SessionView, said: Words, fiat: str) 
     if fiat:
         sheet.text(_RIGHT, y, f"≈ {fiat}", 3.6, colour=_SOFT, align="right")
         y += 7
+    tax = tax_line(view.tariff, view.cost_msat, said)
+    if tax is not None:
+        sheet.text(_LEFT, y, tax.label, 3.6, colour=_SOFT)
+        sheet.text(_RIGHT, y, tax.amount, 3.6, colour=_INK, align="right")
+        y += 7
     for label, amount_msat in (
         (said("web.paid"), view.paid_msat),
         (said("web.returned"), view.refunded_msat),
@@ -157,7 +179,7 @@ def routes(context: Context) -> APIRouter:
     async def as_pdf(request: Request, secret: str) -> Response:
         view, point = await _both(request, secret)
         said = context.words(request)
-        fiat = context.renderer.fiat(view.cost_msat, said)
+        fiat = in_fiat(view.cost_msat, view.tariff, said)
         disposition = f'inline; filename="strom-{view.id}.pdf"'
         return Response(
             receipt_pdf(view, point, said, fiat),
