@@ -26,6 +26,7 @@ from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
 from agent.ports import (
     ChargePointView,
+    OwedRefund,
     Payees,
     PowerSample,
     Quote,
@@ -33,6 +34,7 @@ from agent.ports import (
     SessionView,
     UnknownChargePoint,
     UnknownSession,
+    WalletState,
     WithdrawOffer,
 )
 from agent.sessions import Sessions
@@ -40,8 +42,8 @@ from agent.settlements import Settlements
 from agent.tariff.model import Tariff
 from agent.tariff.rate import ExchangeRate
 from agent.timers import Timers
-from agent.views import PublicFace, session_view
-from wallet.base import Settlement, Wallet
+from agent.views import PublicFace, owed_refunds, session_view
+from wallet.base import Settlement, Wallet, WalletError
 
 log = logging.getLogger(__name__)
 
@@ -258,6 +260,19 @@ class Site:
             for agent in self._agents.values()
             for session in agent.sessions.open()
         ]
+
+    def owed(self) -> list[OwedRefund]:
+        """Every refund that has not arrived yet, the oldest first."""
+        return owed_refunds(self._journal.live_sessions())
+
+    async def wallet_state(self) -> WalletState:
+        """How the wallet is."""
+        trouble = self.settlements.trouble or ""
+        try:
+            info = await self.commons.wallet.info()
+        except WalletError as error:
+            return WalletState(trouble=trouble or str(error))
+        return WalletState(info.name, info.network, info.balance_msat, info.inbound_msat, trouble)
 
     async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         """The session now and after each change, newest only, until it is closed and repaid."""

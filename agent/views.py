@@ -11,7 +11,15 @@ from agent.machine.events import Event, MeterSampled
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.ports import ChargePointView, ConnectorView, RefundView, SessionView, TimelineEntry
+from agent.machine.refund import RefundState
+from agent.ports import (
+    ChargePointView,
+    ConnectorView,
+    OwedRefund,
+    RefundView,
+    SessionView,
+    TimelineEntry,
+)
 from agent.tariff.model import Tariff
 
 _SECRET_FIELDS = frozenset({"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no"})
@@ -115,3 +123,22 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
         payment_hashes=tuple(payment.payment_hash for payment in session.payments),
         events=timeline(event for event in events if not isinstance(event, MeterSampled)),
     )
+
+
+def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
+    """What the closed ones among sessions still owe, the oldest first."""
+    owed = [
+        OwedRefund(
+            charge_point=session.charge_point,
+            session_id=session.id,
+            refund_no=refund.no,
+            amount_msat=refund.amount_msat,
+            state=refund.state,
+            since_ms=session.closed_at_ms,
+            failure=refund.failure,
+        )
+        for session in sessions
+        for refund in session.refunds
+        if session.closed_at_ms is not None and refund.state is not RefundState.PAID
+    ]
+    return sorted(owed, key=lambda one: one.since_ms)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from agent.commons import Clock
 from agent.config.keys import open_identities
+from agent.config.secret_files import read_secret
 from agent.config.tables import LOOPBACK_HOSTS, ChargePointConfig, Config
 from agent.journal.guard import held
 from agent.journal.journal import Journal
@@ -36,6 +37,7 @@ from bridge.ocpp.server import AuthPolicy, OcppServer
 from bridge.payees import LnurlPayees
 from bridge.prices.bitcoin import OPERATOR, SOURCES, BitcoinPrice, rate_of
 from bridge.web.app import create_app
+from bridge.web.console import Console
 from bridge.web.render import WebSettings
 from nips.embedded_relay import EmbeddedRelay
 from nips.identity import Identity, decode_npub
@@ -243,7 +245,7 @@ async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...
 
 
 async def _wallet(config: Config, clock: Clock, stack: AsyncExitStack) -> Wallet:
-    wallet = connect(config.wallet.url, data_dir=config.strom.data_dir, clock=clock)
+    wallet = connect(config.wallet.url, config.strom.data_dir, clock, base_dir=config.base_dir)
     stack.push_async_callback(wallet.close)
     try:
         await wallet.open()
@@ -311,8 +313,15 @@ def _web(
         linking=linking,
         clock=clock,
         play=wallet if isinstance(wallet, DevWallet) else None,
+        operators=_console(config, site),
         routes=LnurlServer(site, lnurl_settings, linking, clock).routes,
     )
+
+
+def _console(config: Config, site: Site) -> Console | None:
+    """The operator's console, where his file names its password."""
+    file = config.strom.admin_password_file
+    return None if file is None else Console(read_secret(file), site)
 
 
 def _is_local(config: Config) -> bool:

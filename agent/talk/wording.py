@@ -124,3 +124,11 @@ def free_in_s(view: ChargePointView, connector: int | None) -> int | None:
         if item.free_in_s is not None and connector in (None, item.id)
     ]
     return min(expected, default=None)
+
+
+def age(seconds: int) -> str:
+    """A time that has passed, in the largest unit that it fills."""
+    for unit_s, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            return f"{seconds // unit_s} {unit}"
+    return f"{max(0, seconds)} s"

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 
 from agent.links import Links
 from agent.talk.wording import (
+    age,
     bill_line_detail,
     example_msat,
     in_fiat,
@@ -96,6 +97,7 @@ class Renderer:
             "bill_line_detail": bill_line_detail,
             "tax_line": tax_line,
             "tax_percent": tax_percent,
+            "age": age,
             "iso": _iso,
             "clock_utc": _clock_utc,
         }

@@ -29,6 +29,7 @@ from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.web.app import create_app
+from bridge.web.console import Console
 from bridge.web.render import WebSettings
 from nips.identity import Identity
 from tests.agent.world import Ear, ManualClock, ScriptedCharger
@@ -195,6 +196,7 @@ async def serving(
     tile_url: str = "",
     rate: Callable[[], ExchangeRate | None] = lambda: None,
     sealed: bool = False,
+    password: str = "",
 ) -> AsyncGenerator[HttpWorld]:
     """A site at work behind HTTP, its first charge point connected and free."""
     clock = clock or ManualClock()
@@ -240,6 +242,7 @@ async def serving(
         clock=clock,
         fetcher=Fetcher(allow_loopback=True),
         play=None if wallet else play,
+        operators=Console(password, site) if password else None,
         routes=lnurl.routes,
     )
     server = uvicorn.Server(
