@@ -22,6 +22,7 @@ from agent.config.tables import Config
 from agent.journal.journal import Journal, Task
 from agent.machine.events import DeadlineReached, MeterSampled, StopBy, StopRequested
 from agent.machine.model import Session
+from agent.notary import Notary
 from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
 from agent.ports import (
@@ -35,6 +36,7 @@ from agent.ports import (
     UnknownSession,
     WithdrawOffer,
 )
+from agent.receipts import Receipt, Seller, receipt_of
 from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.tariff.model import Tariff
@@ -58,6 +60,7 @@ class Site:
         voice: delivers what a charge point says on nostr (an outbox handler).
         payees: finds invoices behind lightning addresses.
         address_of: the lightning address in the profile of a public key; "" without.
+        notary: signs receipts; None where nothing can be signed.
     """
 
     def __init__(
@@ -72,8 +75,10 @@ class Site:
         voice: Handler,
         payees: Payees | None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
+        notary: Notary | None = None,
     ) -> None:
         self.config = config
+        self._notary = notary or Notary({})
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
         self.commons = Commons(
@@ -276,6 +281,29 @@ class Site:
         if session is None:
             raise UnknownSession("this key owns no session here")
         return await self.session(self._journal.quotes_of(session.id)[0].secret)
+
+    async def receipt(self, secret: str) -> Receipt:
+        """The receipt of a closed session; raises UnknownSession, or Refused while it is open."""
+        return self._receipt(self.session_of_secret(secret))
+
+    async def signed_receipt(self, secret: str) -> str:
+        """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
+        return self._notary.sign(self._receipt(self.session_of_secret(secret)))
+
+    def _receipt(self, session: Session) -> Receipt:
+        events = self._journal.events_of(session.id, without=["MeterSampled"])
+        receipt = receipt_of(session, events, self._seller(session.charge_point))
+        if receipt is None:
+            raise Refused("the receipt comes when the charge is over")
+        return receipt
+
+    def _seller(self, charge_point_id: str) -> Seller:
+        """A charge point by its present name, or by its id when it has left the file."""
+        agent = self._agents.get(charge_point_id)
+        if agent is None:
+            return Seller(charge_point_id, charge_point_id)
+        place = agent.config.location
+        return Seller(charge_point_id, agent.config.name, place.address if place else "")
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:
         """The power measured so far, oldest first; raises UnknownSession."""

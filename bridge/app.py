@@ -22,6 +22,7 @@ from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
+from agent.notary import Notary
 from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
@@ -122,8 +123,9 @@ class App:
                 voice=presence.voice.deliver,
                 payees=payees,
                 address_of=presence.directory.lightning_address,
+                notary=Notary(identities),
             )
-            announcer.offer_topups(site)
+            announcer.speak_for(site)
             app = cls(config, site, wallet, presence, identities)
             app.relay_url = relay_url
             operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import books, demo, driver, operator, serve, simulate
+from bridge.cli import books, demo, driver, operator, serve, simulate, verify
 from bridge.cli.output import err, expected_errors, tell_error
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ operator.register(app)
 serve.register(app)
 books.register(app)
 driver.register(app)
+verify.register(app)
 demo.register(app)
 simulate.register(app)
 
