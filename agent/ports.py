@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
+from agent.receipts import Receipt
 from agent.tariff.model import BillLine, Tariff
 
 
@@ -381,6 +382,14 @@ class Site(Protocol):
 
     async def session_of_key(self, linking_key: str) -> SessionView:
         """The latest session that a linking key owns (LUD-04); raises UnknownSession."""
+        ...
+
+    async def receipt(self, secret: str) -> Receipt:
+        """The receipt of a closed session; raises UnknownSession, or Refused while it is open."""
+        ...
+
+    async def signed_receipt(self, secret: str) -> str:
+        """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
         ...
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:

@@ -22,6 +22,7 @@ from agent.config.tables import Config
 from agent.journal.journal import Journal, Task
 from agent.machine.events import DeadlineReached, MeterSampled, StopBy, StopRequested
 from agent.machine.model import Session
+from agent.notary import Notary
 from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
 from agent.ports import (
@@ -37,6 +38,7 @@ from agent.ports import (
     WalletState,
     WithdrawOffer,
 )
+from agent.receipts import Receipt, Seller, receipt_of
 from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.tariff.model import Tariff
@@ -62,6 +64,7 @@ class Site:
         payees: finds invoices behind lightning addresses.
         address_of: the lightning address in the profile of a public key; "" without.
         rate: the exchange rate to show amounts with.
+        notary: signs receipts; None where nothing can be signed.
     """
 
     def __init__(
@@ -77,8 +80,10 @@ class Site:
         payees: Payees | None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
         rate: Callable[[], ExchangeRate | None] = lambda: None,
+        notary: Notary | None = None,
     ) -> None:
         self.config = config
+        self._notary = notary or Notary({})
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
         self.commons = Commons(
@@ -295,6 +300,29 @@ class Site:
         if session is None:
             raise UnknownSession("this key owns no session here")
         return await self.session(self._journal.quotes_of(session.id)[0].secret)
+
+    async def receipt(self, secret: str) -> Receipt:
+        """The receipt of a closed session; raises UnknownSession, or Refused while it is open."""
+        return self._receipt(self.session_of_secret(secret))
+
+    async def signed_receipt(self, secret: str) -> str:
+        """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
+        return self._notary.sign(self._receipt(self.session_of_secret(secret)))
+
+    def _receipt(self, session: Session) -> Receipt:
+        events = self._journal.events_of(session.id, without=["MeterSampled"])
+        receipt = receipt_of(session, events, self._seller(session.charge_point))
+        if receipt is None:
+            raise Refused("the receipt comes when the charge is over")
+        return receipt
+
+    def _seller(self, charge_point_id: str) -> Seller:
+        """A charge point by its present name, or by its id when it has left the file."""
+        agent = self._agents.get(charge_point_id)
+        if agent is None:
+            return Seller(charge_point_id, charge_point_id)
+        place = agent.config.location
+        return Seller(charge_point_id, agent.config.name, place.address if place else "")
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:
         """The power measured so far, oldest first; raises UnknownSession."""

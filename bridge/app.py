@@ -23,6 +23,7 @@ from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
+from agent.notary import Notary
 from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
@@ -130,8 +131,9 @@ class App:
                 payees=payees,
                 address_of=presence.directory.lightning_address,
                 rate=_fixed_rate(config, clock) if price is None else price.rate,
+                notary=Notary(identities),
             )
-            announcer.offer_topups(site)
+            announcer.speak_for(site)
             app = cls(config, site, wallet, presence, identities)
             app.relay_url = relay_url
             operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)

@@ -24,6 +24,7 @@ class Topic(StrEnum):
     REFUND_PAID = "refund_paid"
     REFUND_FAILED = "refund_failed"
     CHARGER_SILENT = "charger_silent"
+    RECEIPT = "receipt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,13 +53,13 @@ def close(session: Session, at_ms: int, obstacle: Obstacle | None = None) -> Res
     )
     closed, effects = owe_the_rest(closed)
     told = (
-        SendMessage(Topic.NOT_STARTED, closed.owed_msat, obstacle)
+        (SendMessage(Topic.NOT_STARTED, closed.owed_msat, obstacle),)
         if never_started
-        else SendMessage(Topic.FINISHED, closed.owed_msat)
+        else (SendMessage(Topic.FINISHED, closed.owed_msat), SendMessage(Topic.RECEIPT))
     )
     claimed = tuple(PayRefund(r.no) for r in closed.refunds if r.state is RefundState.CLAIMED)
     cdr = () if never_started else (SendCdr(),)
-    return closed, (PublishStatus(), told, *claimed, *effects, *cdr)
+    return closed, (PublishStatus(), *told, *claimed, *effects, *cdr)
 
 
 def owe_the_rest(session: Session) -> Result:

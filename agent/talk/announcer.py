@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from agent.journal.journal import Journal
 from agent.links import links_of
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.model import Session
 from agent.ports import AgentError, Origin, Quote, QuoteRequest, Site
-from agent.talk.replies import announce
+from agent.talk.replies import announce, receipt
 from agent.talk.words import words
 from agent.views import session_view
+
+log = logging.getLogger(__name__)
 
 
 class Announcer:
@@ -25,8 +29,8 @@ class Announcer:
         self._journal = journal
         self._site: Site | None = None
 
-    def offer_topups(self, site: Site) -> None:
-        """From now on, a message about low credit carries an invoice of this site's."""
+    def speak_for(self, site: Site) -> None:
+        """From now on, messages carry what only the site has: invoices and signed receipts."""
         self._site = site
 
     async def announce(self, session: Session, effect: SendMessage, quote: Quote) -> str:
@@ -37,6 +41,8 @@ class Announcer:
             effect: what about.
             quote: the quote that opened the session.
         """
+        if effect.topic is Topic.RECEIPT:
+            return await self._receipt(quote)
         events = self._journal.events_of(session.id, without=["MeterSampled"])
         return announce(
             words(quote.language),
@@ -45,6 +51,16 @@ class Announcer:
             links_of(self._url, quote.charge_point, quote.secret),
             await self._topup(effect, quote),
         )
+
+    async def _receipt(self, quote: Quote) -> str:
+        if self._site is None:
+            return ""
+        try:
+            signed = await self._site.signed_receipt(quote.secret)
+            return receipt(words(quote.language), await self._site.receipt(quote.secret), signed)
+        except AgentError as error:
+            log.warning("no receipt for session %s: %s", quote.session_id, error)
+            return ""
 
     async def _topup(self, effect: SendMessage, quote: Quote) -> Quote | None:
         """An invoice over what was paid at first, ready to be paid; None when there is none."""

@@ -307,7 +307,9 @@ class Conversation:
         if own[0].closed_at_ms is None:
             told = await self._status(turn)
             return replies.joined([turn.words("dm.receipt_later"), told])
-        return replies.receipt(turn.words, own[0], turn.view.name)
+        secret = own[0].secret
+        signed = await self._site.signed_receipt(secret)
+        return replies.receipt(turn.words, await self._site.receipt(secret), signed)
 
     async def _unlock(self, turn: _Turn, connector: int | None) -> str:
         known = [c.id for c in turn.view.connectors]

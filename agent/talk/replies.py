@@ -16,6 +16,7 @@ from agent.machine.model import SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, RefundState
 from agent.ports import ChargePointView, ConnectorView, Quote, SessionView
+from agent.receipts import Receipt
 from agent.talk.wording import EXAMPLE_WH, example_msat, obstacle_sentence, price_lines
 from agent.talk.words import Words
 from agent.tariff.model import (
@@ -92,6 +93,8 @@ def announce(
             return _lines(told, words("dm.refund_how", lnurl=links.refund_lnurl))
         case Topic.CHARGER_SILENT:
             return words("dm.charger_silent")
+        case Topic.RECEIPT:
+            return ""  # Made of the receipt, see `receipt`.
 
 
 def _lines(*lines: str) -> str:
@@ -279,32 +282,33 @@ def amount_refused(words: Words, view: ChargePointView, amount_msat: int) -> str
     return ""
 
 
-def receipt(words: Words, view: SessionView, name: str) -> str:
+def receipt(words: Words, about: Receipt, signed: str = "") -> str:
     """What a closed session cost, line by line, and where all of the money went.
 
     Args:
         words: in the driver's language.
-        view: a closed session.
-        name: the charge point's name.
+        about: the receipt.
+        signed: the same as its charge point signed it, to be kept; "" to leave it out.
     """
-    began_at_ms = view.started_at_ms or view.opened_at_ms
     lines = [
-        words("dm.receipt", name=name, connector=view.connector),
-        _span(began_at_ms, view.closed_at_ms or began_at_ms),
-        *(_bill_line(words, line) for line in view.bill),
-        words("dm.cost", amount=words.sat(view.cost_msat)),
-        words("dm.paid", amount=words.sat(view.paid_msat)),
+        words("dm.receipt", name=about.charge_point.name, connector=about.connector),
+        _span(about.started_at_ms or about.opened_at_ms, about.closed_at_ms),
+        *(_bill_line(words, line) for line in about.lines),
     ]
     for key, amount_msat in (
-        ("dm.returned", view.refunded_msat),
-        ("dm.owed", view.owed_msat),
-        ("dm.rounding", view.rounding_msat),
+        ("dm.waived", about.waived_msat),
+        ("dm.cost", about.cost_msat),
+        ("dm.paid", about.paid_msat),
+        ("dm.returned", about.refunded_msat),
+        ("dm.owed", about.owed_msat),
+        ("dm.rounding", about.rounding_msat),
     ):
-        if amount_msat:
+        if amount_msat or key in ("dm.cost", "dm.paid"):
             lines.append(words(key, amount=words.sat(amount_msat)))
-    lines.append(words("dm.receipt_id", id=view.id))
-    lines.extend(words("dm.payment", payment_hash=paid) for paid in view.payment_hashes)
-    return _lines(*lines)
+    lines.append(words("dm.receipt_id", id=about.session))
+    if not signed:
+        return _lines(*lines)
+    return _lines(*lines, words("dm.receipt_signed"), signed)
 
 
 def _span(from_ms: int, to_ms: int) -> str:

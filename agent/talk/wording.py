@@ -16,7 +16,6 @@ from agent.tariff.model import (
     Tariff,
     Usage,
     bill,
-    tax_in_msat,
 )
 
 EXAMPLE_WH = 20_000
@@ -95,12 +94,12 @@ def tax_percent(tariff: Tariff, words: Words) -> str:
     return words.number(percent, max(0, -int(percent.normalize().as_tuple().exponent)))
 
 
-def tax_line(tariff: Tariff, cost_msat: int, words: Words) -> PriceLine | None:
-    """The tax that is in a cost; None where the tariff names none."""
-    if not tariff.tax_basis_points or not cost_msat:
+def tax_line(tariff: Tariff, tax_msat: int, words: Words) -> PriceLine | None:
+    """The tax that is in a cost; None where there is none."""
+    if not tax_msat:
         return None
     label = words("bill.tax", percent=tax_percent(tariff, words))
-    return PriceLine(label, words.sat(tax_in_msat(tariff, cost_msat)))
+    return PriceLine(label, words.sat(tax_msat))
 
 
 def as_sentence(text: str) -> str:

@@ -19,6 +19,7 @@ from agent.config.tables import (
 from agent.journal.journal import Journal, Task
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus
+from agent.notary import Notary
 from agent.ports import (
     ChargerCommand,
     Origin,
@@ -29,6 +30,7 @@ from agent.ports import (
 )
 from agent.site import Site
 from agent.views import PublicFace
+from nips.identity import Identity
 from wallet.dev import DevWallet
 
 START_MS = 1_800_000_000_000
@@ -135,7 +137,8 @@ def config(**sessions: int) -> Config:
     )
 
 
-FACE = PublicFace("00" * 32, "npub1example", "nprofile1example", "cp001@127.0.0.1:8080")
+KEY = Identity.generate()
+FACE = PublicFace(KEY.pubkey, KEY.npub, "nprofile1example", "cp001@127.0.0.1:8080")
 
 
 @asynccontextmanager
@@ -158,6 +161,7 @@ async def running(
         herald=ear,
         voice=ear.deliver,
         payees=None,
+        notary=Notary({point.id: KEY for point in settings.charge_points}),
     )
     try:
         async with site.running():

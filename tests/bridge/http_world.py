@@ -20,6 +20,7 @@ from agent.journal.journal import Journal
 from agent.links import Links
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
+from agent.notary import Notary
 from agent.ports import MeterReport, Payees, SessionView, StartReport, StopReport
 from agent.site import Site
 from agent.tariff.rate import ExchangeRate
@@ -227,6 +228,7 @@ async def serving(
         voice=ear.deliver,
         payees=payees,
         rate=rate,
+        notary=Notary({point.id: identity for point in settings.charge_points}),
     )
     linking = Linking(clock)
     lnurl = LnurlServer(

@@ -40,6 +40,7 @@ from agent.machine.forecast import deadline
 from agent.machine.model import Policy, Session, SessionState
 from agent.machine.refund import COMMITTED, RefundState
 from agent.machine.session import opened, step
+from agent.receipts import Seller, faults, receipt_of
 from agent.tariff.model import Tariff
 from tests.agent.machine.examples import HOUR, MINUTE, SECOND, T0
 
@@ -328,6 +329,14 @@ class Money(RuleBasedStateMachine):
                 assert session.closed_at_ms >= session.started_at_ms >= session.opened_at_ms
         else:
             assert session.owed_msat == session.rounding_msat == 0
+
+    @invariant()
+    def the_receipt_adds_up(self) -> None:
+        receipt = receipt_of(self.session, (), Seller("CP001", "Old Mill"))
+        assert (receipt is None) == (self.session.state is not SessionState.CLOSED)
+        if receipt is not None:
+            # The hashes are made up here.
+            assert [f for f in faults(receipt) if "hash" not in f] == []
 
     @invariant()
     def no_deadline_comes_twice(self) -> None:

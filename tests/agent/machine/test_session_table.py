@@ -123,7 +123,7 @@ CHARGING       TransactionStarted     CHARGING   PublishStatus
 CHARGING       MeterSampled           CHARGING
 CHARGING       ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING       StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
-CHARGING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED OfferRefund SendCdr
+CHARGING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 CHARGING       DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING       RefundOffered          CHARGING
 CHARGING       RefundClaimed          STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -138,7 +138,7 @@ SUSPENDED      TransactionStarted     SUSPENDED  PublishStatus
 SUSPENDED      MeterSampled           SUSPENDED
 SUSPENDED      ConnectorStatusChanged CHARGING   PublishStatus Say:RESUMED
 SUSPENDED      StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
-SUSPENDED      TransactionStopped     CLOSED     PublishStatus Say:FINISHED OfferRefund SendCdr
+SUSPENDED      TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 SUSPENDED      DeadlineReached        SUSPENDED
 SUSPENDED      RefundOffered          SUSPENDED
 SUSPENDED      RefundClaimed          STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -153,7 +153,7 @@ STOPPING       TransactionStarted     STOPPING   StopCharging
 STOPPING       MeterSampled           STOPPING
 STOPPING       ConnectorStatusChanged STOPPING   PublishStatus
 STOPPING       StopRequested          STOPPING
-STOPPING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED OfferRefund SendCdr
+STOPPING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 STOPPING       DeadlineReached        STOPPING   StopCharging
 STOPPING       RefundOffered          STOPPING
 STOPPING       RefundClaimed          STOPPING
@@ -191,7 +191,7 @@ CLOSED/paying  RefundSent             CLOSED
 CLOSED/paying  RefundSettled          CLOSED     Say:REFUND_PAID
 CLOSED/paying  RefundUncertain        CLOSED
 CLOSED/paying  RefundFailed           CLOSED     Say:REFUND_FAILED
-"""
+"""  # noqa: E501  a row is a line
 
 # status         STARTING          CHARGING             SUSPENDED           STOPPING
 STATUS_TABLE = """

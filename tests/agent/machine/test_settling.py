@@ -61,7 +61,7 @@ def test_what_a_claim_left_over_is_owed_as_a_second_refund() -> None:
         (1, RefundState.CLAIMED, 400 * SAT),
         (2, RefundState.DUE, 150 * SAT),
     ]
-    assert named(effects) == "PublishStatus Say:FINISHED PayRefund OfferRefund SendCdr"
+    assert named(effects) == "PublishStatus Say:FINISHED Say:RECEIPT PayRefund OfferRefund SendCdr"
 
 
 def test_a_session_is_claimed_from_once() -> None:

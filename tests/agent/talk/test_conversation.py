@@ -11,9 +11,10 @@ from agent.config.tables import TariffConfig
 from agent.machine.effects import Topic
 from agent.machine.events import ConnectorStatus
 from agent.nostr.ears import Heard
+from agent.notary import read_receipt
 from agent.ports import MeterReport, StartReport, StopReport
 from agent.talk.conversation import HELP_EVERY_MS, OLDEST_COMMAND_MS, Conversation
-from tests.agent.world import ManualClock, ScriptedCharger, World, config, running
+from tests.agent.world import KEY, ManualClock, ScriptedCharger, World, config, running
 
 DRIVER, BYSTANDER, OPERATOR = "d1" * 32, "b2" * 32, "0e" * 32
 URL = "https://charge.example.com"
@@ -115,6 +116,8 @@ async def test_stop_refund_and_receipt_of_the_payer(tmp_path: Path) -> None:
         receipt = await talk.say("Quittung")
         assert "Energie 1,00 kWh: 300 sat" in receipt
         assert "Zurückgezahlt: 700 sat" in receipt
+        signed = read_receipt(receipt)
+        assert (signed.pubkey, signed.receipt.refunded_msat) == (KEY.pubkey, 700_000)
 
 
 async def test_a_bystander_changes_nothing_and_learns_nothing(tmp_path: Path) -> None:

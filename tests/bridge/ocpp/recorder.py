@@ -25,6 +25,7 @@ from agent.ports import (
     UnknownSession,
     WithdrawOffer,
 )
+from agent.receipts import Receipt
 
 T = TypeVar("T")
 
@@ -139,6 +140,12 @@ class RecordingSite:
         yield
 
     async def session_of_key(self, linking_key: str) -> SessionView:
+        raise UnknownSession("not here")
+
+    async def receipt(self, secret: str) -> Receipt:
+        raise UnknownSession("not here")
+
+    async def signed_receipt(self, secret: str) -> str:
         raise UnknownSession("not here")
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:

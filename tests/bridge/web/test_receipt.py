@@ -9,22 +9,27 @@ from pathlib import Path
 import anyio
 import pytest
 
+from agent.notary import read_receipt
 from agent.tariff.rate import ExchangeRate
 from tests.bridge.http_world import HttpWorld, config, serving
 
 
-async def test_json_adds_up(world: HttpWorld) -> None:
+async def test_it_is_signed_and_adds_up(world: HttpWorld) -> None:
     view = await world.charging(sats=1000, energy_wh=1111)
     early = await world.http.get(f"/s/{view.secret}/receipt")
     assert early.status_code == 409
     await world.end(view, 1111)
-    body = (await world.http.get(f"/s/{view.secret}/receipt.json")).json()
-    assert body["energy_wh"] == 1111
-    assert sum(line["amount_msat"] for line in body["lines"]) == body["cost_msat"] == 333_300
-    parts = ("cost_msat", "refunded_msat", "owed_msat", "rounding_msat")
-    assert sum(body[part] for part in parts) == body["paid_msat"] == 1_000_000
-    assert body["rounding_msat"] == 700
-    assert len(body["payment_hashes"]) == 1
+    answer = await world.http.get(f"/s/{view.secret}/receipt.json")
+    assert view.secret not in answer.headers["content-disposition"] + answer.text
+    signed = read_receipt(answer.text)
+    assert signed.pubkey == world.identity.pubkey
+    body = signed.receipt
+    assert (body.energy_wh, body.meter_start_wh, body.meter_stop_wh) == (1111, 1_000_000, 1_001_111)
+    assert sum(line.amount_msat for line in body.lines) == body.cost_msat == 333_300
+    parts = (body.cost_msat, body.refunded_msat, body.owed_msat, body.rounding_msat)
+    assert sum(parts) == body.paid_msat == 1_000_000
+    assert body.rounding_msat == 700
+    assert len(body.payments) == 1
     page = (await world.http.get(f"/s/{view.secret}/receipt")).text
     assert "333.300\N{NO-BREAK SPACE}sat" in page
     assert "Rounding" in page
@@ -61,16 +66,10 @@ async def test_tax_and_the_rate_that_the_driver_saw(tmp_path: Path) -> None:
         view = await world.charging(sats=1000, energy_wh=1000)
         rates.append(ExchangeRate("EUR", 1, 8, ("coinbase", "kraken")))
         await world.end(view, 1000)
-        body = (await world.http.get(f"/s/{view.secret}/receipt.json")).json()
+        signed = read_receipt((await world.http.get(f"/s/{view.secret}/receipt.json")).text)
         page = (await world.http.get(f"/s/{view.secret}/receipt")).text
-    assert body["cost_msat"] == 300_000
-    assert body["tax"] == {"percent": 19.0, "included_msat": 47_899}
-    assert body["rate"] == {
-        "currency": "EUR",
-        "msat_per_unit": 1_250_000,
-        "at_ms": 7,
-        "sources": ["coinbase", "kraken"],
-    }
+    assert (signed.receipt.cost_msat, signed.receipt.tax_msat) == (300_000, 47_899)
+    assert signed.receipt.tariff.rate == rates[0]
     assert "of which 19 % tax" in page
     assert "47.899" in page
     assert "≈ €0.24" in page

@@ -1,0 +1,123 @@
+"""What a receipt says of a session, and which receipts break the laws of money."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.machine.events import Obstacle
+from agent.machine.model import Session
+from agent.machine.refund import RefundState
+from agent.receipts import Receipt, Seller, faults, receipt_of
+from tests.agent.machine.examples import (
+    HOUR,
+    MINUTE,
+    SAT,
+    T0,
+    TIMED,
+    after,
+    arrived,
+    begun,
+    charging,
+    claimed,
+    ended,
+    paid,
+    sent,
+    starting,
+    waited,
+)
+
+SELLER = Seller("CP001", "Old Mill, west wall", "Mill Lane 1")
+HASH = "aa" * 32
+
+
+def hashed(session: Session) -> Session:
+    """A session of the examples with hashes as long as real ones."""
+    payments = tuple(replace(p, payment_hash=p.payment_hash * 32) for p in session.payments)
+    return replace(session, payments=payments)
+
+
+def of(session: Session, *events: object) -> Receipt:
+    receipt = receipt_of(hashed(session), events, SELLER)  # pyright: ignore[reportArgumentType]
+    assert receipt is not None
+    return receipt
+
+
+CLOSED = after(charging(5_000 * SAT, TIMED), ended(T0 + HOUR, 44_510))
+RECEIPT = of(CLOSED, begun(), ended(T0 + HOUR, 44_510))
+
+
+def test_none_while_the_session_is_open() -> None:
+    assert receipt_of(charging(), (), SELLER) is None
+
+
+def test_all_that_is_asked_of_a_receipt_stands_in_it() -> None:
+    assert RECEIPT.charge_point == SELLER
+    assert (RECEIPT.energy_wh, RECEIPT.meter_start_wh, RECEIPT.meter_stop_wh) == (
+        4_510,
+        40_000,
+        44_510,
+    )
+    assert [line.dimension for line in RECEIPT.lines] == ["ENERGY", "TIME", "FLAT"]
+    assert [payment.payment_hash for payment in RECEIPT.payments] == [HASH]
+    parts = (RECEIPT.cost_msat, RECEIPT.owed_msat, RECEIPT.rounding_msat)
+    assert sum(parts) == RECEIPT.paid_msat == 5_000 * SAT
+    assert faults(RECEIPT) == []
+
+
+def test_a_later_receipt_says_that_the_refund_arrived_and_is_younger() -> None:
+    owed = CLOSED.owed_msat
+    later = (claimed(T0 + 2 * HOUR, owed, ""), sent(T0 + 2 * HOUR), arrived(T0 + 3 * HOUR))
+    receipt = of(after(CLOSED, *later), begun(), *later)
+    assert (receipt.refunded_msat, receipt.owed_msat) == (owed, 0)
+    assert [(r.state, r.payment_hash) for r in receipt.refunds] == [(RefundState.PAID, "cc")]
+    assert receipt.as_of_ms == T0 + 3 * HOUR > RECEIPT.as_of_ms
+    assert faults(receipt) == []
+
+
+def test_what_the_operator_bears_is_shown() -> None:
+    over = of(after(charging(), ended(T0 + HOUR, 44_510)))
+    assert over.cost_msat == over.paid_msat == 1_000 * SAT
+    assert over.waived_msat == 353 * SAT
+    assert faults(over) == []
+
+
+def test_money_that_bought_nothing() -> None:
+    receipt = of(after(starting(), waited(T0 + 3 * MINUTE)))
+    assert receipt.obstacle is Obstacle.NOT_PLUGGED_IN
+    assert (receipt.lines, receipt.meter_start_wh, receipt.duration_ms) == ((), None, 0)
+    assert receipt.owed_msat == receipt.paid_msat
+    assert faults(receipt) == []
+
+
+def test_a_late_payment_is_in_it() -> None:
+    late = paid(T0 + 2 * HOUR, 70 * SAT, "bb")
+    receipt = of(after(CLOSED, late), late)
+    assert receipt.as_of_ms == T0 + 2 * HOUR
+    assert len(receipt.payments) == 2
+    assert faults(receipt) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        (replace(RECEIPT, energy_wh=4_000), "lines are not what 4000 Wh"),
+        (replace(RECEIPT, lines=RECEIPT.lines[:1]), "lines"),
+        (replace(RECEIPT, cost_msat=RECEIPT.cost_msat + 1), "lines add up"),
+        (replace(RECEIPT, paid_msat=1), "payments add up to 5000000 msat, not to 1 msat"),
+        (replace(RECEIPT, payments=RECEIPT.payments * 2), "counts a payment twice"),
+        (
+            replace(RECEIPT, payments=(replace(RECEIPT.payments[0], payment_hash="x"),)),
+            "no payment hash",
+        ),
+        (replace(RECEIPT, refunded_msat=RECEIPT.owed_msat, owed_msat=0), "refunds are not"),
+        (replace(RECEIPT, refunds=()), "refunds"),
+        (replace(RECEIPT, owed_msat=0, refunds=(), rounding_msat=RECEIPT.owed_msat), "rounding"),
+        (replace(RECEIPT, rounding_msat=RECEIPT.rounding_msat - 1), "add up to"),
+        (replace(RECEIPT, idle_ms=-1), "negative"),
+        (replace(RECEIPT, refunded_msat=-1), "negative"),
+    ],
+)
+def test_what_does_not_add_up_is_told(changed: Receipt, fault: str) -> None:
+    assert any(fault in sentence for sentence in faults(changed))
