@@ -286,7 +286,8 @@ class ChargePointAgent:
         quotes.check_amount(request.amount_msat, self._commons)
         session, secret = self._topped_up(request)
         connector = session.connector if session else self._free_connector(request)
-        return await quotes.make(
+        holds = self._commons.holds
+        quote = await quotes.make(
             self._commons,
             request,
             charge_point_id=self.id,
@@ -295,7 +296,10 @@ class ChargePointAgent:
             tariff=self.tariff,
             topping_up=session,
             secret=secret,
+            holder=None if session else await holds.wallet(),
         )
+        holds.watch(quote)
+        return quote
 
     def _topped_up(self, request: QuoteRequest) -> tuple[Session | None, str]:
         """The open session that the money would be added to, and its secret."""
@@ -330,6 +334,10 @@ class ChargePointAgent:
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once."""
         return await self.sessions.credit(quote, settlement, self._obstacle_to_paid)
+
+    async def hold(self, quote: Quote) -> Session:
+        """Open a session for a payment that is held, once."""
+        return await self.sessions.hold(quote, self._obstacle_to_paid)
 
     def _obstacle_to_paid(self, connector: int) -> Obstacle | None:
         obstacle = self.obstacle(connector)

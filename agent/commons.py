@@ -10,8 +10,9 @@ from typing import Protocol
 from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
+from agent.ports import Quote
 from agent.tariff.rate import ExchangeRate
-from wallet.base import Wallet
+from wallet.base import HoldWallet, Wallet
 
 Clock = Callable[[], int]
 """The time in Unix milliseconds."""
@@ -58,6 +59,28 @@ class Changes:
             watcher.set()
 
 
+class HoldInvoices(Protocol):
+    """Hold invoices, where the wallet has them and the operator wants them."""
+
+    async def wallet(self) -> HoldWallet | None:
+        """Who makes them; None for ordinary invoices."""
+        ...
+
+    def watch(self, quote: Quote) -> None:
+        """Notice when a payment for this quote is held."""
+        ...
+
+
+class _PlainInvoices:
+    """No payment is held."""
+
+    async def wallet(self) -> HoldWallet | None:
+        return None
+
+    def watch(self, quote: Quote) -> None:
+        del quote
+
+
 def _no_rate() -> ExchangeRate | None:
     return None
 
@@ -67,6 +90,7 @@ class Commons:
     """The shared parts; built by the site before its charge points.
 
     Attributes:
+        holds: where payments are held until charging begins.
         rate: the exchange rate to show amounts with; None shows none.
     """
 
@@ -78,6 +102,7 @@ class Commons:
     timers: Timers
     post: Callable[[Iterable[Task]], None]
     started_at_ms: int
+    holds: HoldInvoices = field(default_factory=_PlainInvoices)
     rate: Callable[[], ExchangeRate | None] = _no_rate
     changes: Changes = field(default_factory=Changes)
 

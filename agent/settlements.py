@@ -14,7 +14,7 @@ import anyio
 
 from agent.commons import Commons
 from agent.ports import Quote
-from wallet.base import Settlement, WalletError
+from wallet.base import InvoiceState, Settlement, WalletError
 
 CURSOR = "cursor:settlements"
 LOOK_BACK_MS = 86_400_000
@@ -33,13 +33,18 @@ class Settlements:
     Args:
         commons: wallet, journal and clock.
         credit: credits a quote with a settlement; must bear repetition.
+        hold: opens the session of a payment that is held; must bear repetition.
     """
 
     def __init__(
-        self, commons: Commons, credit: Callable[[Quote, Settlement], Awaitable[object]]
+        self,
+        commons: Commons,
+        credit: Callable[[Quote, Settlement], Awaitable[object]],
+        hold: Callable[[Quote], Awaitable[object]],
     ) -> None:
         self._commons = commons
         self._credit = credit
+        self._hold = hold
         self._trouble: str | None = "the wallet has not been reached yet"
 
     @property
@@ -88,9 +93,11 @@ class Settlements:
         """
         now_ms = self._commons.clock()
         for quote in self._commons.journal.unsettled_quotes(now_ms - LOOK_BACK_MS):
-            _, settlement = await self._commons.wallet.lookup_invoice(quote.payment_hash)
+            state, settlement = await self._commons.wallet.lookup_invoice(quote.payment_hash)
             if settlement is not None:
                 await self._credit(quote, settlement)
+            elif state is InvoiceState.HELD:
+                await self._hold(quote)
         self._trouble = None
 
     async def take(self, settlement: Settlement) -> None:

@@ -19,8 +19,15 @@ import anyio
 from agent.charge_point import ChargePointAgent
 from agent.commons import Clock, Commons, Herald
 from agent.config.tables import Config
+from agent.holds import Holds
 from agent.journal.journal import Journal, Task
-from agent.machine.events import DeadlineReached, MeterSampled, StopBy, StopRequested
+from agent.machine.events import (
+    DeadlineReached,
+    MeterSampled,
+    PaymentCanceled,
+    StopBy,
+    StopRequested,
+)
 from agent.machine.model import Session
 from agent.notary import Notary
 from agent.outbox import Handler, Outbox
@@ -86,6 +93,15 @@ class Site:
         self._notary = notary or Notary({})
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
+        self._holds = Holds(
+            journal,
+            wallet,
+            clock,
+            config.wallet.hold,
+            hold=self.hold,
+            credit=self.credit,
+            cancel=self._hold_canceled,
+        )
         self.commons = Commons(
             journal=journal,
             wallet=wallet,
@@ -95,6 +111,7 @@ class Site:
             timers=self._timers,
             post=self._post,
             started_at_ms=clock(),
+            holds=self._holds,
             rate=rate,
         )
         self._agents: dict[str, ChargePointAgent] = {}
@@ -104,10 +121,15 @@ class Site:
         self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
         self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)
-        self.settlements = Settlements(self.commons, self.credit)
+        self.settlements = Settlements(self.commons, self.credit, self.hold)
         self._outbox = Outbox(
             journal,
-            {"charger": self._deliver_to_charger, "voice": voice, "payout": self.payouts.deliver},
+            {
+                "charger": self._deliver_to_charger,
+                "hold": self._holds.deliver,
+                "payout": self.payouts.deliver,
+                "voice": voice,
+            },
         )
 
     @asynccontextmanager
@@ -118,6 +140,7 @@ class Site:
                 async with anyio.create_task_group() as group:
                     await self._resume()
                     self._outbox.start(group)
+                    group.start_soon(self._holds.run)
                     group.start_soon(self.settlements.run)
                     group.start_soon(self._timers.run)
                     yield self
@@ -229,6 +252,15 @@ class Site:
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once, however often it is reported."""
         return await self.charge_point(quote.charge_point).credit(quote, settlement)
+
+    async def hold(self, quote: Quote) -> Session:
+        """Open the session of a payment that is held, once, however often it is reported."""
+        return await self.charge_point(quote.charge_point).hold(quote)
+
+    async def _hold_canceled(self, quote: Quote, event: PaymentCanceled) -> None:
+        """A held payment went back: its session, if it opened one, must know."""
+        if self._journal.session(quote.session_id) is not None:
+            await self._sessions_of(quote.charge_point).submit(quote.session_id, [event])
 
     def session_of_secret(self, secret: str) -> Session:
         """The session that a secret owns; raises UnknownSession."""

@@ -91,6 +91,7 @@ class WalletConfig(_Table):
     fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
     fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
     auto_refund: Flag = True
+    hold: Literal["off", "auto", "always"] = "off"
 
 
 class SessionsConfig(_Table):
