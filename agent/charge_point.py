@@ -286,6 +286,7 @@ class ChargePointAgent:
         quotes.check_amount(request.amount_msat, self._commons)
         session, secret = self._topped_up(request)
         connector = session.connector if session else self._free_connector(request)
+        await self._commons.admit(request.amount_msat)
         holds = self._commons.holds
         quote = await quotes.make(
             self._commons,

@@ -13,7 +13,7 @@ from typing import Literal
 import anyio
 import anyio.abc
 
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.journal.journal import Journal, Task
 from agent.machine.effects import CancelPayment, SettlePayment
 from agent.machine.events import PaymentCanceled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from dataclasses import replace
@@ -13,6 +14,9 @@ from agent.machine.money import MSAT_PER_SAT
 from agent.ports import Quote, QuoteRequest, Refused
 from agent.tariff.model import Tariff
 from wallet.base import HoldWallet, WalletError
+
+ANSWER_S = 8.0
+"""How long the wallet may take for an invoice: the driver's own wallet does not wait longer."""
 
 OBSTACLES: dict[Obstacle, str] = {
     Obstacle.OFFLINE: "this charge point is offline",
@@ -74,20 +78,23 @@ async def make(
     memo = f"{sats} sat of charging at {name}"
     expiry_s = commons.sessions.invoice_expiry_s
     try:
-        if holder is None:
-            invoice = await commons.wallet.create_invoice(
-                request.amount_msat, memo=memo, description=description, expiry_s=expiry_s
-            )
-        else:
-            preimage = secrets.token_bytes(32)
-            held = await holder.create_hold_invoice(
-                hashlib.sha256(preimage).hexdigest(),
-                request.amount_msat,
-                memo=memo,
-                description=description,
-                expiry_s=expiry_s,
-            )
-            invoice = replace(held, preimage=preimage.hex())
+        async with asyncio.timeout(ANSWER_S):
+            if holder is None:
+                invoice = await commons.wallet.create_invoice(
+                    request.amount_msat, memo=memo, description=description, expiry_s=expiry_s
+                )
+            else:
+                preimage = secrets.token_bytes(32)
+                held = await holder.create_hold_invoice(
+                    hashlib.sha256(preimage).hexdigest(),
+                    request.amount_msat,
+                    memo=memo,
+                    description=description,
+                    expiry_s=expiry_s,
+                )
+                invoice = replace(held, preimage=preimage.hex())
+    except TimeoutError:
+        raise Refused("the wallet of this charge point is too slow; try again soon") from None
     except WalletError as error:
         raise Refused("the wallet of this charge point does not answer; try again soon") from error
     quote = Quote(

@@ -16,11 +16,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 
+from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
-from agent.commons import Clock, Commons, Herald
+from agent.clock import Clock
+from agent.commons import Commons, Herald
 from agent.config.tables import Config
 from agent.holds import Holds
 from agent.journal.journal import Journal, Task
+from agent.liquidity import Liquidity
 from agent.machine.events import (
     DeadlineReached,
     MeterSampled,
@@ -28,7 +31,8 @@ from agent.machine.events import (
     StopBy,
     StopRequested,
 )
-from agent.machine.model import Session
+from agent.machine.model import Session, SessionState
+from agent.machine.money import MSAT_PER_SAT
 from agent.notary import Notary
 from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
@@ -72,6 +76,7 @@ class Site:
         address_of: the lightning address in the profile of a public key; "" without.
         rate: the exchange rate to show amounts with.
         notary: signs receipts; None where nothing can be signed.
+        alerts: what the operators must know of; None where there is nobody to tell.
     """
 
     def __init__(
@@ -88,11 +93,20 @@ class Site:
         address_of: Callable[[str], Awaitable[str]] | None = None,
         rate: Callable[[], ExchangeRate | None] = lambda: None,
         notary: Notary | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         self.config = config
         self._notary = notary or Notary({})
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
+        self._alerts = alerts or Alerts(clock, _tell_nobody)
+        self._liquidity = Liquidity(
+            wallet,
+            self._bound_msat,
+            clock,
+            config.wallet.reserve_sat * MSAT_PER_SAT,
+            self._alerts,
+        )
         self._holds = Holds(
             journal,
             wallet,
@@ -111,6 +125,8 @@ class Site:
             timers=self._timers,
             post=self._post,
             started_at_ms=clock(),
+            alerts=self._alerts,
+            admit=self._admit,
             holds=self._holds,
             rate=rate,
         )
@@ -121,7 +137,7 @@ class Site:
         self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
         self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)
-        self.settlements = Settlements(self.commons, self.credit, self.hold)
+        self.settlements = Settlements(self.commons, self.credit, self.hold, self._recovered)
         self._outbox = Outbox(
             journal,
             {
@@ -140,6 +156,7 @@ class Site:
                 async with anyio.create_task_group() as group:
                     await self._resume()
                     self._outbox.start(group)
+                    group.start_soon(self._alerts.run)
                     group.start_soon(self._holds.run)
                     group.start_soon(self.settlements.run)
                     group.start_soon(self._timers.run)
@@ -251,7 +268,29 @@ class Site:
 
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once, however often it is reported."""
+        self._liquidity.changed()
         return await self.charge_point(quote.charge_point).credit(quote, settlement)
+
+    async def _admit(self, amount_msat: int) -> None:
+        """Raises Refused when a payment of so much cannot be taken now."""
+        if self.settlements.trouble is not None:
+            raise Refused("the wallet of this charge point does not answer; try again soon")
+        await self._liquidity.check(amount_msat)
+
+    def _bound_msat(self) -> int:
+        """What may have to go back: what is owed, and what open sessions have left."""
+        everyone = [agent.sessions for agent in self._agents.values()]
+        everyone += self._retired.values()
+        return sum(
+            session.owed_msat if session.state is SessionState.CLOSED else session.left_msat
+            for sessions in everyone
+            for session in sessions.live()
+        )
+
+    def _recovered(self) -> None:
+        """The wallet answers again: what waited for it waits no longer."""
+        self._liquidity.changed()
+        self._outbox.hurry()
 
     async def hold(self, quote: Quote) -> Session:
         """Open the session of a payment that is held, once, however often it is reported."""
@@ -403,3 +442,7 @@ class Site:
     async def send_refund(self, secret: str, target: str) -> None:
         """Pay what is owed to a lightning address, an LNURL or an invoice."""
         await self.payouts.send_to(self.session_of_secret(secret), target)
+
+
+async def _tell_nobody(text: str) -> None:
+    del text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.commons import Clock
+from agent.clock import Clock
 from nips.dms import DmProtocol
 from nips.errors import InvalidEvent
 from nips.event import NostrEvent

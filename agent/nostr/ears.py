@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 import anyio.abc
 
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
