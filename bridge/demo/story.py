@@ -239,7 +239,7 @@ class Story:
         self.driver.forget_messages()
         await withdraw(self.http, offer, bolt11)
         await self._wait_for_change(payment_hash, offer.max_msat)
-        await self.driver.message(pubkey, lambda _: True, PATIENCE_S)
+        await self.driver.message(pubkey, lambda told: "came back" in told.text, PATIENCE_S)
 
     async def _wait_for_change(self, payment_hash: str, amount_msat: int) -> None:
         with anyio.move_on_after(PATIENCE_S):
