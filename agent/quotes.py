@@ -22,6 +22,7 @@ OBSTACLES: dict[Obstacle, str] = {
     Obstacle.REJECTED: "the charger refused to start",
     Obstacle.NOT_PLUGGED_IN: "no car was plugged in in time",
     Obstacle.LATE: "the payment came too late",
+    Obstacle.AMOUNT: "that amount is too small or too large here",
 }
 """Each obstacle as a sentence for a driver, without its full stop."""
 

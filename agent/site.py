@@ -42,6 +42,7 @@ from agent.settlements import Settlements
 from agent.tariff.model import Tariff
 from agent.timers import Timers
 from agent.views import session_view
+from nips.identity import Identity
 from wallet.base import Settlement, Wallet
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Site:
         voice: delivers what a charge point says on nostr (an outbox handler).
         payees: finds invoices behind lightning addresses.
         address_of: the lightning address in the profile of a public key; "" without.
-        notary: signs receipts; None where nothing can be signed.
+        identities: of each charge point, by its id: they sign receipts and open private zaps.
     """
 
     def __init__(
@@ -75,10 +76,11 @@ class Site:
         voice: Handler,
         payees: Payees | None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
-        notary: Notary | None = None,
+        identities: Mapping[str, Identity] | None = None,
     ) -> None:
         self.config = config
-        self._notary = notary or Notary({})
+        identities = identities or {}
+        self._notary = Notary(identities)
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
         self.commons = Commons(
@@ -94,7 +96,9 @@ class Site:
         self._agents: dict[str, ChargePointAgent] = {}
         for point in config.charge_points:
             tariff = config.tariffs[point.tariff].frozen(point.tariff)
-            self._agents[point.id] = ChargePointAgent(point, tariff, faces[point.id], self.commons)
+            face, identity = faces[point.id], identities.get(point.id)
+            agent = ChargePointAgent(point, tariff, face, self.commons, identity)
+            self._agents[point.id] = agent
         self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
         self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)

@@ -22,7 +22,6 @@ from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
-from agent.notary import Notary
 from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
@@ -123,7 +122,7 @@ class App:
                 voice=presence.voice.deliver,
                 payees=payees,
                 address_of=presence.directory.lightning_address,
-                notary=Notary(identities),
+                identities=identities,
             )
             announcer.speak_for(site)
             app = cls(config, site, wallet, presence, identities)
@@ -266,9 +265,9 @@ def _web(
     linking = Linking(clock)
     local = _is_local(config)
     lnurl_settings = (
-        LnurlSettings(links, relays, looks=_UNLIMITED, invoices=_UNLIMITED)
+        LnurlSettings(links, looks=_UNLIMITED, invoices=_UNLIMITED)
         if local
-        else LnurlSettings(links, relays)
+        else LnurlSettings(links)
     )
     web_settings = (
         WebSettings(links, relays, looks=_UNLIMITED, orders=_UNLIMITED)

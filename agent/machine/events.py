@@ -39,6 +39,7 @@ class Obstacle(StrEnum):
     REJECTED = "rejected"
     NOT_PLUGGED_IN = "not plugged in"
     LATE = "paid too late"
+    AMOUNT = "amount not taken"
 
 
 class StopBy(StrEnum):

@@ -20,7 +20,6 @@ from agent.journal.journal import Journal
 from agent.links import Links
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
-from agent.notary import Notary
 from agent.ports import MeterReport, Payees, SessionView, StartReport, StopReport
 from agent.site import Site
 from bridge.fetch import Fetcher
@@ -222,12 +221,12 @@ async def serving(
         herald=ear,
         voice=ear.deliver,
         payees=payees,
-        notary=Notary({point.id: identity for point in settings.charge_points}),
+        identities={point.id: identity for point in settings.charge_points},
     )
     linking = Linking(clock)
     lnurl = LnurlServer(
         site,
-        LnurlSettings(links, RELAYS, looks=LOOSE, invoices=invoices),
+        LnurlSettings(links, looks=LOOSE, invoices=invoices),
         linking,
         clock,
     )
