@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agent import quotes
 from agent.commons import Commons
@@ -27,8 +26,8 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.forecast import credit_ends_at
+from agent.machine.frozen import replace
 from agent.machine.model import Session, SessionState
-from agent.machine.money import MSAT_PER_SAT
 from agent.outbox import Retry
 from agent.ports import (
     ChargePointView,
@@ -49,6 +48,7 @@ from agent.ports import (
 )
 from agent.sessions import Sessions
 from agent.tariff.model import Tariff
+from agent.views import PublicFace, charge_point_view
 from agent.zaps import Zap, read_zap
 from nips.identity import Identity
 from nips.zaps import ZapRequest, parse_zap_request
@@ -72,16 +72,6 @@ _BLOCKING: dict[ConnectorStatus, Obstacle] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PublicFace:
-    """What a charge point shows of itself on nostr and in wallets."""
-
-    pubkey: str
-    npub: str
-    nprofile: str
-    lightning_address: str
-
-
 class ChargePointAgent:
     """One charge point; see `agent.ports.ChargePoint` for what bridges may ask of it."""
 
@@ -94,7 +84,7 @@ class ChargePointAgent:
         identity: Identity | None = None,
     ) -> None:
         self.config = config
-        self.tariff = tariff
+        self._tariff = tariff
         self.face = face
         self.sessions = Sessions(config.id, commons)
         self._commons = commons
@@ -109,6 +99,12 @@ class ChargePointAgent:
     def id(self) -> str:
         """The id in the operator's file."""
         return self.config.id
+
+    @property
+    def tariff(self) -> Tariff:
+        """The price that a quote would freeze now, with the exchange rate of now."""
+        rate = self._commons.rate()
+        return self._tariff if rate is self._tariff.rate else replace(self._tariff, rate=rate)
 
     @property
     def online(self) -> bool:
@@ -273,27 +269,13 @@ class ChargePointAgent:
 
     async def view(self) -> ChargePointView:
         """What anyone may see."""
-        place = self.config.location
-        sessions = self._commons.sessions
-        return ChargePointView(
-            id=self.id,
-            name=self.config.name,
-            about=self.config.about,
-            picture=self.config.picture,
-            website=self.config.website,
-            npub=self.face.npub,
-            nprofile=self.face.nprofile,
-            pubkey=self.face.pubkey,
-            lightning_address=self.face.lightning_address,
-            tariff=self.tariff,
-            min_payment_msat=sessions.min_payment_sat * MSAT_PER_SAT,
-            max_payment_msat=sessions.max_payment_sat * MSAT_PER_SAT,
+        return charge_point_view(
+            self.config,
+            self.tariff,
+            self.face,
+            self._commons.sessions,
             online=self.online,
-            connectors=tuple(self._connector_view(c.id) for c in self.config.connectors),
-            latitude=place.latitude if place else None,
-            longitude=place.longitude if place else None,
-            address=place.address if place else "",
-            zap_address=self.config.lud16 or self.face.lightning_address,
+            connectors=[self._connector_view(c.id) for c in self.config.connectors],
         )
 
     def _connector_view(self, connector: int) -> ConnectorView:
@@ -406,7 +388,7 @@ class ChargePointAgent:
 
     def set_tariff(self, tariff: Tariff) -> None:
         """Sell by another tariff from now on; what was quoted before keeps its price."""
-        self.tariff = tariff
+        self._tariff = tariff
         self._commons.herald.status_changed(self.id)
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:

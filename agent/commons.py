@@ -10,6 +10,7 @@ from typing import Protocol
 from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
+from agent.tariff.rate import ExchangeRate
 from wallet.base import Wallet
 
 Clock = Callable[[], int]
@@ -57,9 +58,17 @@ class Changes:
             watcher.set()
 
 
+def _no_rate() -> ExchangeRate | None:
+    return None
+
+
 @dataclass
 class Commons:
-    """The shared parts; built by the site before its charge points."""
+    """The shared parts; built by the site before its charge points.
+
+    Attributes:
+        rate: the exchange rate to show amounts with; None shows none.
+    """
 
     journal: Journal
     wallet: Wallet
@@ -69,6 +78,7 @@ class Commons:
     timers: Timers
     post: Callable[[Iterable[Task]], None]
     started_at_ms: int
+    rate: Callable[[], ExchangeRate | None] = _no_rate
     changes: Changes = field(default_factory=Changes)
 
     @property

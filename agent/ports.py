@@ -7,7 +7,7 @@ that all charge points live in one process.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -188,6 +188,7 @@ class Quote:
         secret: what makes the payer of a session known; part of his session page's URL.
         tariff: the frozen tariff.
         settled_at_ms: when it was paid; None while it is not.
+        preimage: hex, where our wallet told it; who has it proves that he paid.
     """
 
     payment_hash: str
@@ -196,7 +197,7 @@ class Quote:
     charge_point: str
     connector: int
     session_id: str
-    secret: str
+    secret: str = field(repr=False)
     origin: Origin
     payer: Payer
     tariff: Tariff
@@ -208,6 +209,7 @@ class Quote:
     language: str = ""
     topup: bool = False
     settled_at_ms: int | None = None
+    preimage: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,6 +459,59 @@ class Providers(Protocol):
 
     async def zapper(self, address: str) -> str:
         """The public key (hex) that signs its zap receipts; raises Refused with the reason."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwedRefund:
+    """A refund that has not arrived yet, for the operator.
+
+    Attributes:
+        since_ms: since when it is owed, Unix ms.
+        failure: why the last attempt failed; "" without one.
+    """
+
+    charge_point: str
+    session_id: str
+    refund_no: int
+    amount_msat: int
+    state: str
+    since_ms: int
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletState:
+    """The wallet as the operator sees it; amounts that it does not say are None.
+
+    Attributes:
+        trouble: why nothing can be paid or received now; "" when it answers.
+    """
+
+    name: str = ""
+    network: str = ""
+    balance_msat: int | None = None
+    inbound_msat: int | None = None
+    trouble: str = ""
+
+
+class Office(Protocol):
+    """What the operator may see and do beyond his drivers."""
+
+    async def open_sessions(self) -> Sequence[SessionView]:
+        """Every session that has not ended, without their secrets."""
+        ...
+
+    async def stop_by_operator(self, session_id: str) -> None:
+        """End a session by its id; raises UnknownSession."""
+        ...
+
+    def owed(self) -> Sequence[OwedRefund]:
+        """Every refund that has not arrived yet, the oldest first."""
+        ...
+
+    async def wallet_state(self) -> WalletState:
+        """How the wallet is."""
         ...
 
 

@@ -93,6 +93,7 @@ async def make(
         reply=request.reply,
         language=request.language,
         topup=topping_up is not None,
+        preimage=invoice.preimage,
     )
     await commons.journal.add_quote(quote)
     return quote

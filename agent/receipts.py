@@ -22,7 +22,7 @@ from agent.machine.events import (
 from agent.machine.model import Payment, Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import RefundState
-from agent.tariff.model import BillLine, Tariff, Usage, bill
+from agent.tariff.model import BillLine, Tariff, Usage, bill, tax_in_msat
 
 VERSION = 1
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -65,6 +65,7 @@ class Receipt:
         waived_msat: what the bill passed the credit by; the operator bears it.
         rounding_msat: less than one satoshi, which no wallet can be paid.
         obstacle: why it never charged, where that is so.
+        tax_msat: the tax that is in the cost.
     """
 
     session: str
@@ -90,6 +91,7 @@ class Receipt:
     payments: tuple[Payment, ...]
     refunds: tuple[ReceiptRefund, ...]
     obstacle: Obstacle | None = None
+    tax_msat: int = 0
     version: int = VERSION
 
     @property
@@ -144,6 +146,7 @@ def receipt_of(session: Session, events: Iterable[Event], seller: Seller) -> Rec
             ReceiptRefund(r.no, r.state, r.amount_msat, r.payment_hash) for r in session.refunds
         ),
         obstacle=session.obstacle,
+        tax_msat=tax_in_msat(session.tariff, session.cost_msat),
     )
 
 
@@ -168,6 +171,8 @@ def _faults_of_bill(receipt: Receipt) -> Iterator[str]:
             f"its lines add up to {total_msat} msat, but cost and waiver to "
             f"{receipt.cost_msat + receipt.waived_msat} msat"
         )
+    if receipt.tax_msat != tax_in_msat(receipt.tariff, receipt.cost_msat):
+        yield f"the tax in its cost is not {receipt.tax_msat} msat"
 
 
 def _faults_of_money(receipt: Receipt) -> Iterator[str]:

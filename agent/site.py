@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 
-from agent.charge_point import ChargePointAgent, PublicFace
+from agent.charge_point import ChargePointAgent
 from agent.commons import Clock, Commons, Herald
 from agent.config.tables import Config
 from agent.journal.journal import Journal, Task
@@ -27,6 +27,7 @@ from agent.outbox import Handler, Outbox
 from agent.payouts import Payouts
 from agent.ports import (
     ChargePointView,
+    OwedRefund,
     Payees,
     PowerSample,
     Quote,
@@ -34,16 +35,18 @@ from agent.ports import (
     SessionView,
     UnknownChargePoint,
     UnknownSession,
+    WalletState,
     WithdrawOffer,
 )
 from agent.receipts import Receipt, Seller, receipt_of
 from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.tariff.model import Tariff
+from agent.tariff.rate import ExchangeRate
 from agent.timers import Timers
-from agent.views import session_view
+from agent.views import PublicFace, owed_refunds, session_view
 from nips.identity import Identity
-from wallet.base import Settlement, Wallet
+from wallet.base import Settlement, Wallet, WalletError
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class Site:
         voice: delivers what a charge point says on nostr (an outbox handler).
         payees: finds invoices behind lightning addresses.
         address_of: the lightning address in the profile of a public key; "" without.
+        rate: the exchange rate to show amounts with.
         identities: of each charge point, by its id: they sign receipts and open private zaps.
     """
 
@@ -76,6 +80,7 @@ class Site:
         voice: Handler,
         payees: Payees | None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
+        rate: Callable[[], ExchangeRate | None] = lambda: None,
         identities: Mapping[str, Identity] | None = None,
     ) -> None:
         self.config = config
@@ -92,6 +97,7 @@ class Site:
             timers=self._timers,
             post=self._post,
             started_at_ms=clock(),
+            rate=rate,
         )
         self._agents: dict[str, ChargePointAgent] = {}
         for point in config.charge_points:
@@ -263,6 +269,19 @@ class Site:
             for agent in self._agents.values()
             for session in agent.sessions.open()
         ]
+
+    def owed(self) -> list[OwedRefund]:
+        """Every refund that has not arrived yet, the oldest first."""
+        return owed_refunds(self._journal.live_sessions())
+
+    async def wallet_state(self) -> WalletState:
+        """How the wallet is."""
+        trouble = self.settlements.trouble or ""
+        try:
+            info = await self.commons.wallet.info()
+        except WalletError as error:
+            return WalletState(trouble=trouble or str(error))
+        return WalletState(info.name, info.network, info.balance_msat, info.inbound_msat, trouble)
 
     async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         """The session now and after each change, newest only, until it is closed and repaid."""

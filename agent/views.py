@@ -1,16 +1,80 @@
-"""Sessions and bills as their owner may see them."""
+"""Charge points as anyone may see them, and sessions as their owners may."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from agent.config.tables import ChargePointConfig, SessionsConfig
 from agent.machine.events import Event, MeterSampled
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
-from agent.ports import RefundView, SessionView, TimelineEntry
+from agent.machine.money import MSAT_PER_SAT
+from agent.machine.refund import RefundState
+from agent.ports import (
+    ChargePointView,
+    ConnectorView,
+    OwedRefund,
+    RefundView,
+    SessionView,
+    TimelineEntry,
+)
+from agent.tariff.model import Tariff
 
 _SECRET_FIELDS = frozenset({"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no"})
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFace:
+    """What a charge point shows of itself on nostr and in wallets."""
+
+    pubkey: str
+    npub: str
+    nprofile: str
+    lightning_address: str
+
+
+def charge_point_view(
+    config: ChargePointConfig,
+    tariff: Tariff,
+    face: PublicFace,
+    sessions: SessionsConfig,
+    *,
+    online: bool = False,
+    connectors: Sequence[ConnectorView] = (),
+) -> ChargePointView:
+    """A charge point as plain data.
+
+    Args:
+        config: what the operator's file says of it.
+        tariff: the price of now.
+        face: what it shows of itself on nostr and in wallets.
+        sessions: what may be paid.
+        online: whether its charger is connected.
+        connectors: how each of them is.
+    """
+    place = config.location
+    return ChargePointView(
+        id=config.id,
+        name=config.name,
+        about=config.about,
+        picture=config.picture,
+        website=config.website,
+        npub=face.npub,
+        nprofile=face.nprofile,
+        pubkey=face.pubkey,
+        lightning_address=face.lightning_address,
+        tariff=tariff,
+        min_payment_msat=sessions.min_payment_sat * MSAT_PER_SAT,
+        max_payment_msat=sessions.max_payment_sat * MSAT_PER_SAT,
+        online=online,
+        connectors=tuple(connectors),
+        latitude=place.latitude if place else None,
+        longitude=place.longitude if place else None,
+        address=place.address if place else "",
+        zap_address=config.lud16 or face.lightning_address,
+    )
 
 
 def timeline(events: Iterable[Event]) -> tuple[TimelineEntry, ...]:
@@ -60,3 +124,22 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
         payment_hashes=tuple(payment.payment_hash for payment in session.payments),
         events=timeline(event for event in events if not isinstance(event, MeterSampled)),
     )
+
+
+def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
+    """What the closed ones among sessions still owe, the oldest first."""
+    owed = [
+        OwedRefund(
+            charge_point=session.charge_point,
+            session_id=session.id,
+            refund_no=refund.no,
+            amount_msat=refund.amount_msat,
+            state=refund.state,
+            since_ms=session.closed_at_ms,
+            failure=refund.failure,
+        )
+        for session in sessions
+        for refund in session.refunds
+        if session.closed_at_ms is not None and refund.state is not RefundState.PAID
+    ]
+    return sorted(owed, key=lambda one: one.since_ms)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +15,9 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from agent.charge_point import PublicFace
 from agent.commons import Clock
 from agent.config.keys import open_identities
+from agent.config.secret_files import read_secret
 from agent.config.tables import LOOPBACK_HOSTS, ChargePointConfig, Config
 from agent.journal.guard import held
 from agent.journal.journal import Journal
@@ -25,13 +26,18 @@ from agent.nostr.presence import Presence
 from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
+from agent.tariff.rate import ExchangeRate
+from agent.views import PublicFace
+from bridge.fetch import Fetcher
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from bridge.payees import LnurlPayees
+from bridge.prices.bitcoin import OPERATOR, SOURCES, BitcoinPrice, rate_of
 from bridge.web.app import create_app
+from bridge.web.console import Console
 from bridge.web.render import WebSettings
 from nips.embedded_relay import EmbeddedRelay
 from nips.identity import Identity, decode_npub
@@ -111,10 +117,11 @@ class App:
             presence = Presence(config, identities, journal, clock, relays, announcer.announce)
             stack.push_async_callback(presence.close)
             links = Links(config.strom.public_url)
+            price = _bitcoin_price(config, clock)
             payees = LnurlPayees(allow_loopback=_is_local(config))
             site = Site(
                 config,
-                faces=_faces(config, identities, relays, links),
+                faces=public_faces(config, identities, relays),
                 journal=journal,
                 wallet=wallet,
                 clock=clock,
@@ -122,6 +129,7 @@ class App:
                 voice=presence.voice.deliver,
                 payees=payees,
                 address_of=presence.directory.lightning_address,
+                rate=_fixed_rate(config, clock) if price is None else price.rate,
                 identities=identities,
             )
             announcer.speak_for(site)
@@ -148,8 +156,10 @@ class App:
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
             group.start_soon(messages.run)
+            if price is not None:
+                group.start_soon(price.run)
             await presence.run(group, site.view, conversation.answer)
-            server = _HttpServer(web)
+            server = _HttpServer(web, config.strom.trusted_proxies)
             await group.start(server.run, http)
             yield app
 
@@ -171,10 +181,15 @@ class App:
 class _HttpServer(uvicorn.Server):
     """Uvicorn without its own signal handling: who opened the App closes it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
         super().__init__(
             uvicorn.Config(
-                app, access_log=False, log_config=None, lifespan="off", ws="websockets-sansio"
+                app,
+                access_log=False,
+                log_config=None,
+                lifespan="off",
+                ws="websockets-sansio",
+                forwarded_allow_ips=list(trusted_proxies),
             )
         )
 
@@ -231,7 +246,7 @@ async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...
 
 
 async def _wallet(config: Config, clock: Clock, stack: AsyncExitStack) -> Wallet:
-    wallet = connect(config.wallet.url, data_dir=config.strom.data_dir, clock=clock)
+    wallet = connect(config.wallet.url, config.strom.data_dir, clock, base_dir=config.base_dir)
     stack.push_async_callback(wallet.close)
     try:
         await wallet.open()
@@ -240,9 +255,29 @@ async def _wallet(config: Config, clock: Clock, stack: AsyncExitStack) -> Wallet
     return wallet
 
 
-def _faces(
-    config: Config, identities: dict[str, Identity], relays: Sequence[str], links: Links
+def _bitcoin_price(config: Config, clock: Clock) -> BitcoinPrice | None:
+    """Who asks what Bitcoin costs, where that is wanted."""
+    fiat = config.fiat
+    if fiat is None or fiat.btc_price is not None:
+        return None
+    sources = [SOURCES[name] for name in fiat.sources]
+    return BitcoinPrice(fiat.currency, sources, Fetcher(), clock)
+
+
+def _fixed_rate(config: Config, clock: Clock) -> Callable[[], ExchangeRate | None]:
+    """The exchange rate that stands in the operator's file; none where none does."""
+    fiat = config.fiat
+    if fiat is None or fiat.btc_price is None:
+        return lambda: None
+    fixed = rate_of(fiat.currency, fiat.btc_price, clock(), (OPERATOR,))
+    return lambda: fixed
+
+
+def public_faces(
+    config: Config, identities: Mapping[str, Identity], relays: Sequence[str]
 ) -> dict[str, PublicFace]:
+    """What each charge point shows of itself, by its id."""
+    links = Links(config.strom.public_url)
     return {
         point.id: PublicFace(
             pubkey=identities[point.id].pubkey,
@@ -263,25 +298,31 @@ def _web(
     clock: Clock,
 ) -> ASGIApp:
     linking = Linking(clock)
-    local = _is_local(config)
-    lnurl_settings = (
-        LnurlSettings(links, looks=_UNLIMITED, invoices=_UNLIMITED)
-        if local
-        else LnurlSettings(links)
-    )
-    web_settings = (
-        WebSettings(links, relays, looks=_UNLIMITED, orders=_UNLIMITED)
-        if local
-        else WebSettings(links, relays)
-    )
+    sealed = config.sessions.success_action == "aes"
+    lnurl_settings = LnurlSettings(links, sealed=sealed)
+    web_settings = WebSettings(links, relays)
+    if config.map is not None:
+        web_settings = replace(
+            web_settings, tile_url=config.map.tiles, tile_credit=config.map.credit
+        )
+    if _is_local(config):
+        lnurl_settings = replace(lnurl_settings, looks=_UNLIMITED, invoices=_UNLIMITED)
+        web_settings = replace(web_settings, looks=_UNLIMITED, orders=_UNLIMITED)
     return create_app(
         site,
         web_settings,
         linking=linking,
         clock=clock,
         play=wallet if isinstance(wallet, DevWallet) else None,
+        operators=_console(config, site),
         routes=LnurlServer(site, lnurl_settings, linking, clock).routes,
     )
+
+
+def _console(config: Config, site: Site) -> Console | None:
+    """The operator's console, where his file names its password."""
+    file = config.strom.admin_password_file
+    return None if file is None else Console(read_secret(file), site)
 
 
 def _is_local(config: Config) -> bool:

@@ -7,7 +7,7 @@ look; what it cannot say is UNKNOWN, and never guessed.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -56,12 +56,15 @@ class Invoice:
         payment_hash: hex.
         amount_msat: what it asks for.
         expires_at_ms: Unix milliseconds after which it should not be paid.
+        preimage: hex, where the backend lets us know it before it is paid; "" elsewhere. It
+            proves the payment, so only the payer may learn it, by paying.
     """
 
     bolt11: str
     payment_hash: str
     amount_msat: int
     expires_at_ms: int
+    preimage: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,8 @@ class Ledger:
                 )
         except sqlite3.IntegrityError:
             raise WalletRefused(f"there is an invoice of the hash {payment_hash} already") from None
-        return Invoice(text, payment_hash, amount_msat or 0, expires_at_ms)
+        known = "" if preimage is None else preimage.hex()
+        return Invoice(text, payment_hash, amount_msat or 0, expires_at_ms, known)
 
     def invoice(self, purse: Purse, payment_hash: str) -> InvoiceRow | None:
         """An invoice of a node; None when it has none of that hash."""

@@ -9,8 +9,9 @@ a broken call is UNKNOWN until LND tells more, and FAILED needs LND's own word.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -155,13 +156,17 @@ class LndWallet:
     ) -> Invoice:
         """As in `Wallet`; any whole amount of msat."""
         checks.positive(amount_msat)
-        order = pb.Invoice(value_msat=amount_msat, expiry=expiry_s, private=True)
+        preimage = secrets.token_bytes(32)
+        order = pb.Invoice(
+            r_preimage=preimage, value_msat=amount_msat, expiry=expiry_s, private=True
+        )
         if description is None:
             order.memo = memo
         else:
             order.description_hash = hashlib.sha256(description).digest()
         made = await self._rpc.call(ADD_INVOICE, order)
-        return self._issued(made.payment_request, amount_msat, description)
+        invoice = self._issued(made.payment_request, amount_msat, description)
+        return replace(invoice, preimage=preimage.hex())
 
     async def lookup_invoice(self, payment_hash: str) -> tuple[InvoiceState, Settlement | None]:
         """As in `Wallet`."""

@@ -23,17 +23,22 @@ from agent.config.errors import ConfigError as ConfigError
 from agent.config.errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
 from agent.config.values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
 from agent.config.values import (
+    RATE_SOURCES,
     ChargePointId,
     ConnectorType,
+    CurrencyCode,
     DataDir,
     Flag,
     HostPort,
     LightningAddress,
     Npub,
+    ProxyAddress,
     PublicUrl,
+    RateSource,
     RelayUrl,
     SecretFile,
     SeedFile,
+    TileUrl,
     WalletUrl,
     WebUrl,
     number,
@@ -62,6 +67,7 @@ class StromConfig(_Table):
     http_listen: HostPort = _HTTP_LISTEN
     ocpp_listen: HostPort = _OCPP_LISTEN
     data_dir: DataDir = Path("data")
+    trusted_proxies: tuple[ProxyAddress, ...] = ("127.0.0.1", "::1")
     admin_password_file: SecretFile | None = None
 
     @property
@@ -96,6 +102,7 @@ class SessionsConfig(_Table):
     max_payment_sat: Annotated[int, whole(1, _MOST_SAT)] = 200_000
     invoice_expiry_s: Annotated[int, whole(30, 86_400)] = 600
     offline_timeout_s: Annotated[int, whole(60, 604_800)] = 3600
+    success_action: Literal["url", "aes"] = "url"
     no_energy_timeout_s: Annotated[int, whole(0, 86_400)] = 900
 
 
@@ -112,6 +119,7 @@ class TariffConfig(_Table):
     idle_per_minute: Price = Decimal(0)
     idle_grace_minutes: Annotated[int, whole(0, 1440)] = 10
     flat: Price = Decimal(0)
+    tax_percent: Annotated[Decimal, number(0, 100, decimals=2)] = Decimal(0)
 
     def frozen(self, name: str) -> Tariff:
         """The tariff in msat, to be frozen in a quote."""
@@ -126,7 +134,34 @@ class TariffConfig(_Table):
             idle_per_minute_msat=msat(self.idle_per_minute),
             idle_grace_ms=self.idle_grace_minutes * MS_PER_MINUTE,
             flat_msat=msat(self.flat),
+            tax_basis_points=int(self.tax_percent * 100),
         )
+
+
+class FiatConfig(_Table):
+    """[fiat]: the currency in which amounts are shown besides sat.
+
+    With `btc_price` that is the rate; without it several sources are asked, of which two at
+    least must agree.
+    """
+
+    currency: CurrencyCode
+    btc_price: Annotated[Decimal, number(1, 10**12)] | None = None
+    sources: tuple[RateSource, ...] = RATE_SOURCES
+
+    @field_validator("sources")
+    @classmethod
+    def _enough(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < 2:
+            raise ValueError("expected at least two different sources: one alone may be wrong")
+        return value
+
+
+class MapConfig(_Table):
+    """[map]: tiles behind the map of the charge points."""
+
+    tiles: TileUrl
+    credit: Annotated[str, text(200)] = ""
 
 
 class LocationConfig(_Table):
@@ -181,6 +216,8 @@ class Config(_Table):
     nostr: NostrConfig = NostrConfig()
     wallet: WalletConfig = WalletConfig()
     sessions: SessionsConfig = SessionsConfig()
+    fiat: FiatConfig | None = None
+    map: MapConfig | None = None
     tariffs: dict[str, TariffConfig] = {}
     charge_points: tuple[ChargePointConfig, ...] = ()
     _base_dir: Path = PrivateAttr(default_factory=Path)

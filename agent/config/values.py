@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -59,6 +60,9 @@ CONNECTOR_TYPES = frozenset(
 
 _ADDRESS = re.compile(r"[a-z0-9._+-]{1,64}@[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 """LUD-16, in lower case; a port for tests on this machine."""
+
+
+RATE_SOURCES = ("kraken", "coinbase", "bitstamp")
 
 
 def whole(low: int, high: int) -> BeforeValidator:
@@ -228,6 +232,40 @@ def _wallet_url(value: object) -> str:
     return value
 
 
+def _currency(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{3}", value) or value == "BTC":
+        raise ValueError('expected a currency by its ISO 4217 code, such as "EUR"')
+    return value
+
+
+def _rate_source(value: object) -> str:
+    if not isinstance(value, str) or value not in RATE_SOURCES:
+        raise ValueError(f"expected one of {', '.join(RATE_SOURCES)}")
+    return value
+
+
+def _tile_url(value: object) -> str:
+    url = _split(value)
+    named = isinstance(value, str) and all(part in value for part in ("{z}", "{x}", "{y}"))
+    if url is None or url.scheme != "https" or not named:
+        raise ValueError('expected a tile URL, such as "https://tiles.example.com/{z}/{x}/{y}.png"')
+    _no_credentials(url)
+    return str(value)
+
+
+def _proxy_address(value: object) -> str:
+    try:
+        return (
+            str(ip_network(value))
+            if isinstance(value, str) and "/" in value
+            else str(ip_address(str(value)))
+        )
+    except ValueError:
+        raise ValueError(
+            'expected an IP address or network, such as "127.0.0.1" or "10.0.0.0/8"'
+        ) from None
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     """A path; one read from a file starts at the folder of that file."""
     if isinstance(value, Path):
@@ -275,6 +313,10 @@ PublicUrl = Annotated[str, BeforeValidator(_public_url)]
 WebUrl = Annotated[str, BeforeValidator(_web_url)]
 WalletUrl = Annotated[str, BeforeValidator(_wallet_url)]
 LightningAddress = Annotated[str, BeforeValidator(_lightning_address)]
+CurrencyCode = Annotated[str, BeforeValidator(_currency)]
+RateSource = Annotated[str, BeforeValidator(_rate_source)]
+TileUrl = Annotated[str, BeforeValidator(_tile_url)]
+ProxyAddress = Annotated[str, BeforeValidator(_proxy_address)]
 Npub = Annotated[str, BeforeValidator(_npub)]
 ChargePointId = Annotated[str, BeforeValidator(_charge_point_id)]
 ConnectorType = Annotated[str, BeforeValidator(_connector_type)]

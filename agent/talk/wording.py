@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from agent.machine.events import Obstacle
 from agent.ports import ChargePointView
@@ -81,6 +82,26 @@ def bill_line_detail(line: BillLine, words: Words) -> str:
             return ""
 
 
+def in_fiat(amount_msat: int, tariff: Tariff, words: Words) -> str:
+    """An amount in the currency of a tariff's exchange rate; "" where it has none."""
+    rate = tariff.rate
+    return "" if rate is None else words.money(amount_msat, rate.msat_per_unit, rate.currency)
+
+
+def tax_percent(tariff: Tariff, words: Words) -> str:
+    """The tax in a tariff's prices in percent, with no more decimals than it needs."""
+    percent = Decimal(tariff.tax_basis_points) / 100
+    return words.number(percent, max(0, -int(percent.normalize().as_tuple().exponent)))
+
+
+def tax_line(tariff: Tariff, tax_msat: int, words: Words) -> PriceLine | None:
+    """The tax that is in a cost; None where there is none."""
+    if not tax_msat:
+        return None
+    label = words("bill.tax", percent=tax_percent(tariff, words))
+    return PriceLine(label, words.sat(tax_msat))
+
+
 def as_sentence(text: str) -> str:
     """An error's text with a capital at its start and a full stop at its end."""
     ended = text if text.endswith((".", "!", "?")) else f"{text}."
@@ -102,3 +123,11 @@ def free_in_s(view: ChargePointView, connector: int | None) -> int | None:
         if item.free_in_s is not None and connector in (None, item.id)
     ]
     return min(expected, default=None)
+
+
+def age(seconds: int) -> str:
+    """A time that has passed, in the largest unit that it fills."""
+    for unit_s, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            return f"{seconds // unit_s} {unit}"
+    return f"{max(0, seconds)} s"

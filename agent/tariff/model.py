@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.tariff.rate import ExchangeRate
+
 MS_PER_HOUR = 3_600_000
 MS_PER_MINUTE = 60_000
 WH_PER_KWH = 1_000
@@ -30,6 +32,8 @@ class Tariff:
         idle_per_minute_msat: price of one minute in which the car draws nothing.
         idle_grace_ms: idle time of a session that is free.
         flat_msat: price of a session.
+        tax_basis_points: the tax that is in all of these prices, in hundredths of a percent.
+        rate: the exchange rate that was shown with them; None when none was.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Tariff:
     idle_per_minute_msat: int = 0
     idle_grace_ms: int = 0
     flat_msat: int = 0
+    tax_basis_points: int = 0
+    rate: ExchangeRate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +106,9 @@ def bill(tariff: Tariff, usage: Usage) -> Bill:
             if quantity * price_msat >= per
         )
     )
+
+
+def tax_in_msat(tariff: Tariff, cost_msat: int) -> int:
+    """The tax that is in a cost, in msat, rounded to the nearest: prices include it."""
+    whole = 10_000 + tariff.tax_basis_points
+    return (cost_msat * tariff.tax_basis_points + whole // 2) // whole

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import books, demo, driver, operator, serve, simulate, verify
+from bridge.cli import books, demo, driver, operator, serve, simulate, sticker, verify
 from bridge.cli.output import err, expected_errors, tell_error
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ def _strom(
 
 operator.register(app)
 serve.register(app)
+sticker.register(app)
 books.register(app)
 driver.register(app)
 verify.register(app)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +17,14 @@ from rich.text import Text
 from agent.config.tables import load
 from agent.journal.journal import Journal
 from agent.machine.money import MSAT_PER_SAT
-from agent.machine.refund import RefundState
+from agent.ports import OwedRefund
+from agent.talk.wording import age
+from agent.views import owed_refunds
 from bridge.app import JOURNAL_FILE, MESSAGE_LOG_FOLDER
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out
 from bridge.ocpp.message_log import Entry, follow, read
 from wallet.connect import connect
-
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
 def register(app: typer.Typer) -> None:
@@ -32,33 +34,42 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(log)
 
 
-def owed(config: ConfigFile = DEFAULT_CONFIG) -> None:
+def owed(
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: amounts in msat.")] = False,
+) -> None:
     """List the refunds that have not been paid yet, the oldest first."""
     path = load(config).strom.data_dir / JOURNAL_FILE
-    if not path.exists():
-        out.print("Nothing is owed: this Strom has not run yet.")
+    refunds: list[OwedRefund] = []
+    if path.exists():
+        journal = Journal.open(path)
+        try:
+            refunds = owed_refunds(journal.live_sessions())
+        finally:
+            journal.close()
+    if as_json:
+        out.print_json(json.dumps([asdict(refund) for refund in refunds]))
         return
-    journal = Journal.open(path)
-    try:
-        rows = [
-            (session.closed_at_ms or session.opened_at_ms, session, refund)
-            for session in journal.live_sessions()
-            for refund in session.refunds
-            if session.closed_at_ms is not None and refund.state is not RefundState.PAID
-        ]
-    finally:
-        journal.close()
-    if not rows:
-        out.print("Nothing is owed.")
+    if not refunds:
+        out.print("Nothing is owed." if path.exists() else "Nothing is owed: it has not run yet.")
         return
-    table = Table("charge point", "session", "sat", "state", "since", box=None)
-    for since_ms, session, refund in sorted(rows, key=lambda row: row[0]):
-        age = _age(time.time() - since_ms / 1000)
-        sats = f"{refund.amount_msat // MSAT_PER_SAT:,}"
-        table.add_row(Text(session.charge_point), session.id, sats, refund.state, age)
+    table = Table("charge point", "session", "sat", "state", "since", "last failure", box=None)
+    now_s = int(time.time())
+    for refund in refunds:
+        table.add_row(
+            Text(refund.charge_point),
+            refund.session_id,
+            f"{refund.amount_msat // MSAT_PER_SAT:,}",
+            refund.state,
+            age(now_s - refund.since_ms // 1000),
+            Text(refund.failure),
+        )
     out.print(table)
-    total_msat = sum(refund.amount_msat for _, _, refund in rows)
-    out.print(f"{total_msat // MSAT_PER_SAT:,} sat are owed in {len(rows)} refunds.")
+    total_msat = sum(refund.amount_msat for refund in refunds)
+    count = len(refunds)
+    out.print(
+        f"{total_msat // MSAT_PER_SAT:,} sat are owed in {count} refund{'' if count == 1 else 's'}."
+    )
 
 
 def wallet(config: ConfigFile = DEFAULT_CONFIG) -> None:
@@ -124,10 +135,3 @@ def _tell(entry: Entry) -> None:
 
 def _sats(amount_msat: int | None) -> str:
     return "unknown" if amount_msat is None else f"{amount_msat // MSAT_PER_SAT:,} sat"
-
-
-def _age(seconds: float) -> str:
-    for unit_s, unit in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
-        if seconds >= unit_s:
-            return f"{int(seconds // unit_s)} {unit}"
-    return "now"

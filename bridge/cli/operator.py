@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Annotated
 
-import segno
 import typer
 from rich.text import Text
 
-from agent.config.errors import did_you_mean
 from agent.config.keys import peek_identities
 from agent.config.tables import TEMPLATE, ChargePointConfig, Config, LocationConfig, load
 from agent.config.warnings import warnings
-from agent.links import Links, parse_name
-from agent.ports import UnknownChargePoint
+from agent.links import Links
 from agent.talk.wording import price_in_short
 from agent.talk.words import words
 from bridge.cli.output import Mistake, out, tell_warning
@@ -38,7 +34,6 @@ def register(app: typer.Typer) -> None:
     """Add the operator's commands."""
     app.command(rich_help_panel=PANEL)(init)
     app.command(rich_help_panel=PANEL)(check)
-    app.command(rich_help_panel=PANEL)(qr)
 
 
 def init(
@@ -71,46 +66,6 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
         _show(checked, point, identities.get(point.id))
     count = len(checked.charge_points)
     out.print(f"{config} is valid: {count} charge point{'' if count == 1 else 's'}.")
-
-
-def qr(
-    charge_point: Annotated[
-        str, typer.Argument(help='Its id; "ID.2" for connector 2.', metavar="ID")
-    ],
-    config: ConfigFile = DEFAULT_CONFIG,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write it there: .svg, .png or .pdf.", metavar="FILE"),
-    ] = None,
-) -> None:
-    """Show the QR code that belongs on a charge point."""
-    settings = load(config)
-    try:
-        name, connector = parse_name(charge_point)
-    except UnknownChargePoint:
-        name, connector = charge_point, None
-    point = next((p for p in settings.charge_points if p.id.lower() == name.lower()), None)
-    if point is None:
-        known = [point.id for point in settings.charge_points]
-        raise Mistake(f"{config} has no charge point {charge_point}; {did_you_mean(name, known)}")
-    if connector is not None and connector not in [plug.id for plug in point.connectors]:
-        raise Mistake(f"{point.id} has no connector {connector}")
-    content = Links(settings.strom.public_url).sticker(point.id, connector)
-    drawn = segno.make(content, error="m", micro=False)
-    if output is None:
-        terminal = io.StringIO()
-        drawn.terminal(terminal, compact=True)
-        out.print(Text(terminal.getvalue()))
-        out.print(Text(content))
-        return
-    if output.suffix not in (".svg", ".png", ".pdf"):
-        raise Mistake(f"{output}: expected a name that ends in .svg, .png or .pdf")
-    try:
-        drawn.save(str(output), scale=10)
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise Mistake(f"{output} cannot be written: {reason}") from None
-    out.print(Text(f"Wrote {output}: {content}"))
 
 
 def _show(config: Config, point: ChargePointConfig, identity: Identity | None) -> None:

@@ -1,6 +1,6 @@
 """The LNURL service of every charge point.
 
-LUD-01, 03, 04, 06, 09, 11, 12, 16, 17, 18, 19, 20, 21, https://github.com/lnurl/luds, and the
+LUD-01, 03, 04, 06, 09, 10, 11, 12, 16, 17, 18, 19, 20, 21, https://github.com/lnurl/luds, and the
 callback of NIP-57, https://github.com/nostr-protocol/nips/blob/master/57.md
 """
 
@@ -15,6 +15,7 @@ from lnurl import (
     LnurlPayResponse,
     LnurlWithdrawResponse,
 )
+from lnurl.helpers import aes_encrypt
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.routing import Route
@@ -55,12 +56,16 @@ class LnurlSettings:
     Attributes:
         links: our public URLs.
         language: of the metadata, which must not change between two steps of a payment.
+        sealed: seal the link to the session so that only the payment's preimage opens it
+            (LUD-10), where our wallet tells us that preimage; else, and otherwise, the link is
+            given as it is (LUD-09), which more wallets can show.
         looks: how often an address may ask.
         invoices: how often an address may ask for an invoice.
     """
 
     links: Links
     language: str = "en"
+    sealed: bool = False
     looks: Rate = Rate(burst=60, per_minute=120)
     invoices: Rate = Rate(burst=20, per_minute=20)
 
@@ -229,18 +234,19 @@ class LnurlServer:
         }
 
     def _success_action(self, quote: Quote) -> dict[str, str]:
-        """The way to the session page (LUD-09).
+        """The way to the session page (LUD-09, or LUD-10 where the operator wants it sealed).
 
         Not for a top-up by zap: its zap request is public in the receipt, so anyone can send
         it again and would be handed the secret of the running session.
         """
         if quote.topup and quote.zap_request is not None:
             return {"tag": "message", "message": self._words("lnurl.topped_up")}
-        return {
-            "tag": "url",
-            "url": self._links.session(quote.secret),
-            "description": self._words("lnurl.success"),
-        }
+        url = self._links.session(quote.secret)
+        if self._settings.sealed and quote.preimage:
+            ciphertext, iv = aes_encrypt(bytes.fromhex(quote.preimage), url)
+            description = self._words("lnurl.success")
+            return {"tag": "aes", "description": description, "ciphertext": ciphertext, "iv": iv}
+        return {"tag": "url", "url": url, "description": self._words("lnurl.success")}
 
     async def withdraw(self, request: Request) -> Answer:
         """LUD-03 step two: a wallet hands in the invoice that the refund is paid to."""

@@ -16,7 +16,7 @@ from agent.talk.wording import as_sentence, obstacle_sentence
 from bridge.fetch import Fetcher
 from bridge.limits import RateLimit
 from bridge.linking import Linking
-from bridge.web import charge_points, dev, live, mine, photos, receipt, sessions
+from bridge.web import charge_points, console, dev, live, mine, photos, receipt, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
@@ -32,6 +32,7 @@ def create_app(
     clock: Callable[[], int],
     fetcher: Fetcher | None = None,
     play: PlayWallet | None = None,
+    operators: console.Console | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> FastAPI:
     """Put the HTTP application together; it starts nothing by itself.
@@ -43,6 +44,7 @@ def create_app(
         clock: the time in Unix milliseconds.
         fetcher: gets the operator's photos; None for one that reaches public servers only.
         play: the play-money wallet when that is in use: adds /dev and buttons to pay with it.
+        operators: the operator's console; None for none.
         routes: of other guests, such as LNURL.
     """
     context = Context(
@@ -69,6 +71,8 @@ def create_app(
     app.include_router(receipt.routes(context))
     app.include_router(mine.routes(context))
     app.include_router(photos.routes(context, fetcher or Fetcher()))
+    if operators is not None:
+        app.include_router(console.routes(context, operators))
     if play is not None:
         app.include_router(dev.routes(play))
     _add_script(app, context.renderer)
@@ -106,6 +110,8 @@ def _add_errors(app: FastAPI, context: Context) -> None:
                 status_code, sentence = 404, said("web.unknown_charge_point")
             case TooManyRequests(wait_s=wait_s):
                 status_code, sentence = 429, said("lnurl.too_many_requests", seconds=wait_s)
+            case console.NotSignedIn():
+                status_code = 403
             case BadForm() | mine.NotProved():
                 status_code = 400
             case Refused(obstacle=obstacle) if obstacle is not None:

@@ -148,7 +148,12 @@ def amount_msat_of(fields: dict[str, str], view: ChargePointView, said: Words) -
     return amount_msat
 
 
+def client_address(connection: HTTPConnection) -> str:
+    """The address of the one who asks, as a trusted proxy in front of us says."""
+    return connection.client.host if connection.client else ""
+
+
 def _count(limit: RateLimit, connection: HTTPConnection) -> None:
-    wait_s = limit.wait_s(connection.client.host if connection.client else "")
+    wait_s = limit.wait_s(client_address(connection))
     if wait_s:
         raise TooManyRequests(wait_s)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agent.ports import Refused
 from agent.receipts import Receipt
-from agent.talk.wording import bill_line_detail
+from agent.talk.wording import bill_line_detail, in_fiat, tax_line
 from agent.talk.words import Words
 from agent.tariff.model import MS_PER_MINUTE
 from bridge.paper.pdf import A4_MM, Sheet
@@ -85,6 +85,11 @@ def _amounts(sheet: Sheet, y: float, receipt: Receipt, said: Words, fiat: str) -
     if fiat:
         sheet.text(_RIGHT, y, f"≈ {fiat}", 3.6, colour=_SOFT, align="right")
         y += 7
+    tax = tax_line(receipt.tariff, receipt.tax_msat, said)
+    if tax is not None:
+        sheet.text(_LEFT, y, tax.label, 3.6, colour=_SOFT)
+        sheet.text(_RIGHT, y, tax.amount, 3.6, colour=_INK, align="right")
+        y += 7
     for label, amount_msat in (
         (said("web.paid"), receipt.paid_msat),
         (said("web.returned"), receipt.refunded_msat),
@@ -129,7 +134,7 @@ def routes(context: Context) -> APIRouter:
     async def as_pdf(request: Request, secret: str) -> Response:
         receipt = await context.site.receipt(await _checked(request, secret))
         said = context.words(request)
-        fiat = context.renderer.fiat(receipt.cost_msat, said)
+        fiat = in_fiat(receipt.cost_msat, receipt.tariff, said)
         disposition = f'inline; filename="strom-{receipt.session}.pdf"'
         return Response(
             receipt_pdf(receipt, said, fiat),

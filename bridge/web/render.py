@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,27 +15,20 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from agent.links import Links
-from agent.talk.wording import bill_line_detail, example_msat, obstacle_sentence, price_lines
+from agent.talk.wording import (
+    age,
+    bill_line_detail,
+    example_msat,
+    in_fiat,
+    obstacle_sentence,
+    price_lines,
+    tax_line,
+    tax_percent,
+)
 from agent.talk.words import Words, preferred_language, words
+from agent.tariff.model import Tariff
 from bridge.limits import Rate
 from bridge.paper.qr import qr_svg
-
-
-@dataclass(frozen=True, slots=True)
-class FiatRate:
-    """What a unit of a currency costs in Bitcoin.
-
-    Attributes:
-        currency: ISO 4217 code.
-        msat_per_unit: msat for one whole unit.
-    """
-
-    currency: str
-    msat_per_unit: int
-
-
-def _no_rate() -> FiatRate | None:
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +39,6 @@ class WebSettings:
         links: our public URLs.
         relays: where the charge points can be found on nostr.
         language: for drivers who ask for none of ours.
-        fiat: today's exchange rate for showing amounts also in fiat; None shows none.
         tile_url: a map's tiles as a URL with {z}, {x} and {y}; "" draws the map without.
         tile_credit: whom the map's tiles come from.
         looks: how often an address may look.
@@ -56,7 +48,6 @@ class WebSettings:
     links: Links
     relays: Sequence[str] = ()
     language: str = "en"
-    fiat: Callable[[], FiatRate | None] = _no_rate
     tile_url: str = ""
     tile_credit: str = ""
     looks: Rate = Rate(burst=120, per_minute=240)
@@ -104,6 +95,9 @@ class Renderer:
             "example_msat": example_msat,
             "obstacle_sentence": obstacle_sentence,
             "bill_line_detail": bill_line_detail,
+            "tax_line": tax_line,
+            "tax_percent": tax_percent,
+            "age": age,
             "iso": _iso,
             "clock_utc": _clock_utc,
         }
@@ -116,8 +110,8 @@ class Renderer:
     def text(self, template: str, said: Words, **values: Any) -> str:
         """A template in a language."""
 
-        def fiat(amount_msat: int) -> str:
-            return self.fiat(amount_msat, said)
+        def fiat(amount_msat: int, tariff: Tariff) -> str:
+            return in_fiat(amount_msat, tariff, said)
 
         return self.environment.get_template(template).render(
             t=said, lang=said.language, fiat=fiat, **values
@@ -137,13 +131,6 @@ class Renderer:
                 "Vary": "Accept, Accept-Language",
             },
         )
-
-    def fiat(self, amount_msat: int, said: Words) -> str:
-        """An amount in fiat at today's rate, "" where none is known."""
-        rate = self.settings.fiat()
-        if rate is None:
-            return ""
-        return said.money(amount_msat, rate.msat_per_unit, rate.currency)
 
 
 def _qr(text: str, label: str) -> Markup:

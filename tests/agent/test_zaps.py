@@ -25,7 +25,9 @@ def read(event: NostrEvent, addressed: int | None = None) -> Zap:
     )
 
 
-def zapped(comment: str = "", identifier: str = "", kind: int = 30716, **more: bool) -> NostrEvent:
+def zapped(
+    comment: str = "", identifier: str = "", kind: int = 30716, *, anonymous: bool = False
+) -> NostrEvent:
     coordinate = Coordinate(kind, POINT.pubkey, identifier) if identifier else None
     return zap_request(
         PAYER,
@@ -35,7 +37,7 @@ def zapped(comment: str = "", identifier: str = "", kind: int = 30716, **more: b
         comment=comment,
         created_at=NOW_S,
         coordinate=coordinate,
-        **more,
+        anonymous=anonymous,
     )
 
 

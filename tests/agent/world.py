@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.charge_point import ChargePointAgent, PublicFace
+from agent.charge_point import ChargePointAgent
 from agent.config.tables import (
     ChargePointConfig,
     Config,
@@ -28,6 +28,7 @@ from agent.ports import (
     StopOutcome,
 )
 from agent.site import Site
+from agent.views import PublicFace
 from nips.identity import Identity
 from wallet.dev import DevWallet
 

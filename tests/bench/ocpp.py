@@ -29,7 +29,6 @@ from ocpp.v16 import call_result
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from agent.charge_point import PublicFace
 from agent.config.tables import (
     ChargePointConfig,
     Config,
@@ -40,6 +39,7 @@ from agent.config.tables import (
 from agent.journal.journal import Journal, Task
 from agent.ports import Origin, QuoteRequest
 from agent.site import Site
+from agent.views import PublicFace
 from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from wallet.dev import DevWallet

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from agent.charge_point import PublicFace
 from agent.config.tables import ChargePointConfig, Config, SessionsConfig, TariffConfig
 from agent.journal.journal import Journal
 from agent.ports import ChargerCommand, Origin, QuoteRequest, StartOutcome, StopOutcome
 from agent.site import Site
+from agent.views import PublicFace
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from tests.agent.world import Ear
 from wallet.dev import DevWallet

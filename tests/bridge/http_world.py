@@ -14,7 +14,7 @@ import anyio
 import httpx
 import uvicorn
 
-from agent.charge_point import ChargePointAgent, PublicFace
+from agent.charge_point import ChargePointAgent
 from agent.config.tables import Config
 from agent.journal.journal import Journal
 from agent.links import Links
@@ -22,12 +22,15 @@ from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.ports import MeterReport, Payees, SessionView, StartReport, StopReport
 from agent.site import Site
+from agent.tariff.rate import ExchangeRate
+from agent.views import PublicFace
 from bridge.fetch import Fetcher
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.web.app import create_app
-from bridge.web.render import FiatRate, WebSettings
+from bridge.web.console import Console
+from bridge.web.render import WebSettings
 from nips.identity import Identity
 from tests.agent.world import Ear, ManualClock, ScriptedCharger
 from wallet.base import Wallet
@@ -191,7 +194,9 @@ async def serving(
     payees: Payees | None = None,
     wallet: Wallet | None = None,
     tile_url: str = "",
-    fiat: Callable[[], FiatRate | None] = lambda: None,
+    rate: Callable[[], ExchangeRate | None] = lambda: None,
+    sealed: bool = False,
+    password: str = "",
 ) -> AsyncGenerator[HttpWorld]:
     """A site at work behind HTTP, its first charge point connected and free."""
     clock = clock or ManualClock()
@@ -221,22 +226,24 @@ async def serving(
         herald=ear,
         voice=ear.deliver,
         payees=payees,
+        rate=rate,
         identities={point.id: identity for point in settings.charge_points},
     )
     linking = Linking(clock)
     lnurl = LnurlServer(
         site,
-        LnurlSettings(links, looks=LOOSE, invoices=invoices),
+        LnurlSettings(links, sealed=sealed, looks=LOOSE, invoices=invoices),
         linking,
         clock,
     )
     app = create_app(
         site,
-        WebSettings(links, RELAYS, looks=LOOSE, orders=LOOSE, tile_url=tile_url, fiat=fiat),
+        WebSettings(links, RELAYS, looks=LOOSE, orders=LOOSE, tile_url=tile_url),
         linking=linking,
         clock=clock,
         fetcher=Fetcher(allow_loopback=True),
         play=None if wallet else play,
+        operators=Console(password, site) if password else None,
         routes=lnurl.routes,
     )
     server = uvicorn.Server(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.tariff.model import Dimension, Tariff, Usage, bill
+from agent.tariff.model import Dimension, Tariff, Usage, bill, tax_in_msat
 
 KWH = Tariff("kwh", energy_per_kwh_msat=300_000)
 HOURLY = Tariff("hourly", energy_per_kwh_msat=0, time_per_hour_msat=600_000)
@@ -68,3 +68,12 @@ def test_more_use_never_costs_less(
 @given(TARIFFS, QUANTITIES, QUANTITIES)
 def test_no_energy_costs_nothing(tariff: Tariff, charging_ms: int, idle_ms: int) -> None:
     assert bill(tariff, Usage(0, charging_ms, idle_ms)).total_msat == 0
+
+
+@pytest.mark.parametrize(
+    ("basis_points", "cost_msat", "tax_msat"),
+    [(0, 1_190, 0), (1_900, 1_190, 190), (1_900, 1, 0), (700, 107_000, 7_000), (550, 1_000, 52)],
+)
+def test_the_tax_in_a_price(basis_points: int, cost_msat: int, tax_msat: int) -> None:
+    tariff = Tariff("taxed", 300_000, tax_basis_points=basis_points)
+    assert tax_in_msat(tariff, cost_msat) == tax_msat

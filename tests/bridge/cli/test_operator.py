@@ -148,30 +148,3 @@ def test_a_terminal_that_knows_ascii_only_gets_its_answer(tmp_path: Path) -> Non
     )
     assert ran.returncode == 0, ran.stderr
     assert "M?hle ?" in ran.stdout
-
-
-def test_the_qr_code_of_a_charge_point(strom: Strom, tmp_path: Path) -> None:
-    strom("init")
-    ran = strom("qr", "cp001")
-    assert ran.code == 0
-    assert "http://127.0.0.1:8080/cp/cp001?lightning=LNURL1" in ran.out
-    assert "▀" in ran.out
-    assert "/cp/cp001.1?lightning=" in strom("qr", "CP001.1").out
-    for name in ("x.svg", "x.png", "x.pdf"):
-        assert strom("qr", "CP001", "--output", name).out.startswith(f"Wrote {name}: http://")
-        assert (tmp_path / name).stat().st_size > 500
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["CP01"], 'strom.toml has no charge point CP01; did you mean "CP001"?'),
-        (["CP001.2"], "CP001 has no connector 2"),
-        (["CP001", "-o", "x.bmp"], "x.bmp: expected a name that ends in .svg, .png or .pdf"),
-        (["CP001", "-o", "no/x.svg"], "no/x.svg cannot be written: no such file or directory"),
-    ],
-)
-def test_qr_codes_that_cannot_be(strom: Strom, arguments: list[str], expected: str) -> None:
-    strom("init")
-    ran = strom("qr", *arguments)
-    assert (ran.code, ran.err) == (1, f"error: {expected}\n")

@@ -11,13 +11,14 @@ import anyio
 import pytest
 from coincurve import PrivateKey
 from lnurl import (
+    AesAction,
     LnurlPayActionResponse,
     LnurlPayResponse,
     LnurlPayVerifyResponse,
     LnurlWithdrawResponse,
     UrlAction,
 )
-from lnurl.helpers import lnurlauth_signature
+from lnurl.helpers import aes_decrypt, lnurlauth_signature
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -74,6 +75,20 @@ async def test_success_action_leads_to_the_session(world: HttpWorld) -> None:
     assert (await world.http.get(f"/s/{secret}")).status_code == 404
     view = await world.pay(answer["pr"], secret)
     assert (view.state, view.paid_msat, view.connector) == (SessionState.STARTING, 500_000, 1)
+
+
+async def test_a_sealed_link_is_opened_by_the_payment_alone(tmp_path: Path) -> None:
+    """LUD-10: who asked for the invoice learns nothing; who paid it has the key."""
+    async with serving(tmp_path, sealed=True) as world:
+        answer = await second_step(world, await first_step(world), amount=500_000)
+        action = LnurlPayActionResponse.model_validate(answer).successAction
+        assert isinstance(action, AesAction)
+        assert "/s/" not in json.dumps(answer)
+        preimage = bytes.fromhex(await world.wallet.driver_pay(answer["pr"]))
+        url = aes_decrypt(preimage, str(action.ciphertext), str(action.iv))
+        assert url.startswith(f"{world.url}/s/")
+        view = await world.pay(answer["pr"], url.rpartition("/s/")[2])
+        assert view.paid_msat == 500_000
 
 
 async def test_connector_suffix(world: HttpWorld) -> None:

@@ -12,7 +12,7 @@ from lnurl import decode as decode_lnurl
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.talk.words import LANGUAGES
-from bridge.web.render import FiatRate
+from agent.tariff.rate import ExchangeRate
 from tests.bridge.http_world import HttpWorld, serving
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
@@ -247,7 +247,7 @@ async def test_tiles_only_where_configured(tmp_path: Path) -> None:
 
 
 async def test_fiat_beside_sats(tmp_path: Path) -> None:
-    async with serving(tmp_path, fiat=lambda: FiatRate("EUR", 1_538_461)) as world:
+    async with serving(tmp_path, rate=lambda: ExchangeRate("EUR", 1_538_461, 0)) as world:
         page = (await world.http.get("/cp/cp001", headers=HTML)).text
         assert "6,000\N{NO-BREAK SPACE}sat ≈ €3.90" in page
         german = await world.http.get("/cp/cp001", headers={**HTML, "Accept-Language": "de"})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import anyio
 import pytest
 
 from agent.notary import read_receipt
-from tests.bridge.http_world import HttpWorld
+from agent.tariff.rate import ExchangeRate
+from tests.bridge.http_world import HttpWorld, config, serving
 
 
 async def test_it_is_signed_and_adds_up(world: HttpWorld) -> None:
@@ -51,3 +53,23 @@ async def test_pdf_can_be_read(world: HttpWorld, tmp_path: Path, language: str) 
     for wanted in ("Old Mill, west wall", "Mühlenweg 3, Berlin", view.id, "300", "700"):
         assert wanted in text
     assert view.secret not in text
+
+
+async def test_tax_and_the_rate_that_the_driver_saw(tmp_path: Path) -> None:
+    """Both are frozen in the quote: what they are later changes nothing on his receipt."""
+    rates = [ExchangeRate("EUR", 1_250_000, 7, ("coinbase", "kraken"))]
+    taxed = config()
+    tariffs = {"day": taxed.tariffs["day"].model_copy(update={"tax_percent": Decimal(19)})}
+    taxed = taxed.model_copy(update={"tariffs": {**taxed.tariffs, **tariffs}})
+    async with serving(tmp_path, settings=taxed, rate=lambda: rates[-1]) as world:
+        assert "Prices include 19 % tax." in (await world.http.get("/cp/cp001")).text
+        view = await world.charging(sats=1000, energy_wh=1000)
+        rates.append(ExchangeRate("EUR", 1, 8, ("coinbase", "kraken")))
+        await world.end(view, 1000)
+        signed = read_receipt((await world.http.get(f"/s/{view.secret}/receipt.json")).text)
+        page = (await world.http.get(f"/s/{view.secret}/receipt")).text
+    assert (signed.receipt.cost_msat, signed.receipt.tax_msat) == (300_000, 47_899)
+    assert signed.receipt.tariff.rate == rates[0]
+    assert "of which 19 % tax" in page
+    assert "47.899" in page
+    assert "≈ €0.24" in page
