@@ -20,6 +20,7 @@ from agent.machine.events import (
     ConnectorStatusChanged,
     MeterSampled,
     Obstacle,
+    Payer,
     StartRejected,
     TransactionStarted,
     TransactionStopped,
@@ -35,6 +36,7 @@ from agent.ports import (
     ConnectorView,
     MeterReport,
     NotThePayer,
+    Origin,
     Quote,
     QuoteRequest,
     Refused,
@@ -47,6 +49,9 @@ from agent.ports import (
 from agent.sessions import Sessions
 from agent.tariff.model import Tariff
 from agent.views import PublicFace, charge_point_view
+from agent.zaps import Zap, read_zap
+from nips.identity import Identity
+from nips.zaps import ZapRequest, parse_zap_request
 from wallet.base import Settlement
 
 START_UP_MS = 60_000
@@ -71,13 +76,19 @@ class ChargePointAgent:
     """One charge point; see `agent.ports.ChargePoint` for what bridges may ask of it."""
 
     def __init__(
-        self, config: ChargePointConfig, tariff: Tariff, face: PublicFace, commons: Commons
+        self,
+        config: ChargePointConfig,
+        tariff: Tariff,
+        face: PublicFace,
+        commons: Commons,
+        identity: Identity | None = None,
     ) -> None:
         self.config = config
         self._tariff = tariff
         self.face = face
         self.sessions = Sessions(config.id, commons)
         self._commons = commons
+        self._identity = identity
         self._charger: Charger | None = None
         self._attached = asyncio.Event()
         self._seen = False
@@ -301,6 +312,37 @@ class ChargePointAgent:
         )
         holds.watch(quote)
         return quote
+
+    async def quote_zap(self, raw: str, amount_msat: int, connector: int | None) -> Quote:
+        """Make an invoice for a zap request; see `agent.ports.ChargePoint`."""
+        request = parse_zap_request(
+            raw, recipient_pubkey=self.face.pubkey, amount_msat=amount_msat, own_relays=()
+        )
+        zap = self.read_zap(request, connector)
+        if self._commons.journal.is_handled(request.event_id):
+            raise Refused("this zap was paid before; zap again")
+        return await self.quote(
+            QuoteRequest(
+                amount_msat=amount_msat,
+                origin=Origin.ZAP,
+                connector=zap.connector,
+                payer=Payer(pubkey=zap.payer),
+                description=raw,
+                zap_request=raw,
+                comment=zap.comment,
+                language=zap.language,
+            )
+        )
+
+    def read_zap(self, request: ZapRequest, addressed: int | None = None) -> Zap:
+        """What a zap request asks of this charge point; raises InvalidZapRequest."""
+        return read_zap(
+            request,
+            charge_point=self.id,
+            connectors=[c.id for c in self.config.connectors],
+            addressed=addressed,
+            identity=self._identity,
+        )
 
     def _topped_up(self, request: QuoteRequest) -> tuple[Session | None, str]:
         """The open session that the money would be added to, and its secret."""

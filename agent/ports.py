@@ -145,6 +145,7 @@ class Origin(StrEnum):
     ZAP = "zap"
     LNURL = "lnurl"
     MESSAGE = "message"
+    OUTSIDE = "outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,11 @@ class ConnectorView:
 
 @dataclass(frozen=True, slots=True)
 class ChargePointView:
-    """A charge point as anyone may see it."""
+    """A charge point as anyone may see it.
+
+    `lightning_address` is its own, here; `zap_address` is the one in its nostr profile, which
+    may live elsewhere.
+    """
 
     id: str
     name: str
@@ -246,6 +251,7 @@ class ChargePointView:
     latitude: float | None = None
     longitude: float | None = None
     address: str = ""
+    zap_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +369,20 @@ class ChargePoint(Protocol):
         """Make an invoice with a frozen price; raises Refused before any invoice exists."""
         ...
 
+    async def quote_zap(self, raw: str, amount_msat: int, connector: int | None) -> Quote:
+        """Make an invoice for a zap request (NIP-57) as it came.
+
+        Args:
+            raw: the URL-decoded request, which the invoice commits to.
+            amount_msat: the amount in the query.
+            connector: the one in the lightning address; None for any.
+
+        Raises:
+            InvalidZapRequest: it breaks a rule of NIP-57.
+            Refused: the charge point cannot start now, or the zap was paid before.
+        """
+        ...
+
 
 class Site(Protocol):
     """All charge points of this Strom, as the bridges see them."""
@@ -434,6 +454,14 @@ class Site(Protocol):
             UnknownSession: no such secret.
             Refused: nothing is owed, or the target is not usable; the text says why.
         """
+        ...
+
+
+class Providers(Protocol):
+    """Asks the server behind a lightning address of ours; offered by the LNURL bridge."""
+
+    async def zapper(self, address: str) -> str:
+        """The public key (hex) that signs its zap receipts; raises Refused with the reason."""
         ...
 
 

@@ -29,6 +29,7 @@ OBSTACLES: dict[Obstacle, str] = {
     Obstacle.NOT_PLUGGED_IN: "no car was plugged in in time",
     Obstacle.LATE: "the payment came too late",
     Obstacle.WITHDRAWN: "the payment was withdrawn",
+    Obstacle.AMOUNT: "that amount is too small or too large here",
 }
 """Each obstacle as a sentence for a driver, without its full stop."""
 

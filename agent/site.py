@@ -56,6 +56,7 @@ from agent.tariff.model import Tariff
 from agent.tariff.rate import ExchangeRate
 from agent.timers import Timers
 from agent.views import PublicFace, owed_refunds, session_view
+from nips.identity import Identity
 from wallet.base import Settlement, Wallet, WalletError
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Site:
         payees: finds invoices behind lightning addresses.
         address_of: the lightning address in the profile of a public key; "" without.
         rate: the exchange rate to show amounts with.
-        notary: signs receipts; None where nothing can be signed.
+        identities: of each charge point, by its id: they sign receipts and open private zaps.
         alerts: what the operators must know of; None where there is nobody to tell.
     """
 
@@ -92,11 +93,12 @@ class Site:
         payees: Payees | None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
         rate: Callable[[], ExchangeRate | None] = lambda: None,
-        notary: Notary | None = None,
+        identities: Mapping[str, Identity] | None = None,
         alerts: Alerts | None = None,
     ) -> None:
         self.config = config
-        self._notary = notary or Notary({})
+        identities = identities or {}
+        self._notary = Notary(identities)
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
         self._alerts = alerts or Alerts(clock, _tell_nobody)
@@ -133,7 +135,9 @@ class Site:
         self._agents: dict[str, ChargePointAgent] = {}
         for point in config.charge_points:
             tariff = config.tariffs[point.tariff].frozen(point.tariff)
-            self._agents[point.id] = ChargePointAgent(point, tariff, faces[point.id], self.commons)
+            face, identity = faces[point.id], identities.get(point.id)
+            agent = ChargePointAgent(point, tariff, face, self.commons, identity)
+            self._agents[point.id] = agent
         self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
         self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)

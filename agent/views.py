@@ -73,6 +73,7 @@ def charge_point_view(
         latitude=place.latitude if place else None,
         longitude=place.longitude if place else None,
         address=place.address if place else "",
+        zap_address=config.lud16 or face.lightning_address,
     )
 
 

@@ -24,7 +24,6 @@ from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
-from agent.notary import Notary
 from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
@@ -135,7 +134,7 @@ class App:
                 payees=payees,
                 address_of=presence.directory.lightning_address,
                 rate=_fixed_rate(config, clock) if price is None else price.rate,
-                notary=Notary(identities),
+                identities=identities,
                 alerts=Alerts(clock, presence.tell_operators),
             )
             announcer.speak_for(site)
@@ -304,7 +303,7 @@ def _web(
 ) -> ASGIApp:
     linking = Linking(clock)
     sealed = config.sessions.success_action == "aes"
-    lnurl_settings = LnurlSettings(links, relays, sealed=sealed)
+    lnurl_settings = LnurlSettings(links, sealed=sealed)
     web_settings = WebSettings(links, relays)
     if config.map is not None:
         web_settings = replace(

@@ -30,6 +30,7 @@ from agent.config.values import (
     DataDir,
     Flag,
     HostPort,
+    LightningAddress,
     Npub,
     ProxyAddress,
     PublicUrl,
@@ -192,6 +193,7 @@ class ChargePointConfig(_Table):
     website: WebUrl = ""
     location: LocationConfig | None = None
     tariff: Annotated[str, text(80)]
+    lud16: LightningAddress = ""
     password_file: SecretFile | None = None
     nsec_file: SecretFile | None = None
     strict_subprotocol: bool = False
@@ -292,6 +294,8 @@ def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
     tariffs = _table(raw.get("tariffs"))
     ids: dict[str, int] = {}
     keys: dict[str, int] = {}
+    public_url = _table(raw.get("strom")).get("public_url")
+    own_host = urlsplit(public_url).netloc if isinstance(public_url, str) else ""
     points = raw.get("charge_points")
     for index, item in enumerate(cast("list[object]", points) if isinstance(points, list) else []):
         point = _table(item)
@@ -313,6 +317,12 @@ def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"{key_path((*where, 'tariff'), raw)} = {shown_text(tariff)}: expected a tariff "
                 f"of this file; {hint}"
+            )
+        address = point.get("lud16")
+        if isinstance(address, str) and address.partition("@")[2] == own_host and own_host:
+            yield (
+                f"{key_path((*where, 'lud16'), raw)} = {shown_text(address)}: expected an address "
+                "at another server; an address here needs no key"
             )
         nsec_file = point.get("nsec_file")
         if isinstance(nsec_file, str) and keys.setdefault(nsec_file, index) != index:

@@ -58,6 +58,9 @@ CONNECTOR_TYPES = frozenset(
     }
 )
 
+_ADDRESS = re.compile(r"[a-z0-9._+-]{1,64}@[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
+"""LUD-16, in lower case; a port for tests on this machine."""
+
 
 RATE_SOURCES = ("kraken", "coinbase", "bitstamp")
 
@@ -182,6 +185,14 @@ def _web_url(value: object) -> str:
     return str(value)
 
 
+def _lightning_address(value: object) -> str:
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise ValueError('expected a lightning address, such as "name@provider.example"')
+    return value
+
+
 def _npub(value: object) -> str:
     kind = 'expected a public key as "npub1..."'
     if not isinstance(value, str):
@@ -301,6 +312,7 @@ RelayUrl = Annotated[str, BeforeValidator(_relay_url)]
 PublicUrl = Annotated[str, BeforeValidator(_public_url)]
 WebUrl = Annotated[str, BeforeValidator(_web_url)]
 WalletUrl = Annotated[str, BeforeValidator(_wallet_url)]
+LightningAddress = Annotated[str, BeforeValidator(_lightning_address)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 RateSource = Annotated[str, BeforeValidator(_rate_source)]
 TileUrl = Annotated[str, BeforeValidator(_tile_url)]

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from agent.journal import codec
 from agent.journal.errors import JournalUnusable
+from agent.journal.outside import OutsideBook, store_quote
 from agent.journal.schema import MIGRATIONS
 from agent.journal.writer import Writer
 from agent.machine.effects import Effect
@@ -111,6 +112,7 @@ class Journal:
         self._writing = writing
         self._reading = reading
         self._writer = Writer(writing)
+        self.outside = OutsideBook(self._writer, reading)
         row = reading.execute("SELECT coalesce(max(id), 0) FROM transactions").fetchone()
         self._last_transaction_id: int = row[0]
 
@@ -280,20 +282,7 @@ class Journal:
 
     async def add_quote(self, quote: Quote) -> None:
         """Store a quote before its invoice is shown to anyone."""
-        values = (
-            quote.payment_hash,
-            quote.session_id,
-            quote.secret,
-            quote.expires_at_ms,
-            codec.encode(quote),
-        )
-        await self._writer.write(
-            lambda db: db.execute(
-                "INSERT INTO quotes(payment_hash, session_id, secret, expires_at_ms, body)"
-                " VALUES(?, ?, ?, ?, ?)",
-                values,
-            )
-        )
+        await self._writer.write(lambda db: store_quote(db, quote))
 
     def quote(self, payment_hash: str) -> Quote | None:
         """The quote behind an invoice."""

@@ -107,3 +107,34 @@ def m001_foundation(db: Database) -> None:
     )
     db.table("publications").create_index(["event_id", "relay"], unique=True)
     db.table("publications").create_index(["relay"])
+
+
+@MIGRATIONS()
+def m002_outside_address(db: Database) -> None:
+    """Payments to lightning addresses elsewhere, and the prices that were published when."""
+    db.create_table(
+        "outside_receipts",
+        {"receipt_id": str, "charge_point": str, "heard_at_ms": int, "body": str},
+        pk="receipt_id",
+        not_null={"charge_point", "heard_at_ms", "body"},
+    )
+    db.create_table(
+        "outside_payments",
+        {"payment_hash": str, "request_id": str, "receipt_id": str},
+        pk="payment_hash",
+        not_null={"request_id", "receipt_id"},
+    )
+    db.table("outside_payments").create_index(["request_id"], unique=True)
+    db.table("outside_payments").create_index(["receipt_id"], unique=True)
+    db.create_table(
+        "unattributed",
+        {"payment_hash": str, "amount_msat": int, "settled_at_ms": int, "reason": str},
+        pk="payment_hash",
+        not_null={"amount_msat", "settled_at_ms", "reason"},
+    )
+    db.create_table(
+        "published_tariffs",
+        {"charge_point": str, "since_ms": int, "body": bytes},
+        pk=("charge_point", "since_ms"),
+        not_null={"body"},
+    )

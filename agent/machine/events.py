@@ -40,6 +40,7 @@ class Obstacle(StrEnum):
     NOT_PLUGGED_IN = "not plugged in"
     LATE = "paid too late"
     WITHDRAWN = "payment withdrawn"
+    AMOUNT = "amount not taken"
 
 
 class StopBy(StrEnum):

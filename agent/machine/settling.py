@@ -45,7 +45,8 @@ def close(session: Session, at_ms: int, obstacle: Obstacle | None = None) -> Res
         replace(
             session,
             state=SessionState.CLOSED,
-            closed_at_ms=at_ms,
+            # A charger's clock may run ahead: nothing ends before it began.
+            closed_at_ms=max(at_ms, session.started_at_ms or at_ms),
             power_w=0,
             obstacle=obstacle,
         )

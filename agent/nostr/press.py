@@ -102,7 +102,7 @@ class Press:
             about="\n\n".join(filter(None, (view.about, _offer(view)))),
             picture=view.picture,
             website=view.website or self._page(view),
-            lud16=view.lightning_address,
+            lud16=view.zap_address,
             nip05=view.lightning_address,
             bot=True,
         )

@@ -88,7 +88,8 @@ class Voice:
             log.error("no receipt for payment %s: %s", payment_hash, error)
             return
         relays = receipt_relays(request, self._couriers.relays, allow_loopback=self._allow_loopback)
-        await self._couriers.send([receipt], relays, delivered=seq)
+        # The request is used up: nobody is given an invoice for it again.
+        await self._couriers.send([receipt], relays, delivered=seq, handled=request.event_id)
 
     async def _send_message(
         self, identity: Identity, session_id: str, effect: SendMessage, seq: int

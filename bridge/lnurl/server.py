@@ -7,7 +7,7 @@ callback of NIP-57, https://github.com/nostr-protocol/nips/blob/master/57.md
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,7 +41,7 @@ from bridge.linking import Linking
 from bridge.lnurl import payer_data
 from bridge.lnurl.answers import Answer, BadRequest, Handler, endpoint, one, required, words_for
 from bridge.lnurl.metadata import fingerprint, start_metadata, topup_metadata
-from nips.zaps import MAX_REQUEST_CHARS, parse_zap_request
+from nips.zaps import MAX_REQUEST_CHARS
 
 COMMENT_CHARS = 255
 _DIGITS = re.compile(r"[0-9]{1,15}")
@@ -55,7 +55,6 @@ class LnurlSettings:
 
     Attributes:
         links: our public URLs.
-        relays: where zap receipts go when a request names no relay.
         language: of the metadata, which must not change between two steps of a payment.
         sealed: seal the link to the session so that only the payment's preimage opens it
             (LUD-10), where our wallet tells us that preimage; else, and otherwise, the link is
@@ -65,7 +64,6 @@ class LnurlSettings:
     """
 
     links: Links
-    relays: Sequence[str] = ()
     language: str = "en"
     sealed: bool = False
     looks: Rate = Rate(burst=60, per_minute=120)
@@ -187,25 +185,7 @@ class LnurlServer:
         view = await charge_point.view()
         zap = one(query, "nostr", MAX_REQUEST_CHARS)
         if zap is not None:
-            parsed = parse_zap_request(
-                zap,
-                recipient_pubkey=view.pubkey,
-                amount_msat=amount_msat,
-                own_relays=self._settings.relays,
-            )
-            return self._invoice(
-                await charge_point.quote(
-                    QuoteRequest(
-                        amount_msat=amount_msat,
-                        origin=Origin.ZAP,
-                        connector=connector,
-                        payer=Payer(pubkey=parsed.sender),
-                        description=zap,
-                        zap_request=zap,
-                        comment=parsed.comment[:COMMENT_CHARS],
-                    )
-                )
-            )
+            return self._invoice(await charge_point.quote_zap(zap, amount_msat, connector))
         metadata = start_metadata(view, connector, self._links, self._words)
         if request.path_params["fingerprint"] != fingerprint(metadata):
             raise Refused(words_for(request, self._settings.language)("lnurl.price_changed"))

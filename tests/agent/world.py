@@ -20,7 +20,6 @@ from agent.config.tables import (
 from agent.journal.journal import Journal, Task
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus
-from agent.notary import Notary
 from agent.ports import (
     ChargerCommand,
     Origin,
@@ -172,7 +171,7 @@ async def running(
         herald=ear,
         voice=ear.deliver,
         payees=None,
-        notary=Notary({point.id: KEY for point in settings.charge_points}),
+        identities={point.id: KEY for point in settings.charge_points},
     )
     try:
         async with site.running():

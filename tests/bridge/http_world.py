@@ -20,7 +20,6 @@ from agent.journal.journal import Journal
 from agent.links import Links
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
-from agent.notary import Notary
 from agent.ports import MeterReport, Payees, SessionView, StartReport, StopReport
 from agent.site import Site
 from agent.tariff.rate import ExchangeRate
@@ -228,12 +227,12 @@ async def serving(
         voice=ear.deliver,
         payees=payees,
         rate=rate,
-        notary=Notary({point.id: identity for point in settings.charge_points}),
+        identities={point.id: identity for point in settings.charge_points},
     )
     linking = Linking(clock)
     lnurl = LnurlServer(
         site,
-        LnurlSettings(links, RELAYS, sealed=sealed, looks=LOOSE, invoices=invoices),
+        LnurlSettings(links, sealed=sealed, looks=LOOSE, invoices=invoices),
         linking,
         clock,
     )

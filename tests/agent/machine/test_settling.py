@@ -16,6 +16,8 @@ from tests.agent.machine.examples import (
     T0,
     after,
     arrived,
+    asked_to_stop,
+    begun,
     charging,
     claimed,
     ended,
@@ -26,6 +28,7 @@ from tests.agent.machine.examples import (
     sampled,
     sent,
     starting,
+    waited,
 )
 
 CHARGED = after(charging(), sampled(T0 + MINUTE, 41_000))
@@ -153,3 +156,10 @@ def test_a_number_once_given_names_no_other_refund() -> None:
     assert [r.no for r in split.refunds] == [1, 2]
     late = after(split, paid(T0 + 2 * HOUR, 20 * SAT, "bb"))
     assert [(r.no, r.amount_msat) for r in late.refunds] == [(1, 400 * SAT), (2, 320 * SAT)]
+
+
+def test_nothing_ends_before_it_began_by_a_clock_that_runs_ahead() -> None:
+    session = after(starting(), begun(T0 + 3 * HOUR), asked_to_stop(T0 + MINUTE))
+    gone = after(session, waited(T0 + HOUR))
+    assert gone.state is SessionState.CLOSED
+    assert gone.closed_at_ms == gone.started_at_ms == T0 + 3 * HOUR

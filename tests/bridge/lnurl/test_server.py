@@ -27,6 +27,7 @@ from agent.machine.model import SessionState
 from agent.machine.refund import RefundState
 from bridge.limits import Rate
 from bridge.payees import LnurlPayees
+from nips.event import Coordinate
 from nips.identity import Identity
 from nips.zaps import zap_request
 from tests.bridge.far_server import far_server
@@ -441,3 +442,31 @@ async def test_a_thousand_unpaid_invoices_lock_nothing(world: HttpWorld) -> None
         await second_step(world, first, amount=500_000)
     view = await world.session()
     assert view.state == SessionState.STARTING
+
+
+async def test_a_stranger_who_pays_late_tops_up_nobody(world: HttpWorld) -> None:
+    first = await first_step(world, "/.well-known/lnurlp/cp001.1")
+    stranger = await second_step(
+        world, first, amount=500_000, nostr=zap(world, Identity.generate())
+    )
+    owner = await second_step(world, first, amount=500_000, nostr=zap(world, Identity.generate()))
+    running = await world.pay(owner["pr"], secret_of(owner))
+    late = await world.pay(stranger["pr"], secret_of(stranger))
+    assert (late.state, late.owed_msat) == (SessionState.CLOSED, 500_000)
+    assert (await world.site.session(running.secret)).paid_msat == 500_000
+
+
+async def test_a_zap_names_its_connector_by_the_event_it_zaps(world: HttpWorld) -> None:
+    first = await first_step(world, "/.well-known/lnurlp/cp001")
+    request = zap_request(
+        Identity.generate(),
+        recipient_pubkey=world.identity.pubkey,
+        amount_msat=500_000,
+        relays=["wss://relay.example.com"],
+        comment="",
+        created_at=world.clock() // 1000,
+        coordinate=Coordinate(30716, world.identity.pubkey, "CP001:9"),
+    )
+    path = path_of(str(first.callback))
+    reason = await world.reason(path, amount=500_000, nostr=request.to_json())
+    assert reason == "The zapped event is of no connector that is here (a tag)."

@@ -116,6 +116,9 @@ class RecordingChargePoint:
     async def quote(self, request: QuoteRequest) -> Quote:
         raise Refused("not here")
 
+    async def quote_zap(self, raw: str, amount_msat: int, connector: int | None) -> Quote:
+        raise Refused("nothing is sold here")
+
 
 class RecordingSite:
     """A site of recording charge points."""
