@@ -209,7 +209,7 @@ async def tills(folder: Path, names: Sequence[str]) -> AsyncGenerator[list[Till]
         if "lnbits" in names or "nwc" in names:
             install()
             backend = await stack.enter_async_context(lnbits_server(folder / "lnbits-server"))
-            driver = await backend.account("driver", funds_sat=100_000_000)
+            driver = await backend.account("driver", funds_sat=10_000_000)
             if "lnbits" in names:
                 found.append(await _lnbits_till(backend, LnbitsPeer(backend.url, driver), folder))
             if "nwc" in names:
