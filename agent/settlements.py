@@ -72,6 +72,7 @@ class Settlements:
         pause_s = FIRST_RETRY_S
         while True:
             try:
+                await self._ask_how_it_is()
                 await self.look_up_open()
                 cursor = self._commons.journal.setting(CURSOR) or ""
                 async for settlement in self._commons.wallet.settlements(cursor):
@@ -98,12 +99,18 @@ class Settlements:
         self._commons.alerts.cleared(ALERT, "the wallet answers again: payments are taken")
         self._recovered()
 
+    async def _ask_how_it_is(self) -> None:
+        """Let the wallet show that it is there; raises WalletError."""
+        await self._commons.wallet.info()
+        self._is_well()
+
     async def _look_up_regularly(self) -> None:
         for round_no in itertools.count(1):
             await asyncio.sleep(LOOK_UP_EVERY_S)
             try:
                 seldom = round_no % SELDOM == 0
                 await self.look_up_open(LOOK_BACK_MS if seldom else JUST_EXPIRED_MS)
+                await self._ask_how_it_is()
             except WalletError as error:
                 self._is_lost(error)
 
@@ -137,7 +144,6 @@ class Settlements:
                 group.start_soon(ask)
         if lost:
             raise lost[0]
-        self._is_well()
 
     async def _look_up(self, quote: Quote) -> None:
         state, settlement = await self._commons.wallet.lookup_invoice(quote.payment_hash)
