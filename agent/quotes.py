@@ -36,6 +36,15 @@ def check_amount(amount_msat: int, commons: Commons) -> None:
         raise Refused(f"the largest payment here is {most} sat")
 
 
+def is_taken(amount_msat: int, commons: Commons) -> bool:
+    """Whether an amount is within the operator's bounds."""
+    try:
+        check_amount(amount_msat, commons)
+    except Refused:
+        return False
+    return True
+
+
 async def make(
     commons: Commons,
     request: QuoteRequest,

@@ -33,11 +33,16 @@ class Settlements:
     Args:
         commons: wallet, journal and clock.
         credit: credits a quote with a settlement; must bear repetition.
+        unexplained: told of a settlement that no quote of ours asked for.
     """
 
     def __init__(
-        self, commons: Commons, credit: Callable[[Quote, Settlement], Awaitable[object]]
+        self,
+        commons: Commons,
+        credit: Callable[[Quote, Settlement], Awaitable[object]],
+        unexplained: Callable[[Settlement], Awaitable[None]],
     ) -> None:
+        self._unexplained = unexplained
         self._commons = commons
         self._credit = credit
         self._trouble: str | None = "the wallet has not been reached yet"
@@ -94,7 +99,9 @@ class Settlements:
         self._trouble = None
 
     async def take(self, settlement: Settlement) -> None:
-        """Credit one settlement; one that no quote of ours asked for is none of our business."""
+        """Credit one settlement, if a quote of ours asked for it."""
         quote = self._commons.journal.quote(settlement.payment_hash)
-        if quote is not None and quote.settled_at_ms is None:
+        if quote is None:
+            await self._unexplained(settlement)
+        elif quote.settled_at_ms is None:
             await self._credit(quote, settlement)

@@ -25,7 +25,7 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class LnurlPayees:
-    """See `agent.ports.Payees`. Holds no connection open, so there is nothing to close.
+    """See `agent.ports.Payees` and `Providers`. Holds no connection open: nothing is to be closed.
 
     Args:
         allow_loopback: also reach wallets on this machine, for development.
@@ -52,6 +52,20 @@ class LnurlPayees:
             raise Refused(f"no invoice can be had there: {error}") from None
         _check_error(answer)
         return _checked(answer.get("pr"), amount_msat, metadata)
+
+    async def zapper(self, address: str) -> str:
+        """See `agent.ports.Providers`."""
+        try:
+            offer = await self._fetcher.get_json(pay_url(address))
+        except FetchError as error:
+            raise Refused(f"its provider does not say who signs its zaps: {error}") from None
+        _check_error(offer)
+        pubkey = offer.get("nostrPubkey")
+        if offer.get("tag") != "payRequest" or offer.get("allowsNostr") is not True:
+            raise Refused("its provider takes no zaps (NIP-57)")
+        if not isinstance(pubkey, str) or not re.fullmatch(r"[0-9a-f]{64}", pubkey):
+            raise Refused("its provider names no key that signs its zaps")
+        return pubkey
 
     def _check_offer(self, offer: Mapping[str, Any], amount_msat: int) -> None:
         _check_error(offer)

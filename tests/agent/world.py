@@ -22,6 +22,7 @@ from agent.machine.events import ConnectorStatus
 from agent.ports import (
     ChargerCommand,
     Origin,
+    Providers,
     Quote,
     QuoteRequest,
     StartOutcome,
@@ -142,7 +143,10 @@ FACE = PublicFace(KEY.pubkey, KEY.npub, "nprofile1example", "cp001@127.0.0.1:808
 
 @asynccontextmanager
 async def running(
-    folder: Path, clock: ManualClock | None = None, settings: Config | None = None
+    folder: Path,
+    clock: ManualClock | None = None,
+    settings: Config | None = None,
+    providers: Providers | None = None,
 ) -> AsyncGenerator[World]:
     """A site at work on a folder; leave and enter again for a restart."""
     clock = clock or ManualClock()
@@ -160,6 +164,7 @@ async def running(
         herald=ear,
         voice=ear.deliver,
         payees=None,
+        providers=providers,
         identities={point.id: KEY for point in settings.charge_points},
     )
     try:
