@@ -320,7 +320,7 @@ class ChargePointAgent:
         )
         zap = self.read_zap(request, connector)
         if self._commons.journal.is_handled(request.event_id):
-            raise Refused("this zap was paid before; zap again")
+            raise Refused("this zap was paid before; zap again", word="zap_used")
         return await self.quote(
             QuoteRequest(
                 amount_msat=amount_msat,
@@ -378,7 +378,12 @@ class ChargePointAgent:
 
     def _no_connector(self, connector: int) -> Refused:
         names = ", ".join(str(c.id) for c in self.config.connectors)
-        return Refused(f"there is no connector {connector} here, only {names}")
+        return Refused(
+            f"there is no connector {connector} here, only {names}",
+            word="no_connector",
+            connector=connector,
+            here=names,
+        )
 
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once."""

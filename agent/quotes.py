@@ -72,7 +72,7 @@ async def make(
         Refused: the wallet makes no invoice now; the text is for the driver.
     """
     if topping_up is not None and topping_up.state in (SessionState.STOPPING, SessionState.CLOSED):
-        raise Refused("this session is ending; start a new one")
+        raise Refused("this session is ending; start a new one", word="ending")
     description = None if request.description is None else request.description.encode()
     sats = request.amount_msat // MSAT_PER_SAT
     try:
@@ -83,7 +83,9 @@ async def make(
             expiry_s=commons.sessions.invoice_expiry_s,
         )
     except WalletError as error:
-        raise Refused("the wallet of this charge point does not answer; try again soon") from error
+        raise Refused(
+            "the wallet of this charge point does not answer; try again soon", word="wallet"
+        ) from error
     quote = Quote(
         payment_hash=invoice.payment_hash,
         bolt11=invoice.bolt11,
