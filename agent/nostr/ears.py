@@ -43,8 +43,8 @@ OLDEST_MESSAGE_MS = 3_600_000
 
 SENDER_BURST = 12
 SENDER_PER_MINUTE = 12
-WRAPS_BURST = 120
-WRAPS_PER_MINUTE = 240
+WRAPS_BURST = 300
+WRAPS_PER_MINUTE = 1200
 """Gift wraps hide their sender until they are decrypted: these bound a charge point's work."""
 
 MOST_AT_ONCE = 64
@@ -209,7 +209,12 @@ class Ears:
                 await self._journal.set_handled(event.id, self._clock())
                 return
             if self._is_news(message, event.id) and self._may_speak(message, event.kind):
-                await self._reply(charge_point_id, identity, message)
+                # Another wrapping of the same message may come at the same moment.
+                self._under_way.add(message.event_id)
+                try:
+                    await self._reply(charge_point_id, identity, message)
+                finally:
+                    self._under_way.discard(message.event_id)
             await self._journal.set_handled(event.id, self._clock())
         finally:
             self._under_way.discard(event.id)
@@ -219,7 +224,8 @@ class Ears:
         """Whether a message was not dealt with in another wrapping, and is not too old."""
         if message.sender in self._identities:
             return False
-        if message.event_id != event_id and self._journal.is_handled(message.event_id):
+        known = message.event_id in self._under_way or self._journal.is_handled(message.event_id)
+        if message.event_id != event_id and known:
             return False
         return self._clock() - message.sent_at * 1000 < OLDEST_MESSAGE_MS
 
