@@ -107,6 +107,11 @@ class ChargePointAgent:
         return self._tariff if rate is self._tariff.rate else replace(self._tariff, rate=rate)
 
     @property
+    def base_tariff(self) -> Tariff:
+        """The tariff without the exchange rate of now."""
+        return self._tariff
+
+    @property
     def online(self) -> bool:
         """Whether the charger is connected."""
         return self._charger is not None
@@ -320,7 +325,7 @@ class ChargePointAgent:
         )
         zap = self.read_zap(request, connector)
         if self._commons.journal.is_handled(request.event_id):
-            raise Refused("this zap was paid before; zap again")
+            raise Refused("this zap was paid before; zap again", word="zap_used")
         return await self.quote(
             QuoteRequest(
                 amount_msat=amount_msat,
@@ -358,6 +363,12 @@ class ChargePointAgent:
                     return session, self._commons.journal.quotes_of(session.id)[0].secret
         return None, ""
 
+    def connector_for(self, named: int | None) -> int:
+        """The connector that a payment is for: the one named, else one that is free."""
+        known = [c.id for c in self.config.connectors]
+        free = (connector for connector in known if self.obstacle(connector) is None)
+        return next(free, known[0]) if named is None else named
+
     def _free_connector(self, request: QuoteRequest) -> int:
         known = [c.id for c in self.config.connectors]
         if request.connector is not None and request.connector not in known:
@@ -372,11 +383,24 @@ class ChargePointAgent:
 
     def _no_connector(self, connector: int) -> Refused:
         names = ", ".join(str(c.id) for c in self.config.connectors)
-        return Refused(f"there is no connector {connector} here, only {names}")
+        return Refused(
+            f"there is no connector {connector} here, only {names}",
+            word="no_connector",
+            connector=connector,
+            here=names,
+        )
 
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once."""
-        return await self.sessions.credit(quote, settlement, self._obstacle_to_paid)
+
+        def obstacle(connector: int) -> Obstacle | None:
+            if quote.origin is Origin.OUTSIDE and not quotes.is_taken(
+                settlement.amount_msat, self._commons
+            ):
+                return Obstacle.AMOUNT
+            return self._obstacle_to_paid(connector)
+
+        return await self.sessions.credit(quote, settlement, obstacle)
 
     async def hold(self, quote: Quote) -> Session:
         """Open a session for a payment that is held, once."""

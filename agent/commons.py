@@ -13,6 +13,7 @@ from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
 from agent.ports import Quote
+from agent.tariff.model import MS_PER_MINUTE
 from agent.tariff.rate import ExchangeRate
 from wallet.base import HoldWallet, Wallet
 
@@ -116,4 +117,5 @@ class Commons:
         return Policy(
             offline_timeout_ms=self.sessions.offline_timeout_s * 1000,
             no_energy_timeout_ms=self.sessions.no_energy_timeout_s * 1000,
+            progress_ms=self.sessions.progress_minutes * MS_PER_MINUTE,
         )

@@ -8,6 +8,7 @@ is looked up again, and never decided again.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -41,6 +42,9 @@ OFFER_MS = 60_000
 
 PAY_TIMEOUT_S = 60
 LEAST_INVOICE_LIFE_MS = 10_000
+
+_INVOICE = re.compile(r"ln(bcrt|bc|tbs|tb)[0-9a-z]+\Z")
+"""An invoice, and not the address of somebody whose name begins like one."""
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +84,10 @@ class Payouts:
         now_ms = self._commons.clock()
         open_now = session.state is not SessionState.CLOSED
         if current is None and not (open_now and not session.claimed_msat):
-            raise Refused(_nothing_owed(session))
+            raise _nothing_owed(session)
         amount_msat = session.left_msat if current is None or open_now else current.amount_msat
         if not amount_msat:
-            raise Refused("there is nothing left to pay back")
+            raise Refused("there is nothing left to pay back", word="nothing_owed")
         holds = current is not None and current.state is RefundState.OFFERED and not open_now
         if current is None or not holds:
             event = RefundOffered(
@@ -97,7 +101,7 @@ class Payouts:
             session = await self._submit(session, event)
             current = _free(session)
             if current is None:
-                raise Refused(_nothing_owed(session))
+                raise _nothing_owed(session)
         return WithdrawOffer(
             current.k1, current.amount_msat, f"Refund of charging at {session.charge_point}"
         )
@@ -127,11 +131,11 @@ class Payouts:
         """
         refund = _free(session)
         if refund is None or session.state is not SessionState.CLOSED:
-            raise Refused(_nothing_owed(session))
-        bolt11 = target
-        if not target.lower().removeprefix("lightning:").startswith(("lnbc", "lntb", "lnbcrt")):
+            raise _nothing_owed(session)
+        bolt11 = target.strip()
+        if not _INVOICE.match(bolt11.lower().removeprefix("lightning:")):
             if self._payees is None:
-                raise Refused("only an invoice can be paid here")
+                raise Refused("only an invoice can be paid here", word="no_target")
             comment = f"Refund of charging at {session.charge_point}"
             bolt11 = await self._payees.invoice(target, refund.amount_msat, comment)
         await self._claim(session, refund, bolt11.lower().removeprefix("lightning:"), "")
@@ -140,7 +144,7 @@ class Payouts:
         if refund.state in COMMITTED:
             if refund.bolt11 == bolt11:
                 return
-            raise Refused("this refund is already being paid to another invoice")
+            raise Refused("this refund is already being paid to another invoice", word="on_its_way")
         payment_hash = await self._check_invoice(bolt11, refund)
         event = RefundClaimed(
             key=f"claimed:{payment_hash}",
@@ -165,22 +169,26 @@ class Payouts:
         try:
             invoice = decode(bolt11)
         except InvalidInvoice as error:
-            raise Refused(f"this invoice cannot be read: {error}") from None
+            raise Refused(f"this invoice cannot be read: {error}", word="unreadable") from None
         sats = refund.amount_msat // MSAT_PER_SAT
         if invoice.amount_msat != refund.amount_msat:
-            raise Refused(f"the invoice must be over exactly {sats} sat")
+            raise Refused(f"the invoice must be over exactly {sats} sat", word="exact", sats=sats)
         if invoice.expires_at_ms < self._commons.clock() + LEAST_INVOICE_LIFE_MS:
-            raise Refused("this invoice has expired; make a new one")
+            raise Refused("this invoice has expired; make a new one", word="expired")
         try:
             network = (await self._commons.wallet.info()).network
         except WalletUnavailable:
-            raise Refused("the wallet does not answer; try again soon") from None
+            raise Refused("the wallet does not answer; try again soon", word="wallet") from None
         if invoice.network != network:
-            raise Refused(f"this invoice is for {invoice.network}, not for {network}")
+            raise Refused(
+                f"this invoice is for {invoice.network}, not for {network}",
+                word="network",
+                network=network,
+            )
         if self._commons.journal.quote(invoice.payment_hash) is not None:
-            raise Refused("this invoice is one of our own; make one in your wallet")
+            raise Refused("this invoice is one of our own; make one in your wallet", word="own")
         if self._commons.journal.has_event(f"claimed:{invoice.payment_hash}"):
-            raise Refused("this invoice was used before; make a new one")
+            raise Refused("this invoice was used before; make a new one", word="used")
         return invoice.payment_hash
 
     def _fee_limit_msat(self, amount_msat: int) -> int:
@@ -297,11 +305,11 @@ def _free(session: Session) -> Refund | None:
     return next((r for r in session.refunds if r.state not in COMMITTED), None)
 
 
-def _nothing_owed(session: Session) -> str:
+def _nothing_owed(session: Session) -> Refused:
     if any(r.state in COMMITTED and r.state is not RefundState.PAID for r in session.refunds):
-        return "the refund is on its way"
+        return Refused("the refund is on its way", word="on_its_way")
     if session.refunded_msat:
-        return "the refund has been paid"
+        return Refused("the refund has been paid", word="was_paid")
     if session.state is not SessionState.CLOSED:
-        return "the session has not ended yet"
-    return "nothing is owed for this session"
+        return Refused("the session has not ended yet", word="not_ended")
+    return Refused("nothing is owed for this session", word="nothing_owed")

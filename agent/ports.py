@@ -29,11 +29,22 @@ class UnknownSession(AgentError):
 
 
 class Refused(AgentError):
-    """The charge point will not do this now; `obstacle` says why where it is about charging."""
+    """The charge point will not do this now.
 
-    def __init__(self, sentence: str, obstacle: Obstacle | None = None) -> None:
+    Args:
+        sentence: why, in English.
+        obstacle: why, where it is about charging.
+        word: key of the same sentence in the catalogues, behind "refused."; "" without one.
+        values: what is filled in there.
+    """
+
+    def __init__(
+        self, sentence: str, obstacle: Obstacle | None = None, word: str = "", **values: object
+    ) -> None:
         super().__init__(sentence)
         self.obstacle = obstacle
+        self.word = word
+        self.values = values
 
 
 class NotThePayer(Refused):

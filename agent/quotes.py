@@ -43,6 +43,15 @@ def check_amount(amount_msat: int, commons: Commons) -> None:
         raise Refused(f"the largest payment here is {most} sat")
 
 
+def is_taken(amount_msat: int, commons: Commons) -> bool:
+    """Whether an amount is within the operator's bounds."""
+    try:
+        check_amount(amount_msat, commons)
+    except Refused:
+        return False
+    return True
+
+
 async def make(
     commons: Commons,
     request: QuoteRequest,
@@ -73,7 +82,7 @@ async def make(
         Refused: the wallet makes no invoice now; the text is for the driver.
     """
     if topping_up is not None and topping_up.state in (SessionState.STOPPING, SessionState.CLOSED):
-        raise Refused("this session is ending; start a new one")
+        raise Refused("this session is ending; start a new one", word="ending")
     description = None if request.description is None else request.description.encode()
     sats = request.amount_msat // MSAT_PER_SAT
     memo = f"{sats} sat of charging at {name}"
@@ -97,7 +106,9 @@ async def make(
     except TimeoutError:
         raise Refused("the wallet of this charge point is too slow; try again soon") from None
     except WalletError as error:
-        raise Refused("the wallet of this charge point does not answer; try again soon") from error
+        raise Refused(
+            "the wallet of this charge point does not answer; try again soon", word="wallet"
+        ) from error
     quote = Quote(
         payment_hash=invoice.payment_hash,
         bolt11=invoice.bolt11,

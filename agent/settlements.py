@@ -42,15 +42,19 @@ class Settlements:
         credit: credits a quote with a settlement; must bear repetition.
         hold: opens the session of a payment that is held; must bear repetition.
         recovered: called when the wallet answers again after it was lost.
+        unexplained: told of a settlement that no quote of ours asked for.
     """
 
     def __init__(
         self,
         commons: Commons,
         credit: Callable[[Quote, Settlement], Awaitable[object]],
+        *,
         hold: Callable[[Quote], Awaitable[object]],
         recovered: Callable[[], None],
+        unexplained: Callable[[Settlement], Awaitable[None]],
     ) -> None:
+        self._unexplained = unexplained
         self._commons = commons
         self._credit = credit
         self._hold = hold
@@ -153,7 +157,9 @@ class Settlements:
             await self._hold(quote)
 
     async def take(self, settlement: Settlement) -> None:
-        """Credit one settlement; one that no quote of ours asked for is none of our business."""
+        """Credit one settlement, if a quote of ours asked for it."""
         quote = self._commons.journal.quote(settlement.payment_hash)
-        if quote is not None and quote.settled_at_ms is None:
+        if quote is None:
+            await self._unexplained(settlement)
+        elif quote.settled_at_ms is None:
             await self._credit(quote, settlement)

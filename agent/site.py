@@ -35,12 +35,14 @@ from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.notary import Notary
 from agent.outbox import Handler, Outbox
+from agent.outside import OutsidePayments
 from agent.payouts import Payouts
 from agent.ports import (
     ChargePointView,
     OwedRefund,
     Payees,
     PowerSample,
+    Providers,
     Quote,
     Refused,
     SessionView,
@@ -74,6 +76,7 @@ class Site:
         herald: publishes the charge points' states.
         voice: delivers what a charge point says on nostr (an outbox handler).
         payees: finds invoices behind lightning addresses.
+        providers: asks who signs the zaps of a lightning address elsewhere.
         address_of: the lightning address in the profile of a public key; "" without.
         rate: the exchange rate to show amounts with.
         identities: of each charge point, by its id: they sign receipts and open private zaps.
@@ -91,6 +94,7 @@ class Site:
         herald: Herald,
         voice: Handler,
         payees: Payees | None,
+        providers: Providers | None = None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
         rate: Callable[[], ExchangeRate | None] = lambda: None,
         identities: Mapping[str, Identity] | None = None,
@@ -141,7 +145,15 @@ class Site:
         self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
         self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)
-        self.settlements = Settlements(self.commons, self.credit, self.hold, self._recovered)
+        elsewhere = {a.face.pubkey: a for a in self._agents.values() if a.config.lud16}
+        self.outside = OutsidePayments(self.commons, elsewhere, providers, self.credit)
+        self.settlements = Settlements(
+            self.commons,
+            self.credit,
+            hold=self.hold,
+            recovered=self._recovered,
+            unexplained=self.outside.explain,
+        )
         self._outbox = Outbox(
             journal,
             {
@@ -163,6 +175,7 @@ class Site:
                     group.start_soon(self._alerts.run)
                     group.start_soon(self._holds.run)
                     group.start_soon(self.settlements.run)
+                    group.start_soon(self.outside.run)
                     group.start_soon(self._timers.run)
                     yield self
                     group.cancel_scope.cancel()
@@ -181,6 +194,7 @@ class Site:
         for agent in self._agents.values():
             agent.resume()
             self._resume_tariff(agent)
+            await self._note_tariff(agent)
             await agent.resume_sessions(sessions.pop(agent.id, []))
         for charge_point_id, orphans in sessions.items():
             log.warning(
@@ -224,7 +238,14 @@ class Site:
         await self._journal.set_setting(f"tariff:{agent.id}", f"{agent.config.tariff}\n{known}")
         tariff = self.config.tariffs[known].frozen(known)
         agent.set_tariff(tariff)
+        await self._note_tariff(agent)
         return tariff
+
+    async def _note_tariff(self, agent: ChargePointAgent) -> None:
+        """Remember by what a charge point sells from now on: zaps elsewhere are priced by it."""
+        if agent.config.lud16:
+            now_ms = self.commons.clock()
+            await self._journal.outside.publish_tariff(agent.id, now_ms, agent.base_tariff)
 
     def _post(self, tasks: Iterable[Task]) -> None:
         self._outbox.post(tasks)

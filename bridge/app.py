@@ -132,6 +132,7 @@ class App:
                 herald=presence.press,
                 voice=presence.voice.deliver,
                 payees=payees,
+                providers=payees,
                 address_of=presence.directory.lightning_address,
                 rate=_fixed_rate(config, clock) if price is None else price.rate,
                 identities=identities,
@@ -162,7 +163,7 @@ class App:
             group.start_soon(messages.run)
             if price is not None:
                 group.start_soon(price.run)
-            await presence.run(group, site.view, conversation.answer)
+            await presence.run(group, site.view, conversation.answer, site.outside)
             server = _HttpServer(web, config.strom.trusted_proxies)
             await group.start(server.run, http)
             yield app

@@ -10,7 +10,7 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +19,12 @@ import httpx
 
 _MAX_REDIRECTS = 2
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_CARRIERS = tuple(
+    map(ip_network, ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+)
+"""IPv6 addresses that carry an IPv4 address inside, which may be a private one (RFC 4291,
+6052, 8215, 3056, 4380)."""
+
 USER_AGENT = "Strom"
 
 
@@ -64,7 +70,7 @@ class Fetcher:
                         raise FetchError(f"{host} sends us to another server")
         except TimeoutError:
             raise FetchError(f"{host} does not answer in time") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise FetchError(f"{host} cannot be reached ({type(error).__name__})") from None
         raise FetchError(f"{host} sends us around in circles")
 
@@ -93,7 +99,7 @@ class Fetcher:
                 "GET", pinned, headers=headers, extensions={"sni_hostname": host}
             ) as answer,
         ):
-            if answer.is_redirect:
+            if answer.has_redirect_location:
                 return Fetched(b"", ""), answer.headers["location"]
             if answer.status_code != 200:
                 raise FetchError(f"{host} answers with HTTP {answer.status_code}")
@@ -138,4 +144,6 @@ def _host(url: str) -> str:
 
 def _is_public(address: str) -> bool:
     parsed = ip_address(address.partition("%")[0])
+    if any(parsed in network for network in _CARRIERS):
+        return False
     return parsed.is_global and not parsed.is_multicast

@@ -25,7 +25,7 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class LnurlPayees:
-    """See `agent.ports.Payees`. Holds no connection open, so there is nothing to close.
+    """See `agent.ports.Payees` and `Providers`. Holds no connection open: nothing is to be closed.
 
     Args:
         allow_loopback: also reach wallets on this machine, for development.
@@ -49,14 +49,30 @@ class LnurlPayees:
             joint = "&" if urlsplit(callback).query else "?"
             answer = await self._fetcher.get_json(f"{callback}{joint}{urlencode(query)}")
         except FetchError as error:
-            raise Refused(f"no invoice can be had there: {error}") from None
+            raise Refused(f"no invoice can be had there: {error}", word="no_invoice") from None
         _check_error(answer)
         return _checked(answer.get("pr"), amount_msat, metadata)
+
+    async def zapper(self, address: str) -> str:
+        """See `agent.ports.Providers`."""
+        try:
+            offer = await self._fetcher.get_json(pay_url(address))
+        except FetchError as error:
+            raise Refused(f"its provider does not say who signs its zaps: {error}") from None
+        _check_error(offer)
+        pubkey = offer.get("nostrPubkey")
+        if offer.get("tag") != "payRequest" or offer.get("allowsNostr") is not True:
+            raise Refused("its provider takes no zaps (NIP-57)")
+        if not isinstance(pubkey, str) or not re.fullmatch(r"[0-9a-f]{64}", pubkey):
+            raise Refused("its provider names no key that signs its zaps")
+        return pubkey
 
     def _check_offer(self, offer: Mapping[str, Any], amount_msat: int) -> None:
         _check_error(offer)
         if offer.get("tag") != "payRequest":
-            raise Refused("nothing can be paid to that: it is not an LNURL for paying")
+            raise Refused(
+                "nothing can be paid to that: it is not an LNURL for paying", word="no_target"
+            )
         least, most = offer.get("minSendable"), offer.get("maxSendable")
         if not isinstance(least, int) or not isinstance(most, int):
             raise Refused("that wallet does not say what can be paid to it")
@@ -77,7 +93,7 @@ def pay_url(target: str) -> str:
     """
     text = target.strip()
     if len(text) > _MAX_TARGET_CHARS:
-        raise Refused("that is too long for a lightning address or LNURL")
+        raise Refused("that is too long for a lightning address or LNURL", word="no_target")
     if text.lower().startswith("lightning:"):
         text = text[len("lightning:") :].removeprefix("//")
     match = _ADDRESS.fullmatch(text.lower())
@@ -87,13 +103,13 @@ def pay_url(target: str) -> str:
         try:
             return url_decode(text)
         except (InvalidLnurl, ValueError, AssertionError):
-            raise Refused("this LNURL cannot be read") from None
+            raise Refused("this LNURL cannot be read", word="no_target") from None
     scheme, _, rest = text.partition("://")
     if scheme.lower() == "lnurlp" and rest:
         return f"{_scheme(rest.partition('/')[0])}://{rest}"
     if scheme.lower() in ("https", "http") and rest:
         return text
-    raise Refused("give a lightning address, an LNURL or an invoice")
+    raise Refused("give a lightning address, an LNURL or an invoice", word="no_target")
 
 
 def _scheme(authority: str) -> str:
@@ -110,15 +126,15 @@ def _check_error(answer: Mapping[str, Any]) -> None:
 def _checked(pr: object, amount_msat: int, metadata: str) -> str:
     """The invoice, if it is what was asked for."""
     if not isinstance(pr, str):
-        raise Refused("that wallet made no invoice")
+        raise Refused("that wallet made no invoice", word="no_invoice")
     try:
         invoice = decode(pr)
     except InvalidInvoice as error:
         raise Refused(f"that wallet's invoice cannot be used: {error}") from None
     if invoice.amount_msat != amount_msat:
-        raise Refused("that wallet's invoice is over another amount")
+        raise Refused("that wallet's invoice is over another amount", word="no_invoice")
     expected = hashlib.sha256(metadata.encode()).hexdigest()
     # Several services leave the hash out although LUD-06 asks for it; a wrong one is a fraud.
     if invoice.description_hash is not None and invoice.description_hash != expected:
-        raise Refused("that wallet's invoice does not belong to its address")
+        raise Refused("that wallet's invoice does not belong to its address", word="no_invoice")
     return invoice.text

@@ -25,6 +25,7 @@ class InvoiceFacts:
         payment_hash: hex.
         payee: the node that signed it, hex.
         description_hash: the `h` field, hex, or None.
+        made_at_s: Unix seconds.
         expires_at_s: Unix seconds.
     """
 
@@ -34,6 +35,7 @@ class InvoiceFacts:
     payee: str
     description_hash: str | None
     expires_at_s: int
+    made_at_s: int = 0
 
 
 def decode_invoice(text: str) -> InvoiceFacts:
@@ -59,4 +61,5 @@ def decode_invoice(text: str) -> InvoiceFacts:
         payee=payee,
         description_hash=invoice.description_hash,
         expires_at_s=invoice.date + (invoice.expiry or DEFAULT_EXPIRY_S),
+        made_at_s=invoice.date,
     )

@@ -271,6 +271,7 @@ class CheckedReceipt:
     Attributes:
         event_id: the receipt's id, hex.
         request: the zap request inside.
+        bolt11: its invoice.
         invoice: what its invoice says.
         paid_at_s: Unix seconds, as the issuer says.
         preimage: hex, checked against the payment hash; None when the receipt has none.
@@ -278,6 +279,7 @@ class CheckedReceipt:
 
     event_id: str
     request: ZapRequest
+    bolt11: str
     invoice: InvoiceFacts
     paid_at_s: int
     preimage: str | None
@@ -347,6 +349,7 @@ def check_receipt(
     return CheckedReceipt(
         event_id=receipt.id,
         request=request,
+        bolt11=bolt11,
         invoice=facts,
         paid_at_s=receipt.created_at,
         preimage=_checked_preimage(receipt, facts),

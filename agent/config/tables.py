@@ -106,6 +106,7 @@ class SessionsConfig(_Table):
     offline_timeout_s: Annotated[int, whole(60, 604_800)] = 3600
     success_action: Literal["url", "aes"] = "url"
     no_energy_timeout_s: Annotated[int, whole(0, 86_400)] = 900
+    progress_minutes: Annotated[int, whole(0, 1440)] = 20
 
 
 # A price of less than one msat could not be charged.

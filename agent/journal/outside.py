@@ -23,12 +23,18 @@ class HeardReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Unattributed:
-    """Money that reached the wallet and belongs to no charge that is known; `reason` says why."""
+    """Money that reached the wallet and belongs to no charge that is known.
+
+    Attributes:
+        reason: why it belongs to none.
+        told: whether the operator has been told.
+    """
 
     payment_hash: str
     amount_msat: int
     settled_at_ms: int
     reason: str
+    told: bool = False
 
 
 def store_quote(db: sqlite3.Connection, quote: Quote) -> None:
@@ -109,26 +115,25 @@ class OutsideBook:
 
         return await self._writer.write(unit)
 
-    def is_taken(self, payment_hash: str) -> bool:
-        """Whether a payment was attributed to a charge."""
-        row = self._reading.execute(
-            "SELECT 1 FROM outside_payments WHERE payment_hash = ?", (payment_hash,)
-        )
-        return row.fetchone() is not None
-
     async def book(self, payment: Unattributed) -> None:
-        """Book a payment that belongs to no charge; a later reason replaces an earlier one."""
+        """Book a payment that belongs to no charge, if it does not by now.
+
+        A later reason replaces an earlier one.
+        """
         values = (
             payment.payment_hash,
             payment.amount_msat,
             payment.settled_at_ms,
             payment.reason,
+            int(payment.told),
         )
         await self._writer.write(
             lambda db: db.execute(
-                "INSERT INTO unattributed(payment_hash, amount_msat, settled_at_ms, reason)"
-                " VALUES(?, ?, ?, ?) ON CONFLICT(payment_hash)"
-                " DO UPDATE SET reason = excluded.reason",
+                "INSERT INTO unattributed(payment_hash, amount_msat, settled_at_ms, reason, told)"
+                " SELECT ?1, ?2, ?3, ?4, ?5"
+                " WHERE NOT EXISTS (SELECT 1 FROM quotes WHERE payment_hash = ?1)"
+                " ON CONFLICT(payment_hash)"
+                " DO UPDATE SET reason = excluded.reason, told = max(told, excluded.told)",
                 values,
             )
         )
@@ -136,10 +141,10 @@ class OutsideBook:
     def unattributed(self) -> list[Unattributed]:
         """Such payments, oldest first."""
         rows = self._reading.execute(
-            "SELECT payment_hash, amount_msat, settled_at_ms, reason FROM unattributed"
+            "SELECT payment_hash, amount_msat, settled_at_ms, reason, told FROM unattributed"
             " ORDER BY settled_at_ms"
         )
-        return [Unattributed(*row) for row in rows]
+        return [Unattributed(*row[:4], told=bool(row[4])) for row in rows]
 
     async def publish_tariff(self, charge_point: str, since_ms: int, tariff: Tariff) -> None:
         """A charge point sells by a tariff from now on."""

@@ -128,9 +128,15 @@ def m002_outside_address(db: Database) -> None:
     db.table("outside_payments").create_index(["receipt_id"], unique=True)
     db.create_table(
         "unattributed",
-        {"payment_hash": str, "amount_msat": int, "settled_at_ms": int, "reason": str},
+        {
+            "payment_hash": str,
+            "amount_msat": int,
+            "settled_at_ms": int,
+            "reason": str,
+            "told": int,
+        },
         pk="payment_hash",
-        not_null={"amount_msat", "settled_at_ms", "reason"},
+        not_null={"amount_msat", "settled_at_ms", "reason", "told"},
     )
     db.create_table(
         "published_tariffs",

@@ -16,6 +16,7 @@ class Topic(StrEnum):
     TOPPED_UP = "topped_up"
     SUSPENDED = "suspended"
     RESUMED = "resumed"
+    PROGRESS = "progress"
     CREDIT_LOW = "credit_low"
     STOPPING = "stopping"
     FINISHED = "finished"

@@ -37,6 +37,7 @@ class Policy:
         no_energy_timeout_ms: a session in which nothing flows for so long is ended;
             0 never ends it.
         stop_lead_ms: how long before the credit ends the stop is asked for.
+        progress_ms: how often the driver is told how far it is; 0 for never.
     """
 
     offline_timeout_ms: int = 3_600_000
@@ -45,6 +46,7 @@ class Policy:
     stop_give_up_ms: int = 900_000
     no_energy_timeout_ms: int = 900_000
     stop_lead_ms: int = 1_000
+    progress_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Session:
         idle_ms: time in which the car drew nothing of its own accord.
         counted_until_ms: up to when the two times are counted.
         claimed_msat: credit that the payer claimed back while charging: no cost reaches it.
+        progress_told_at_ms: when the driver was last told how far it is.
         offline_since_ms: since when the charger has been lost.
         vanished_since_ms: since when the connector looks free although nothing stopped.
         stop_sent_at_ms: when the stop was last asked for.
@@ -113,6 +116,7 @@ class Session:
     counted_until_ms: int = 0
     claimed_msat: int = 0
     credit_low_told: bool = False
+    progress_told_at_ms: int = 0
     offline_since_ms: int | None = None
     vanished_since_ms: int | None = None
     stop_by: StopBy | None = None

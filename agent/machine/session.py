@@ -259,12 +259,24 @@ def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
 
 def _sample(session: Session, event: MeterSampled) -> Result:
     metered = _metered(session, event.at_ms, event.register_wh, event.power_w, event.at_ms)
-    if metered.state is SessionState.STOPPING or metered.credit_low_told:
+    if metered.state is SessionState.STOPPING:
         return metered, ()
-    if (metered.credit_msat - metered.cost_now_msat) * 5 > metered.credit_msat:
-        return metered, ()
-    left = SendMessage(Topic.CREDIT_LOW, metered.left_msat)
-    return replace(metered, credit_low_told=True), (left,)
+    low = (metered.credit_msat - metered.cost_now_msat) * 5 <= metered.credit_msat
+    if low and not metered.credit_low_told:
+        left = SendMessage(Topic.CREDIT_LOW, metered.left_msat)
+        told_at_ms = max(event.at_ms, metered.progress_told_at_ms)
+        return replace(metered, credit_low_told=True, progress_told_at_ms=told_at_ms), (left,)
+    if _is_progress_due(metered, event.at_ms):
+        return replace(metered, progress_told_at_ms=event.at_ms), (SendMessage(Topic.PROGRESS),)
+    return metered, ()
+
+
+def _is_progress_due(session: Session, at_ms: int) -> bool:
+    """Whether it is time to tell the driver how far it is: while power flows, now and then."""
+    every_ms = session.policy.progress_ms
+    if not every_ms or session.state is not SessionState.CHARGING or not session.power_w:
+        return False
+    return at_ms >= max(session.progress_told_at_ms, session.started_at_ms or 0) + every_ms
 
 
 def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:

@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 import anyio.abc
 
+from agent.buckets import Buckets
 from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.nostr.couriers import Couriers
@@ -27,20 +29,24 @@ from nips.dms import (
     write_message,
 )
 from nips.errors import NostrError
+from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.relays import Filter, Incoming, RelayPool
+from nips.zaps import KIND_ZAP_RECEIPT
 
 OVERLAP_S = 600
+RECEIPT_OVERLAP_S = 86_400
+"""A receipt is dated by its payment, and may be published much later."""
+
 OLDEST_MESSAGE_MS = 3_600_000
 """A driver who wrote that long ago does not wait for an answer any more."""
 
 SENDER_BURST = 12
 SENDER_PER_MINUTE = 12
-WRAPS_BURST = 120
-WRAPS_PER_MINUTE = 240
+WRAPS_BURST = 300
+WRAPS_PER_MINUTE = 1200
 """Gift wraps hide their sender until they are decrypted: these bound a charge point's work."""
 
-MOST_SENDERS = 10_000
 MOST_AT_ONCE = 64
 
 log = logging.getLogger(__name__)
@@ -67,25 +73,17 @@ Answer = Callable[[str, Heard], Awaitable[str]]
 """Acts on a message to a charge point (by its id) and gives the answer; "" for none."""
 
 
-class Buckets:
-    """How much each of many may do: a token bucket for each, bounded in number."""
+class ReceiptListener(Protocol):
+    """Takes zap receipts that others sign; see `agent.outside`."""
 
-    def __init__(self, clock: Clock, burst: int, per_minute: int) -> None:
-        self._clock = clock
-        self._burst = burst
-        self._per_ms = per_minute / 60_000
-        self._levels: dict[str, tuple[float, int]] = {}
+    @property
+    def pubkeys(self) -> tuple[str, ...]:
+        """Whose receipts are wanted, hex."""
+        ...
 
-    def take(self, name: str) -> bool:
-        """Take one token; False when there is none."""
-        now_ms = self._clock()
-        level, at_ms = self._levels.pop(name, (float(self._burst), now_ms))
-        level = min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms)
-        allowed = level >= 1
-        if len(self._levels) >= MOST_SENDERS:
-            self._levels.pop(next(iter(self._levels)))
-        self._levels[name] = (level - 1 if allowed else level, now_ms)
-        return allowed
+    async def hear(self, receipt: NostrEvent) -> None:
+        """Take a verified event of kind 9735 that names one of them."""
+        ...
 
 
 class _StoredCursor:
@@ -121,6 +119,7 @@ class Ears:
         directory: where drivers read.
         clock: Unix milliseconds.
         answer: what to do about a message.
+        receipts: who wants zap receipts by others; None for nobody.
     """
 
     def __init__(
@@ -132,7 +131,9 @@ class Ears:
         directory: Directory,
         clock: Clock,
         answer: Answer,
+        receipts: ReceiptListener | None = None,
     ) -> None:
+        self._receipts = receipts
         self._pool = pool
         self._journal = journal
         self._identities = {
@@ -160,6 +161,10 @@ class Ears:
         wraps = Filter(kinds=(KIND_GIFT_WRAP,), tags={"p": everyone})
         await self._pool.subscribe("messages", messages, cursors["messages"])
         await self._pool.subscribe("wraps", wraps, cursors["wraps"])
+        if self._receipts is not None and self._receipts.pubkeys:
+            cursors["receipts"] = _StoredCursor(self._journal, RECEIPT_OVERLAP_S, now_s)
+            receipts = Filter(kinds=(KIND_ZAP_RECEIPT,), tags={"p": self._receipts.pubkeys})
+            await self._pool.subscribe("receipts", receipts, cursors["receipts"])
         async with anyio.create_task_group() as group:
             async for incoming in self._pool.incoming():
                 await self._hear(incoming, group)
@@ -171,6 +176,10 @@ class Ears:
     async def _hear(self, incoming: Incoming, group: anyio.abc.TaskGroup) -> None:
         """Judge an event by what is cheap to know, then deal with it beside the others."""
         event = incoming.event
+        if event.kind == KIND_ZAP_RECEIPT:
+            if self._receipts is not None:
+                await self._receipts.hear(event)
+            return
         recipient = self._identities.get(event.tag("p") or "")
         if recipient is None or event.pubkey in self._identities:
             return
@@ -200,7 +209,12 @@ class Ears:
                 await self._journal.set_handled(event.id, self._clock())
                 return
             if self._is_news(message, event.id) and self._may_speak(message, event.kind):
-                await self._reply(charge_point_id, identity, message)
+                # Another wrapping of the same message may come at the same moment.
+                self._under_way.add(message.event_id)
+                try:
+                    await self._reply(charge_point_id, identity, message)
+                finally:
+                    self._under_way.discard(message.event_id)
             await self._journal.set_handled(event.id, self._clock())
         finally:
             self._under_way.discard(event.id)
@@ -210,7 +224,8 @@ class Ears:
         """Whether a message was not dealt with in another wrapping, and is not too old."""
         if message.sender in self._identities:
             return False
-        if message.event_id != event_id and self._journal.is_handled(message.event_id):
+        known = message.event_id in self._under_way or self._journal.is_handled(message.event_id)
+        if message.event_id != event_id and known:
             return False
         return self._clock() - message.sent_at * 1000 < OLDEST_MESSAGE_MS
 
@@ -220,13 +235,18 @@ class Ears:
     async def _reply(
         self, charge_point_id: str, identity: Identity, message: DirectMessage
     ) -> None:
+        peer = await self._directory.peer(message.sender)
+        if peer.is_bot:
+            # Two programs that answer each other never end.
+            log.info("%s: a bot wrote; it gets no answer", charge_point_id)
+            await self._journal.set_handled(message.event_id, self._clock())
+            return
         self._directory.wrote(message.sender, message.protocol)
         heard = Heard(message.sender, message.text, message.sent_at * 1000, message.protocol)
         text = await self._answer(charge_point_id, heard)
         if not text:
             await self._journal.set_handled(message.event_id, self._clock())
             return
-        peer = await self._directory.peer(message.sender)
         event = write_message(
             identity, message.sender, text, message.protocol, self._clock() // 1000
         )

@@ -11,7 +11,7 @@ from agent.config.tables import Config
 from agent.journal.journal import Journal
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
-from agent.nostr.ears import Answer, Ears
+from agent.nostr.ears import Answer, Ears, ReceiptListener
 from agent.nostr.press import Press, View
 from agent.nostr.voice import Announce, Voice
 from nips.identity import Identity
@@ -61,13 +61,20 @@ class Presence:
         self._journal = journal
         self._clock = clock
 
-    async def run(self, group: anyio.abc.TaskGroup, view: View, answer: Answer) -> None:
+    async def run(
+        self,
+        group: anyio.abc.TaskGroup,
+        view: View,
+        answer: Answer,
+        receipts: ReceiptListener | None = None,
+    ) -> None:
         """Connect, publish and listen in the background of a task group.
 
         Args:
             group: what it runs in; call `close` after its end.
             view: the public state of a charge point.
             answer: what to do about a message.
+            receipts: who wants zap receipts that others sign.
         """
         self._pool.set_identities(self._identities.values())
         await self._pool.open(self.relays)
@@ -80,6 +87,7 @@ class Presence:
             self.directory,
             self._clock,
             answer,
+            receipts,
         )
         group.start_soon(ears.run)
         group.start_soon(self.press.run, view)

@@ -47,7 +47,7 @@ from agent.talk.commands import (
     Unlock,
     parse,
 )
-from agent.talk.wording import obstacle_sentence
+from agent.talk.wording import refusal_sentence
 from agent.talk.words import Words, words
 
 OLDEST_COMMAND_MS = 300_000
@@ -129,7 +129,7 @@ class Conversation:
         try:
             told = await self._act(turn, spoken.command)
         except Refused as refusal:
-            told = _refused(turn.words, refusal)
+            told = refusal_sentence(refusal, turn.words)
         except AgentError as error:
             told = replies.sentence(str(error))
         memory.answers.append(told)
@@ -338,12 +338,6 @@ class Conversation:
         tariff = await self._site.set_tariff(turn.point.id, name)
         told = turn.words("dm.op_tariff", name=tariff.name)
         return replies.joined([told, replies.prices(turn.words, tariff)])
-
-
-def _refused(spoken: Words, refusal: Refused) -> str:
-    if refusal.obstacle is not None:
-        return obstacle_sentence(refusal.obstacle, spoken)
-    return replies.sentence(str(refusal))
 
 
 def _is_at(session: SessionView, target: str, here: str) -> bool:

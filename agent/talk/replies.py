@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from agent.links import SessionLinks
 from agent.machine.effects import SendMessage, Topic
-from agent.machine.events import Obstacle, StopBy
+from agent.machine.events import ConnectorStatus, Obstacle, StopBy
 from agent.machine.model import SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, RefundState
@@ -30,6 +30,11 @@ from agent.tariff.model import (
 
 USUAL_SAT = 5_000
 """The amount in examples, where the operator's bounds allow it."""
+
+FICKLE_MS = 600_000
+"""A second pause within this time is not told."""
+
+PAUSES = (ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE)
 
 _TYPICAL_POWER_W = 11_000
 _MOST_LISTED = 8
@@ -67,14 +72,18 @@ def announce(
             return _lines(told, follow)
         case Topic.STARTED:
             told = words("dm.started", connector=view.connector, amount=amount)
-            return _lines(told, _enough(words, view.tariff, effect.amount_msat), follow)
+            return _lines(told, _enough(words, view.tariff, effect.amount_msat))
         case Topic.TOPPED_UP:
             left = words("dm.left", amount=words.sat(view.credit_msat))
             return _lines(words("dm.topped_up", amount=amount), left)
+        case Topic.SUSPENDED | Topic.RESUMED if _is_fickle(view):
+            return ""
         case Topic.SUSPENDED:
             return _lines(words("dm.suspended", energy=energy), _idle_fee(words, view.tariff))
         case Topic.RESUMED:
             return words("dm.resumed")
+        case Topic.PROGRESS:
+            return _charging(words, view)
         case Topic.CREDIT_LOW:
             offered = _topup_offer(words, view, links, topup)
             return _lines(words("dm.credit_low", amount=amount), offered)
@@ -96,6 +105,26 @@ def announce(
             return words("dm.charger_silent")
         case Topic.RECEIPT:
             return ""  # Made of the receipt, see `receipt`.
+
+
+def _is_fickle(view: SessionView) -> bool:
+    """Whether the car pauses and goes on all the time: the driver has been told of the first."""
+    pauses = [
+        entry.at_ms
+        for entry in view.events
+        if entry.kind == "ConnectorStatusChanged" and entry.detail["status"] in PAUSES
+    ]
+    return len(pauses) > 1 and pauses[-1] - pauses[-2] < FICKLE_MS
+
+
+def _charging(words: Words, view: SessionView) -> str:
+    return words(
+        "dm.status_charging",
+        energy=words.kwh(view.energy_wh),
+        power=words.kw(view.power_w),
+        cost=words.sat(view.cost_msat),
+        paid=words.sat(view.paid_msat),
+    )
 
 
 def _lines(*lines: str) -> str:
@@ -234,9 +263,7 @@ def own_status(words: Words, view: SessionView, links: SessionLinks, now_ms: int
             told = words("dm.status_starting", paid=paid, connector=view.connector)
             return _lines(told, follow)
         case SessionState.CHARGING:
-            power = words.kw(view.power_w)
-            told = words("dm.status_charging", energy=energy, power=power, cost=cost, paid=paid)
-            return _lines(told, lasts, follow)
+            return _lines(_charging(words, view), lasts, follow)
         case SessionState.SUSPENDED:
             told = words("dm.status_suspended", energy=energy, cost=cost, paid=paid)
             return _lines(told, lasts, follow)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.machine.events import Obstacle
-from agent.ports import ChargePointView
+from agent.ports import ChargePointView, Refused
 from agent.talk.words import Words
 from agent.tariff.model import (
     MS_PER_HOUR,
@@ -113,6 +113,15 @@ def obstacle_sentence(obstacle: Obstacle, words: Words, free_in_s: int | None = 
     if obstacle is Obstacle.OCCUPIED and free_in_s is not None:
         return words("obstacle.occupied_until", minutes=max(1, -(-free_in_s // 60)))
     return words(f"obstacle.{obstacle.name.lower()}")
+
+
+def refusal_sentence(refusal: Refused, words: Words, free_in_s: int | None = None) -> str:
+    """A refusal as a sentence for a driver: in his language where there are words for it."""
+    if refusal.obstacle is not None:
+        return obstacle_sentence(refusal.obstacle, words, free_in_s)
+    if refusal.word:
+        return words(f"refused.{refusal.word}", **refusal.values)
+    return as_sentence(str(refusal))
 
 
 def free_in_s(view: ChargePointView, connector: int | None) -> int | None:

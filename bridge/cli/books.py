@@ -16,6 +16,7 @@ from rich.text import Text
 
 from agent.config.tables import load
 from agent.journal.journal import Journal
+from agent.journal.outside import Unattributed
 from agent.machine.money import MSAT_PER_SAT
 from agent.ports import OwedRefund
 from agent.talk.wording import age
@@ -41,18 +42,26 @@ def owed(
     """List the refunds that have not been paid yet, the oldest first."""
     path = load(config).strom.data_dir / JOURNAL_FILE
     refunds: list[OwedRefund] = []
+    strays: list[Unattributed] = []
     if path.exists():
         journal = Journal.open(path)
         try:
             refunds = owed_refunds(journal.live_sessions())
+            strays = journal.outside.unattributed()
         finally:
             journal.close()
     if as_json:
         out.print_json(json.dumps([asdict(refund) for refund in refunds]))
         return
-    if not refunds:
+    if refunds:
+        _tell_refunds(refunds)
+    else:
         out.print("Nothing is owed." if path.exists() else "Nothing is owed: it has not run yet.")
-        return
+    if strays:
+        _tell_strays(strays)
+
+
+def _tell_refunds(refunds: list[OwedRefund]) -> None:
     table = Table("charge point", "session", "sat", "state", "since", "last failure", box=None)
     now_s = int(time.time())
     for refund in refunds:
@@ -70,6 +79,18 @@ def owed(
     out.print(
         f"{total_msat // MSAT_PER_SAT:,} sat are owed in {count} refund{'' if count == 1 else 's'}."
     )
+
+
+def _tell_strays(strays: list[Unattributed]) -> None:
+    """Money that came to an address elsewhere and that no zap receipt explains."""
+    out.print("These payments reached the wallet and belong to no charge that Strom knows of:")
+    table = Table("payment hash", "sat", "since", "why", box=None)
+    now_s = int(time.time())
+    for stray in strays:
+        since = age(now_s - stray.settled_at_ms // 1000)
+        sats = f"{stray.amount_msat // MSAT_PER_SAT:,}"
+        table.add_row(stray.payment_hash, sats, since, Text(stray.reason))
+    out.print(table)
 
 
 def wallet(config: ConfigFile = DEFAULT_CONFIG) -> None:

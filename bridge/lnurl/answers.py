@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.ports import AgentError, Refused
-from agent.talk.wording import as_sentence, obstacle_sentence
+from agent.talk.wording import as_sentence, refusal_sentence
 from agent.talk.words import Words, preferred_language, words
 from bridge.limits import RateLimit
 from bridge.linking import LinkingError
@@ -90,9 +90,7 @@ def endpoint(handler: Handler, limit: RateLimit, language: str) -> Endpoint:
         try:
             return json_response(await handler(request))
         except Refused as error:
-            if error.obstacle is None:
-                return error_response(as_sentence(str(error)))
-            return error_response(obstacle_sentence(error.obstacle, words_for(request, language)))
+            return error_response(refusal_sentence(error, words_for(request, language)))
         except (AgentError, BadRequest, InvalidZapRequest, LinkingError) as error:
             return error_response(as_sentence(str(error)))
         # A wallet shows nothing of an HTTP 500: whatever fails, it gets a reason to show.

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSession
-from agent.talk.wording import as_sentence, obstacle_sentence
+from agent.talk.wording import as_sentence, refusal_sentence
 from bridge.fetch import Fetcher
 from bridge.limits import RateLimit
 from bridge.linking import Linking
@@ -114,8 +114,8 @@ def _add_errors(app: FastAPI, context: Context) -> None:
                 status_code = 403
             case BadForm() | mine.NotProved():
                 status_code = 400
-            case Refused(obstacle=obstacle) if obstacle is not None:
-                sentence = obstacle_sentence(obstacle, said)
+            case Refused():
+                sentence = refusal_sentence(error, said)
             case _:
                 pass
         if wants_json(request):

@@ -23,6 +23,7 @@ from agent.machine.events import ConnectorStatus
 from agent.ports import (
     ChargerCommand,
     Origin,
+    Providers,
     Quote,
     QuoteRequest,
     StartOutcome,
@@ -150,6 +151,7 @@ async def running(
     *,
     money: Wallet | None = None,
     alerts: Alerts | None = None,
+    providers: Providers | None = None,
 ) -> AsyncGenerator[World]:
     """A site at work on a folder; leave and enter again for a restart.
 
@@ -171,6 +173,7 @@ async def running(
         herald=ear,
         voice=ear.deliver,
         payees=None,
+        providers=providers,
         identities={point.id: KEY for point in settings.charge_points},
     )
     try:

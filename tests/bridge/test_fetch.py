@@ -25,6 +25,9 @@ from tests.bridge.far_server import far_server
         "https://[::1]/",
         "https://[fe80::1]/",
         "https://[::ffff:10.0.0.1]/",
+        "https://[::ffff:8.8.8.8]/",
+        "https://[64:ff9b::a00:1]/",
+        "https://[2002:a00:1::]/",
         "https://100.64.0.1/",
         "https://0.0.0.0/",
         "https://224.0.0.1/",
@@ -63,6 +66,10 @@ async def test_redirects_stay_on_the_host_and_end() -> None:
                 return RedirectResponse("https://example.com/")
             case "inside":
                 return RedirectResponse("https://10.0.0.1/")
+            case "nowhere":
+                return Response(status_code=304)
+            case "garbled":
+                return Response(status_code=302, headers={"location": "/\x7f%"})
             case "near":
                 return RedirectResponse("/here")
             case "here":
@@ -73,7 +80,7 @@ async def test_redirects_stay_on_the_host_and_end() -> None:
     fetcher = Fetcher(allow_loopback=True)
     async with far_server(answer) as url:
         assert (await fetcher.get(f"{url}/near", max_bytes=100, accept="*/*")).body == b"here"
-        for path in ("away", "inside", "loop"):
+        for path in ("away", "inside", "loop", "nowhere", "garbled", "con\x01trol"):
             with pytest.raises(FetchError):
                 await fetcher.get(f"{url}/{path}", max_bytes=100, accept="*/*")
 

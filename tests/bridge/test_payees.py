@@ -104,6 +104,34 @@ async def test_what_is_not_right_is_refused(changes: dict[str, Any], reason: str
             await PAYEES.invoice(f"{url}/p", 700_000, "")
 
 
+ZAPPER = "ab" * 32
+
+
+async def test_who_signs_the_zaps_of_an_address() -> None:
+    async with far_server(FarWallet({"allowsNostr": True, "nostrPubkey": ZAPPER})) as url:
+        assert await PAYEES.zapper(f"mill@{url.partition('://')[2]}") == ZAPPER
+    with pytest.raises(Refused, match="does not say who signs"):
+        await PAYEES.zapper("mill@127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("offer", "reason"),
+    [
+        ({}, "takes no zaps"),
+        ({"allowsNostr": True}, "names no key"),
+        ({"allowsNostr": "yes", "nostrPubkey": ZAPPER}, "takes no zaps"),
+        ({"allowsNostr": True, "nostrPubkey": ZAPPER.upper()}, "names no key"),
+        ({"allowsNostr": True, "nostrPubkey": 7}, "names no key"),
+        ({"tag": "withdrawRequest", "allowsNostr": True, "nostrPubkey": ZAPPER}, "takes no zaps"),
+        ({"status": "ERROR", "reason": "no such user"}, "no such user"),
+    ],
+)
+async def test_a_provider_that_signs_no_zaps(offer: dict[str, Any], reason: str) -> None:
+    async with far_server(FarWallet(offer)) as url:
+        with pytest.raises(Refused, match=reason):
+            await PAYEES.zapper(f"mill@{url.partition('://')[2]}")
+
+
 @pytest.mark.parametrize(
     "target",
     ["", "hello", "a@b@c", "lnurl1qqqqqq", "LNURL1!!!", "ftp://x", "lnurlp://", "x" * 3000, "@"],

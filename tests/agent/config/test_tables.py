@@ -436,6 +436,22 @@ def test_two_charge_points_cannot_be_one_identity(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("address", ["Mill@x.example", "mill", "@x.example", "npub1@", 7])
+def test_an_address_elsewhere_must_be_one(tmp_path: Path, address: object) -> None:
+    shown = f'"{address}"' if isinstance(address, str) else address
+    found = only_problem(tmp_path, POINT + f"lud16 = {shown}")
+    assert found.startswith('charge_points[0] "CP001" .lud16')
+    assert 'such as "name@provider.example"' in found
+
+
+def test_an_address_elsewhere_is_not_here(tmp_path: Path) -> None:
+    strom = '[strom]\npublic_url = "https://mill.example"\n'
+    found = only_problem(tmp_path, strom + POINT + 'lud16 = "cp001@mill.example"')
+    assert "expected an address at another server" in found
+    config = load(written(tmp_path, strom + POINT + 'lud16 = "mill@provider.example"'))
+    assert config.charge_points[0].lud16 == "mill@provider.example"
+
+
 @pytest.mark.parametrize("key", ["password_file", "nsec_file"])
 def test_a_file_with_a_secret_must_exist_and_say_something(tmp_path: Path, key: str) -> None:
     secrets = tmp_path / "secrets"

@@ -9,7 +9,7 @@ import pytest
 from agent.machine.effects import Effect, SendMessage, StartCharging, StopCharging, Topic
 from agent.machine.events import ConnectorStatus, Event, Obstacle, StartRejected, StopBy
 from agent.machine.forecast import deadline
-from agent.machine.model import Session, SessionState
+from agent.machine.model import Policy, Session, SessionState
 from agent.machine.session import opened, step
 from agent.tariff.model import Tariff
 from tests.agent.machine.examples import (
@@ -307,3 +307,26 @@ def test_a_new_start_for_a_closed_session_starts_nothing() -> None:
     for event in (showed(T0 + HOUR, ConnectorStatus.PREPARING), paid(T0 + HOUR, SAT, "bb")):
         _, effects = step(closed, event)
         assert not any(isinstance(effect, StartCharging) for effect in effects)
+
+
+def test_the_driver_hears_now_and_then_how_far_it_is() -> None:
+    session = charging(100_000 * SAT, policy=Policy(progress_ms=20 * MINUTE))
+    told: list[int] = []
+    for minute in range(1, 90):
+        # From the 60th minute on nothing flows.
+        energy_wh = 40_000 + 100 * min(minute, 60)
+        event = sampled(T0 + minute * MINUTE, energy_wh, 6_000 if minute < 60 else 0)
+        session, effects = step(session, event)
+        if SendMessage(Topic.PROGRESS) in effects:
+            told.append(minute)
+    assert told == [21, 41]
+
+
+def test_no_progress_unless_the_operator_wants_it_and_none_right_after_other_news() -> None:
+    _, effects = step(charging(), sampled(T0 + 10 * HOUR, 40_100, 6_000))
+    assert effects == ()
+    session = charging(policy=Policy(progress_ms=20 * MINUTE))
+    low, effects = step(session, sampled(T0 + HOUR, 42_700, 6_000))
+    assert named(effects) == "Say:CREDIT_LOW"
+    _, effects = step(low, sampled(T0 + HOUR + MINUTE, 42_710, 6_000))
+    assert effects == ()
