@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import books, demo, driver, operator, serve, simulate, sticker, verify
+from bridge.cli import books, demo, driver, find, operator, serve, simulate, sticker, verify
 from bridge.cli.output import err, expected_errors, tell_error
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ serve.register(app)
 sticker.register(app)
 books.register(app)
 driver.register(app)
+find.register(app)
 verify.register(app)
 demo.register(app)
 simulate.register(app)
