@@ -8,6 +8,7 @@ from agent.journal.journal import Journal
 from agent.links import links_of
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.model import Session
+from agent.notary import pack
 from agent.ports import AgentError, Origin, Quote, QuoteRequest, Site
 from agent.talk.replies import announce, receipt
 from agent.talk.words import words
@@ -57,7 +58,9 @@ class Announcer:
             return ""
         try:
             signed = await self._site.signed_receipt(quote.secret)
-            return receipt(words(quote.language), await self._site.receipt(quote.secret), signed)
+            return receipt(
+                words(quote.language), await self._site.receipt(quote.secret), pack(signed)
+            )
         except AgentError as error:
             log.warning("no receipt for session %s: %s", quote.session_id, error)
             return ""

@@ -15,6 +15,7 @@ from agent.machine.model import SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED
 from agent.nostr.ears import Heard
+from agent.notary import pack
 from agent.ports import (
     AgentError,
     ChargePointView,
@@ -309,7 +310,7 @@ class Conversation:
             return replies.joined([turn.words("dm.receipt_later"), told])
         secret = own[0].secret
         signed = await self._site.signed_receipt(secret)
-        return replies.receipt(turn.words, await self._site.receipt(secret), signed)
+        return replies.receipt(turn.words, await self._site.receipt(secret), pack(signed))
 
     async def _unlock(self, turn: _Turn, connector: int | None) -> str:
         known = [c.id for c in turn.view.connectors]

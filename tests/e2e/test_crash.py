@@ -29,7 +29,7 @@ public_url = "http://127.0.0.1:{http}"
 http_listen = "127.0.0.1:{http}"
 ocpp_listen = "127.0.0.1:{ocpp}"
 [nostr]
-embedded_relay = "127.0.0.1:{relay}"
+{relay}
 [sessions]
 start_timeout_s = 60
 [tariffs.day]
@@ -57,14 +57,16 @@ def free_ports(count: int) -> list[int]:
 class Strom:
     """A Strom that can be killed and started again, and a driver who uses it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, relay_url: str = "") -> None:
         http, ocpp, relay = free_ports(3)
+        embedded = f'embedded_relay = "127.0.0.1:{relay}"'
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.relay_url = f"ws://127.0.0.1:{relay}"
+        self.relay_url = relay_url or f"ws://127.0.0.1:{relay}"
         self.ocpp_url = f"ws://127.0.0.1:{ocpp}/ocpp"
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}", timeout=20)
-        config = CONFIG.format(http=http, ocpp=ocpp, relay=relay)
+        relays = f'relays = ["{relay_url}"]' if relay_url else embedded
+        config = CONFIG.format(http=http, ocpp=ocpp, relay=relays)
         (folder / "strom.toml").write_text(config)
 
     async def start(self) -> None:
@@ -129,8 +131,8 @@ class Strom:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncGenerator[Strom]:
-    strom = Strom(folder)
+async def running(folder: Path, relay_url: str = "") -> AsyncGenerator[Strom]:
+    strom = Strom(folder, relay_url)
     await strom.start()
     try:
         yield strom
@@ -141,9 +143,9 @@ async def running(folder: Path) -> AsyncGenerator[Strom]:
 
 @asynccontextmanager
 async def strom_and_charger(
-    folder: Path,
+    folder: Path, relay_url: str = ""
 ) -> AsyncGenerator[tuple[Strom, SimulatedChargePoint]]:
-    async with running(folder) as strom, anyio.create_task_group() as group:
+    async with running(folder, relay_url) as strom, anyio.create_task_group() as group:
         charger = SimulatedChargePoint(strom.ocpp_url, "CP001", connectors=1, speed=100)
         group.start_soon(charger.run)
         await strom.until(strom.online)
