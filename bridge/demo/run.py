@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.config.tables import Config, checked
+from agent.notary import PACKED
 from agent.talk.words import words
 from bridge.app import App
 from bridge.demo.story import Story, Sums, identities
@@ -41,10 +42,10 @@ _STORY_S = 120.0
 _PLUG_IN_AFTER_S = 3.0
 _LEAVE_AFTER_S = 5.0
 _english = words("en")
-_LONG_CODE = re.compile(
-    r"\b((?:ln|stromreceipt1)[a-z0-9_-]{10})[a-z0-9_-]{40,}([a-z0-9_-]{4})\b", re.IGNORECASE
-)
-"""An invoice or an LNURL, of which a phone makes a button, or a signed receipt."""
+_LONG_CODE = re.compile(r"\b(ln[a-z0-9]{10})[a-z0-9]{40,}([a-z0-9]{4})\b", re.IGNORECASE)
+"""An invoice or an LNURL: a phone makes a button of it."""
+
+_SIGNED = re.compile(rf"\b{PACKED}[A-Za-z0-9_-]+")
 
 _POINTS = (
     ("CP001", "Old Mill, west wall", "At the mill pond. Zap me and I charge.", 52.5200, 13.4050),
@@ -116,7 +117,8 @@ class Narrator:
         """Something came over nostr: a message, or a connector's state if it is a new one."""
         if isinstance(incoming, DirectMessage):
             protocol = incoming.protocol.upper().replace("NIP", "NIP-")
-            words = _LONG_CODE.sub(lambda code: f"{code[1]}…{code[2]}", incoming.text)
+            words = _SIGNED.sub(f"{PACKED}…", incoming.text)
+            words = _LONG_CODE.sub(lambda code: f"{code[1]}…{code[2]}", words)
             self.tell(Lane.NOSTR, words, f"({protocol})", Way.FROM)
         elif incoming.kind == KIND_CONNECTOR_STATUS:
             try:
