@@ -302,7 +302,9 @@ class ChargePointAgent:
         quotes.check_amount(request.amount_msat, self._commons)
         session, secret = self._topped_up(request)
         connector = session.connector if session else self._free_connector(request)
-        return await quotes.make(
+        await self._commons.admit(request.amount_msat)
+        holds = self._commons.holds
+        quote = await quotes.make(
             self._commons,
             request,
             charge_point_id=self.id,
@@ -311,7 +313,10 @@ class ChargePointAgent:
             tariff=self.tariff,
             topping_up=session,
             secret=secret,
+            holder=None if session else await holds.wallet(),
         )
+        holds.watch(quote)
+        return quote
 
     async def quote_zap(self, raw: str, amount_msat: int, connector: int | None) -> Quote:
         """Make an invoice for a zap request; see `agent.ports.ChargePoint`."""
@@ -396,6 +401,10 @@ class ChargePointAgent:
             return self._obstacle_to_paid(connector)
 
         return await self.sessions.credit(quote, settlement, obstacle)
+
+    async def hold(self, quote: Quote) -> Session:
+        """Open a session for a payment that is held, once."""
+        return await self.sessions.hold(quote, self._obstacle_to_paid)
 
     def _obstacle_to_paid(self, connector: int) -> Obstacle | None:
         obstacle = self.obstacle(connector)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agent.alerts import Alerts
+from agent.clock import Clock
 from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
+from agent.ports import Quote
 from agent.tariff.model import MS_PER_MINUTE
 from agent.tariff.rate import ExchangeRate
-from wallet.base import Wallet
-
-Clock = Callable[[], int]
-"""The time in Unix milliseconds."""
+from wallet.base import HoldWallet, Wallet
 
 
 class Herald(Protocol):
@@ -59,6 +59,28 @@ class Changes:
             watcher.set()
 
 
+class HoldInvoices(Protocol):
+    """Hold invoices, where the wallet has them and the operator wants them."""
+
+    async def wallet(self) -> HoldWallet | None:
+        """Who makes them; None for ordinary invoices."""
+        ...
+
+    def watch(self, quote: Quote) -> None:
+        """Notice when a payment for this quote is held."""
+        ...
+
+
+class _PlainInvoices:
+    """No payment is held."""
+
+    async def wallet(self) -> HoldWallet | None:
+        return None
+
+    def watch(self, quote: Quote) -> None:
+        del quote
+
+
 def _no_rate() -> ExchangeRate | None:
     return None
 
@@ -68,6 +90,10 @@ class Commons:
     """The shared parts; built by the site before its charge points.
 
     Attributes:
+        alerts: what the operators must know of.
+        admit: called with an amount in msat before an invoice is made; raises Refused when
+            such a payment cannot be taken now.
+        holds: where payments are held until charging begins.
         rate: the exchange rate to show amounts with; None shows none.
     """
 
@@ -79,6 +105,9 @@ class Commons:
     timers: Timers
     post: Callable[[Iterable[Task]], None]
     started_at_ms: int
+    alerts: Alerts
+    admit: Callable[[int], Awaitable[None]]
+    holds: HoldInvoices = field(default_factory=_PlainInvoices)
     rate: Callable[[], ExchangeRate | None] = _no_rate
     changes: Changes = field(default_factory=Changes)
 

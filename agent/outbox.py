@@ -46,6 +46,7 @@ class Outbox:
         self._group: anyio.abc.TaskGroup | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurry = asyncio.Event()
 
     def start(self, group: anyio.abc.TaskGroup) -> None:
         """Deliver in the background of a task group, beginning with what a crash left over."""
@@ -57,6 +58,11 @@ class Outbox:
         """Hand over tasks that were just stored."""
         for task in tasks:
             self._post(task, recovered=False)
+
+    def hurry(self) -> None:
+        """Try everything that waits for its next attempt again now."""
+        self._hurry.set()
+        self._hurry = asyncio.Event()
 
     @property
     def depth(self) -> int:
@@ -102,6 +108,7 @@ class Outbox:
                 return
             else:
                 return
-            await anyio.sleep(pause_s)
+            with anyio.move_on_after(pause_s):
+                await self._hurry.wait()
             pause_s = min(pause_s * 2, LAST_RETRY_S)
             recovered = True

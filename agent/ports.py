@@ -200,6 +200,7 @@ class Quote:
         tariff: the frozen tariff.
         settled_at_ms: when it was paid; None while it is not.
         preimage: hex, where our wallet told it; who has it proves that he paid.
+        hold: whether the wallet holds the payment until charging begins.
     """
 
     payment_hash: str
@@ -221,6 +222,7 @@ class Quote:
     topup: bool = False
     settled_at_ms: int | None = None
     preimage: str = field(default="", repr=False)
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,7 @@ class SessionView:
     energy_wh: int
     power_w: int
     paid_msat: int
+    held_msat: int
     cost_msat: int
     credit_msat: int
     owed_msat: int

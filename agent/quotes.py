@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import secrets
+from dataclasses import replace
 
 from agent.commons import Commons
 from agent.machine.events import Obstacle
@@ -10,7 +13,10 @@ from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.ports import Quote, QuoteRequest, Refused
 from agent.tariff.model import Tariff
-from wallet.base import WalletError
+from wallet.base import HoldWallet, WalletError
+
+ANSWER_S = 8.0
+"""How long the wallet may take for an invoice: the driver's own wallet does not wait longer."""
 
 OBSTACLES: dict[Obstacle, str] = {
     Obstacle.OFFLINE: "this charge point is offline",
@@ -22,6 +28,7 @@ OBSTACLES: dict[Obstacle, str] = {
     Obstacle.REJECTED: "the charger refused to start",
     Obstacle.NOT_PLUGGED_IN: "no car was plugged in in time",
     Obstacle.LATE: "the payment came too late",
+    Obstacle.WITHDRAWN: "the payment was withdrawn",
     Obstacle.AMOUNT: "that amount is too small or too large here",
 }
 """Each obstacle as a sentence for a driver, without its full stop."""
@@ -55,6 +62,7 @@ async def make(
     tariff: Tariff,
     topping_up: Session | None,
     secret: str = "",
+    holder: HoldWallet | None = None,
 ) -> Quote:
     """Make an invoice and store what was promised with it before anyone sees it.
 
@@ -67,6 +75,8 @@ async def make(
         tariff: the price to freeze.
         topping_up: the open session that the money is added to; None for a new one.
         secret: the secret of that session.
+        holder: makes an invoice whose payment is held until charging begins; None for a
+            plain one.
 
     Raises:
         Refused: the wallet makes no invoice now; the text is for the driver.
@@ -75,13 +85,26 @@ async def make(
         raise Refused("this session is ending; start a new one", word="ending")
     description = None if request.description is None else request.description.encode()
     sats = request.amount_msat // MSAT_PER_SAT
+    memo = f"{sats} sat of charging at {name}"
+    expiry_s = commons.sessions.invoice_expiry_s
     try:
-        invoice = await commons.wallet.create_invoice(
-            request.amount_msat,
-            memo=f"{sats} sat of charging at {name}",
-            description=description,
-            expiry_s=commons.sessions.invoice_expiry_s,
-        )
+        async with asyncio.timeout(ANSWER_S):
+            if holder is None:
+                invoice = await commons.wallet.create_invoice(
+                    request.amount_msat, memo=memo, description=description, expiry_s=expiry_s
+                )
+            else:
+                preimage = secrets.token_bytes(32)
+                held = await holder.create_hold_invoice(
+                    hashlib.sha256(preimage).hexdigest(),
+                    request.amount_msat,
+                    memo=memo,
+                    description=description,
+                    expiry_s=expiry_s,
+                )
+                invoice = replace(held, preimage=preimage.hex())
+    except TimeoutError:
+        raise Refused("the wallet of this charge point is too slow; try again soon") from None
     except WalletError as error:
         raise Refused(
             "the wallet of this charge point does not answer; try again soon", word="wallet"
@@ -105,6 +128,7 @@ async def make(
         language=request.language,
         topup=topping_up is not None,
         preimage=invoice.preimage,
+        hold=holder is not None,
     )
     await commons.journal.add_quote(quote)
     return quote

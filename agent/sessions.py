@@ -14,12 +14,14 @@ from agent.commons import Commons
 from agent.journal.journal import Step, is_live
 from agent.machine import session as machine
 from agent.machine.effects import (
+    CancelPayment,
     Effect,
     OfferRefund,
     PayRefund,
     PublishStatus,
     PublishZapReceipt,
     SendMessage,
+    SettlePayment,
     StartCharging,
     StopCharging,
 )
@@ -29,6 +31,7 @@ from agent.machine.events import (
     Event,
     MeterSampled,
     Obstacle,
+    PaymentHeld,
     PaymentSettled,
     RefundOffered,
 )
@@ -89,9 +92,8 @@ class Sessions:
         """
         async with self._lock:
             now_ms = self._commons.clock()
-            known = self._live.get(quote.session_id) or self._commons.journal.session(
-                quote.session_id
-            )
+            known = self._known(quote)
+            late = self._late(quote, settlement.settled_at_ms, now_ms)
             event = PaymentSettled(
                 key=f"paid:{settlement.payment_hash}",
                 at_ms=now_ms,
@@ -99,24 +101,54 @@ class Sessions:
                 amount_msat=settlement.amount_msat,
                 payer=quote.payer,
                 tariff=quote.tariff,
-                start_deadline_ms=now_ms + self._commons.sessions.start_timeout_s * 1000,
-                obstacle=None
-                if known
-                else self._late(quote, settlement, now_ms) or obstacle_of(quote.connector),
+                start_deadline_ms=self._start_deadline_ms(now_ms),
+                obstacle=None if known else late or obstacle_of(quote.connector),
             )
-            if known is None:
-                session, effects = machine.opened(
-                    quote.session_id,
-                    self._charge_point_id,
-                    quote.connector,
-                    self._commons.policy,
-                    event,
-                )
-            else:
-                session, effects = machine.step(known, event)
+            session, effects = self._receive(known, quote, event)
             paid = (settlement.payment_hash, settlement.settled_at_ms)
             await self._store(session, [event], effects, quote_settled=paid)
             return self.get(quote.session_id)
+
+    async def hold(self, quote: Quote, obstacle_of: Callable[[int], Obstacle | None]) -> Session:
+        """Open the session of a payment that the wallet holds, once.
+
+        Args:
+            quote: the quote whose payment is held.
+            obstacle_of: why a connector could not start now.
+        """
+        async with self._lock:
+            now_ms = self._commons.clock()
+            known = self._known(quote)
+            late = self._late(quote, now_ms, now_ms)
+            event = PaymentHeld(
+                key=f"held:{quote.payment_hash}",
+                at_ms=now_ms,
+                payment_hash=quote.payment_hash,
+                amount_msat=quote.amount_msat,
+                payer=quote.payer,
+                tariff=quote.tariff,
+                start_deadline_ms=self._start_deadline_ms(now_ms),
+                obstacle=None if known else late or obstacle_of(quote.connector),
+            )
+            session, effects = self._receive(known, quote, event)
+            await self._store(session, [event], effects)
+            return self.get(quote.session_id)
+
+    def _known(self, quote: Quote) -> Session | None:
+        journal = self._commons.journal
+        return self._live.get(quote.session_id) or journal.session(quote.session_id)
+
+    def _start_deadline_ms(self, now_ms: int) -> int:
+        return now_ms + self._commons.sessions.start_timeout_s * 1000
+
+    def _receive(
+        self, known: Session | None, quote: Quote, event: PaymentSettled | PaymentHeld
+    ) -> tuple[Session, tuple[Effect, ...]]:
+        if known is not None:
+            return machine.step(known, event)
+        return machine.opened(
+            quote.session_id, self._charge_point_id, quote.connector, self._commons.policy, event
+        )
 
     async def submit(
         self,
@@ -160,12 +192,12 @@ class Sessions:
             session, events, effects, transaction=transaction, withdraw_key=withdraw_key
         )
 
-    def _late(self, quote: Quote, settlement: Settlement, now_ms: int) -> Obstacle | None:
+    def _late(self, quote: Quote, paid_at_ms: int, now_ms: int) -> Obstacle | None:
         """Whether the driver who paid this can no longer be expected at the charge point."""
         patience_ms = self._commons.sessions.start_timeout_s * 1000
         too_late = (
-            settlement.settled_at_ms > quote.expires_at_ms + LATE_PAYMENT_GRACE_MS
-            or now_ms > settlement.settled_at_ms + patience_ms
+            paid_at_ms > quote.expires_at_ms + LATE_PAYMENT_GRACE_MS
+            or now_ms > paid_at_ms + patience_ms
         )
         return Obstacle.LATE if too_late else None
 
@@ -196,6 +228,8 @@ class Sessions:
                 return f"charger:{self._charge_point_id}/{session.connector}"
             case PublishZapReceipt() | SendMessage():
                 return f"voice:{self._charge_point_id}"
+            case SettlePayment(payment_hash) | CancelPayment(payment_hash):
+                return f"hold:{payment_hash}"
             case PayRefund() | OfferRefund():
                 return f"payout:{session.id}"
             case _:

@@ -7,6 +7,7 @@ connection and now and then all open invoices are looked up as well.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -14,15 +15,21 @@ import anyio
 
 from agent.commons import Commons
 from agent.ports import Quote
-from wallet.base import Settlement, WalletError
+from wallet.base import InvoiceState, Settlement, WalletError, WalletUnavailable
 
 CURSOR = "cursor:settlements"
 LOOK_BACK_MS = 86_400_000
 """How long after its expiry an invoice is still looked up: some backends let it be paid."""
 
 LOOK_UP_EVERY_S = 60.0
+SELDOM = 30
+"""Invoices that have expired are looked up in every so many rounds only."""
+
+JUST_EXPIRED_MS = 300_000
+AT_ONCE = 8
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
+ALERT = "wallet"
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +38,11 @@ class Settlements:
     """Follows the wallet.
 
     Args:
-        commons: wallet, journal and clock.
+        commons: wallet, journal, clock and alerts.
         credit: credits a quote with a settlement; must bear repetition.
         unexplained: told of a settlement that no quote of ours asked for.
+        hold: opens the session of a payment that is held; must bear repetition.
+        recovered: called when the wallet answers again after it was lost.
     """
 
     def __init__(
@@ -41,11 +50,15 @@ class Settlements:
         commons: Commons,
         credit: Callable[[Quote, Settlement], Awaitable[object]],
         unexplained: Callable[[Settlement], Awaitable[None]],
+        hold: Callable[[Quote], Awaitable[object]],
+        recovered: Callable[[], None],
     ) -> None:
         self._unexplained = unexplained
         self._commons = commons
         self._credit = credit
-        self._trouble: str | None = "the wallet has not been reached yet"
+        self._hold = hold
+        self._recovered = recovered
+        self._trouble: str | None = None
 
     @property
     def trouble(self) -> str | None:
@@ -65,38 +78,76 @@ class Settlements:
                 await self.look_up_open()
                 cursor = self._commons.journal.setting(CURSOR) or ""
                 async for settlement in self._commons.wallet.settlements(cursor):
-                    self._trouble = None
+                    self._is_well()
                     pause_s = FIRST_RETRY_S
                     await self.take(settlement)
                     if settlement.cursor:
                         await self._commons.journal.set_setting(CURSOR, settlement.cursor)
             except WalletError as error:
-                if self._trouble is None:
-                    log.warning("the wallet was lost: %s", error)
-                self._trouble = str(error)
+                self._is_lost(error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_RETRY_S)
 
+    def _is_lost(self, error: WalletError) -> None:
+        self._trouble = str(error)
+        self._commons.alerts.raised(
+            ALERT, f"the wallet is lost, so new payments are refused: {error}"
+        )
+
+    def _is_well(self) -> None:
+        if self._trouble is None:
+            return
+        self._trouble = None
+        self._commons.alerts.cleared(ALERT, "the wallet answers again: payments are taken")
+        self._recovered()
+
     async def _look_up_regularly(self) -> None:
-        while True:
+        for round_no in itertools.count(1):
             await asyncio.sleep(LOOK_UP_EVERY_S)
             try:
-                await self.look_up_open()
+                seldom = round_no % SELDOM == 0
+                await self.look_up_open(LOOK_BACK_MS if seldom else JUST_EXPIRED_MS)
             except WalletError as error:
-                self._trouble = str(error)
+                self._is_lost(error)
 
-    async def look_up_open(self) -> None:
-        """Ask the wallet about every invoice that is not known to be paid.
+    async def look_up_open(self, look_back_ms: int = LOOK_BACK_MS) -> None:
+        """Ask the wallet about every invoice that is not known to be paid, a few at a time.
+
+        Args:
+            look_back_ms: how long ago the invoices may have expired.
 
         Raises:
-            WalletError: the wallet does not answer.
+            WalletUnavailable: the wallet does not answer.
         """
         now_ms = self._commons.clock()
-        for quote in self._commons.journal.unsettled_quotes(now_ms - LOOK_BACK_MS):
-            _, settlement = await self._commons.wallet.lookup_invoice(quote.payment_hash)
-            if settlement is not None:
-                await self._credit(quote, settlement)
-        self._trouble = None
+        waiting = iter(self._commons.journal.unsettled_quotes(now_ms - look_back_ms))
+        lost: list[WalletUnavailable] = []
+
+        async def ask() -> None:
+            for quote in waiting:
+                if lost:
+                    return
+                try:
+                    await self._look_up(quote)
+                except WalletUnavailable as error:
+                    lost.append(error)
+                except WalletError as error:
+                    # One invoice that the wallet will not talk about hides no other.
+                    log.warning("invoice %s cannot be looked up: %s", quote.payment_hash, error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(AT_ONCE):
+                group.start_soon(ask)
+        if lost:
+            raise lost[0]
+        self._is_well()
+
+    async def _look_up(self, quote: Quote) -> None:
+        state, settlement = await self._commons.wallet.lookup_invoice(quote.payment_hash)
+        if settlement is not None:
+            await self._credit(quote, settlement)
+        elif state is InvoiceState.HELD:
+            await self._hold(quote)
 
     async def take(self, settlement: Settlement) -> None:
         """Credit one settlement, if a quote of ours asked for it."""

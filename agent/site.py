@@ -16,12 +16,23 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 
+from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
-from agent.commons import Clock, Commons, Herald
+from agent.clock import Clock
+from agent.commons import Commons, Herald
 from agent.config.tables import Config
+from agent.holds import Holds
 from agent.journal.journal import Journal, Task
-from agent.machine.events import DeadlineReached, MeterSampled, StopBy, StopRequested
-from agent.machine.model import Session
+from agent.liquidity import Liquidity
+from agent.machine.events import (
+    DeadlineReached,
+    MeterSampled,
+    PaymentCanceled,
+    StopBy,
+    StopRequested,
+)
+from agent.machine.model import Session, SessionState
+from agent.machine.money import MSAT_PER_SAT
 from agent.notary import Notary
 from agent.outbox import Handler, Outbox
 from agent.outside import OutsidePayments
@@ -69,6 +80,7 @@ class Site:
         address_of: the lightning address in the profile of a public key; "" without.
         rate: the exchange rate to show amounts with.
         identities: of each charge point, by its id: they sign receipts and open private zaps.
+        alerts: what the operators must know of; None where there is nobody to tell.
     """
 
     def __init__(
@@ -86,12 +98,30 @@ class Site:
         address_of: Callable[[str], Awaitable[str]] | None = None,
         rate: Callable[[], ExchangeRate | None] = lambda: None,
         identities: Mapping[str, Identity] | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         self.config = config
         identities = identities or {}
         self._notary = Notary(identities)
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
+        self._alerts = alerts or Alerts(clock, _tell_nobody)
+        self._liquidity = Liquidity(
+            wallet,
+            self._bound_msat,
+            clock,
+            config.wallet.reserve_sat * MSAT_PER_SAT,
+            self._alerts,
+        )
+        self._holds = Holds(
+            journal,
+            wallet,
+            clock,
+            config.wallet.hold,
+            hold=self.hold,
+            credit=self.credit,
+            cancel=self._hold_canceled,
+        )
         self.commons = Commons(
             journal=journal,
             wallet=wallet,
@@ -101,6 +131,9 @@ class Site:
             timers=self._timers,
             post=self._post,
             started_at_ms=clock(),
+            alerts=self._alerts,
+            admit=self._admit,
+            holds=self._holds,
             rate=rate,
         )
         self._agents: dict[str, ChargePointAgent] = {}
@@ -114,10 +147,17 @@ class Site:
         self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)
         elsewhere = {a.face.pubkey: a for a in self._agents.values() if a.config.lud16}
         self.outside = OutsidePayments(self.commons, elsewhere, providers, self.credit)
-        self.settlements = Settlements(self.commons, self.credit, self.outside.explain)
+        self.settlements = Settlements(
+            self.commons, self.credit, self.outside.explain, self.hold, self._recovered
+        )
         self._outbox = Outbox(
             journal,
-            {"charger": self._deliver_to_charger, "voice": voice, "payout": self.payouts.deliver},
+            {
+                "charger": self._deliver_to_charger,
+                "hold": self._holds.deliver,
+                "payout": self.payouts.deliver,
+                "voice": voice,
+            },
         )
 
     @asynccontextmanager
@@ -128,6 +168,8 @@ class Site:
                 async with anyio.create_task_group() as group:
                     await self._resume()
                     self._outbox.start(group)
+                    group.start_soon(self._alerts.run)
+                    group.start_soon(self._holds.run)
                     group.start_soon(self.settlements.run)
                     group.start_soon(self.outside.run)
                     group.start_soon(self._timers.run)
@@ -247,7 +289,38 @@ class Site:
 
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once, however often it is reported."""
+        self._liquidity.changed()
         return await self.charge_point(quote.charge_point).credit(quote, settlement)
+
+    async def _admit(self, amount_msat: int) -> None:
+        """Raises Refused when a payment of so much cannot be taken now."""
+        if self.settlements.trouble is not None:
+            raise Refused("the wallet of this charge point does not answer; try again soon")
+        await self._liquidity.check(amount_msat)
+
+    def _bound_msat(self) -> int:
+        """What may have to go back: what is owed, and what open sessions have left."""
+        everyone = [agent.sessions for agent in self._agents.values()]
+        everyone += self._retired.values()
+        return sum(
+            session.owed_msat if session.state is SessionState.CLOSED else session.left_msat
+            for sessions in everyone
+            for session in sessions.live()
+        )
+
+    def _recovered(self) -> None:
+        """The wallet answers again: what waited for it waits no longer."""
+        self._liquidity.changed()
+        self._outbox.hurry()
+
+    async def hold(self, quote: Quote) -> Session:
+        """Open the session of a payment that is held, once, however often it is reported."""
+        return await self.charge_point(quote.charge_point).hold(quote)
+
+    async def _hold_canceled(self, quote: Quote, event: PaymentCanceled) -> None:
+        """A held payment went back: its session, if it opened one, must know."""
+        if self._journal.session(quote.session_id) is not None:
+            await self._sessions_of(quote.charge_point).submit(quote.session_id, [event])
 
     def session_of_secret(self, secret: str) -> Session:
         """The session that a secret owns; raises UnknownSession."""
@@ -390,3 +463,7 @@ class Site:
     async def send_refund(self, secret: str, target: str) -> None:
         """Pay what is owed to a lightning address, an LNURL or an invoice."""
         await self.payouts.send_to(self.session_of_secret(secret), target)
+
+
+async def _tell_nobody(text: str) -> None:
+    del text

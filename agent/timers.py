@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
 
-from agent.commons import Clock
+from agent.clock import Clock
 
 LONGEST_SLEEP_S = 1.0
 """The clock is looked at that often at least: it may be set, and machines go to sleep."""

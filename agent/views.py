@@ -105,6 +105,7 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
         energy_wh=session.energy_wh,
         power_w=session.power_w,
         paid_msat=session.paid_msat,
+        held_msat=session.held_msat,
         cost_msat=session.cost_now_msat,
         credit_msat=session.credit_msat - session.cost_now_msat,
         owed_msat=session.owed_msat,

@@ -15,7 +15,8 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from agent.commons import Clock
+from agent.alerts import Alerts
+from agent.clock import Clock
 from agent.config.keys import open_identities
 from agent.config.secret_files import read_secret
 from agent.config.tables import LOOPBACK_HOSTS, ChargePointConfig, Config
@@ -114,7 +115,10 @@ class App:
             relays, relay_url = await _relays(config, stack)
             wallet = await _wallet(config, clock, stack)
             announcer = Announcer(config.strom.public_url, journal)
-            presence = Presence(config, identities, journal, clock, relays, announcer.announce)
+            operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
+            presence = Presence(
+                config, identities, journal, clock, relays, announcer.announce, operators
+            )
             stack.push_async_callback(presence.close)
             links = Links(config.strom.public_url)
             price = _bitcoin_price(config, clock)
@@ -132,11 +136,11 @@ class App:
                 address_of=presence.directory.lightning_address,
                 rate=_fixed_rate(config, clock) if price is None else price.rate,
                 identities=identities,
+                alerts=Alerts(clock, presence.tell_operators),
             )
             announcer.speak_for(site)
             app = cls(config, site, wallet, presence, identities)
             app.relay_url = relay_url
-            operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
             conversation = Conversation(site, config.strom.public_url, operators)
             await stack.enter_async_context(site.running())
             messages = MessageLog(config.strom.data_dir / MESSAGE_LOG_FOLDER, clock)

@@ -35,6 +35,7 @@ from wallet.lnd_rpc import (
     CANCEL_INVOICE,
     CHANNEL_BALANCE,
     GET_INFO,
+    LIST_CHANNELS,
     LIST_INVOICES,
     LOOKUP_INVOICE,
     PERMISSIONS,
@@ -74,7 +75,7 @@ _REASONS = {
 }
 _CAPABILITIES = {
     "see the node": (GET_INFO,),
-    "see the balance": (CHANNEL_BALANCE,),
+    "see the balance": (CHANNEL_BALANCE, LIST_CHANNELS),
     "make invoices": (ADD_INVOICE,),
     "see payments arrive": (LOOKUP_INVOICE, LIST_INVOICES, SUBSCRIBE_INVOICES),
     "pay refunds": (SEND_PAYMENT,),
@@ -139,9 +140,7 @@ class LndWallet:
         node = await self._node()
         balance_msat = inbound_msat = None
         if "see the balance" not in self._missing:
-            balance = await self._rpc.call(CHANNEL_BALANCE, pb.ChannelBalanceRequest())
-            balance_msat = balance.local_balance.msat
-            inbound_msat = balance.remote_balance.msat
+            balance_msat, inbound_msat = await self._liquidity()
         return WalletInfo(
             name=f"LND: {node.alias or node.pubkey[:16]}",
             network=self._network,
@@ -149,6 +148,26 @@ class LndWallet:
             inbound_msat=inbound_msat,
             holds="make invoices" not in self._missing,
             missing=self._missing,
+        )
+
+    async def _liquidity(self) -> tuple[int, int]:
+        """What can be paid and received, in msat.
+
+        Each side of a channel keeps a reserve (BOLT 2) that it cannot pay with, and what is in
+        channels that are not active cannot move at all: LND's balance holds both.
+        """
+        balance = await self._rpc.call(CHANNEL_BALANCE, pb.ChannelBalanceRequest())
+        listed = await self._rpc.call(LIST_CHANNELS, pb.ListChannelsRequest())
+        stuck_sat = stuck_inbound_sat = 0
+        for channel in listed.channels:
+            ours, theirs = channel.local_balance, channel.remote_balance
+            reserve_sat = channel.local_constraints.chan_reserve_sat
+            their_reserve_sat = channel.remote_constraints.chan_reserve_sat
+            stuck_sat += min(ours, reserve_sat) if channel.active else ours
+            stuck_inbound_sat += min(theirs, their_reserve_sat) if channel.active else theirs
+        return (
+            max(0, balance.local_balance.msat - stuck_sat * 1000),
+            max(0, balance.remote_balance.msat - stuck_inbound_sat * 1000),
         )
 
     async def create_invoice(

@@ -68,6 +68,38 @@ class Amount(_message.Message):
     msat: int
     def __init__(self, msat: _Optional[int] = ...) -> None: ...
 
+class ListChannelsRequest(_message.Message):
+    __slots__ = ("active_only",)
+    ACTIVE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    active_only: bool
+    def __init__(self, active_only: _Optional[bool] = ...) -> None: ...
+
+class ListChannelsResponse(_message.Message):
+    __slots__ = ("channels",)
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    channels: _containers.RepeatedCompositeFieldContainer[Channel]
+    def __init__(self, channels: _Optional[_Iterable[_Union[Channel, _Mapping]]] = ...) -> None: ...
+
+class Channel(_message.Message):
+    __slots__ = ("active", "local_balance", "remote_balance", "local_constraints", "remote_constraints")
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_BALANCE_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_BALANCE_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+    active: bool
+    local_balance: int
+    remote_balance: int
+    local_constraints: ChannelConstraints
+    remote_constraints: ChannelConstraints
+    def __init__(self, active: _Optional[bool] = ..., local_balance: _Optional[int] = ..., remote_balance: _Optional[int] = ..., local_constraints: _Optional[_Union[ChannelConstraints, _Mapping]] = ..., remote_constraints: _Optional[_Union[ChannelConstraints, _Mapping]] = ...) -> None: ...
+
+class ChannelConstraints(_message.Message):
+    __slots__ = ("chan_reserve_sat",)
+    CHAN_RESERVE_SAT_FIELD_NUMBER: _ClassVar[int]
+    chan_reserve_sat: int
+    def __init__(self, chan_reserve_sat: _Optional[int] = ...) -> None: ...
+
 class Invoice(_message.Message):
     __slots__ = ("memo", "r_preimage", "r_hash", "value", "settled", "settle_date", "payment_request", "description_hash", "expiry", "private", "add_index", "settle_index", "amt_paid_msat", "state", "value_msat")
     class InvoiceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

@@ -61,6 +61,9 @@ class Method(Generic[_Req, _Res]):
 
 
 GET_INFO = Method("/lnrpc.Lightning/GetInfo", pb.GetInfoRequest, pb.GetInfoResponse)
+LIST_CHANNELS = Method(
+    "/lnrpc.Lightning/ListChannels", pb.ListChannelsRequest, pb.ListChannelsResponse
+)
 CHANNEL_BALANCE = Method(
     "/lnrpc.Lightning/ChannelBalance", pb.ChannelBalanceRequest, pb.ChannelBalanceResponse
 )
@@ -90,6 +93,7 @@ SUBSCRIBE_SINGLE_INVOICE = Method(
 PERMISSIONS = {
     GET_INFO.name: ("info", "read"),
     CHANNEL_BALANCE.name: ("offchain", "read"),
+    LIST_CHANNELS.name: ("offchain", "read"),
     ADD_INVOICE.name: ("invoices", "write"),
     LOOKUP_INVOICE.name: ("invoices", "read"),
     LIST_INVOICES.name: ("invoices", "read"),

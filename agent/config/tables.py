@@ -92,6 +92,8 @@ class WalletConfig(_Table):
     fee_limit_percent: Annotated[Decimal, number(0, 100)] = Decimal(1)
     fee_limit_min_sat: Annotated[int, whole(0, _MOST_SAT)] = 10
     auto_refund: Flag = True
+    hold: Literal["off", "auto", "always"] = "off"
+    reserve_sat: Annotated[int, whole(0, _MOST_SAT)] = 0
 
 
 class SessionsConfig(_Table):

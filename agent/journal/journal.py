@@ -472,9 +472,8 @@ class Journal:
 
 def is_live(session: Session) -> bool:
     """Whether anything can still come of a session: it is open, or money is to go back."""
-    return session.state is not SessionState.CLOSED or any(
-        refund.state is not RefundState.PAID for refund in session.refunds
-    )
+    unpaid = any(refund.state is not RefundState.PAID for refund in session.refunds)
+    return session.state is not SessionState.CLOSED or bool(session.held) or unpaid
 
 
 def _store_transaction(

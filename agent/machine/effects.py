@@ -43,6 +43,20 @@ class StopCharging:
 
 
 @dataclass(frozen=True, slots=True)
+class SettlePayment:
+    """Take a payment that is held: charging has begun."""
+
+    payment_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPayment:
+    """Let a payment that is held go back: it buys no charging."""
+
+    payment_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class PublishZapReceipt:
     """Publish the NIP-57 receipt of a payment, if the payment was a zap."""
 
@@ -91,6 +105,8 @@ class SendCdr:
 Effect = (
     StartCharging
     | StopCharging
+    | SettlePayment
+    | CancelPayment
     | PublishZapReceipt
     | PublishStatus
     | SendMessage

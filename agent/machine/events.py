@@ -39,6 +39,7 @@ class Obstacle(StrEnum):
     REJECTED = "rejected"
     NOT_PLUGGED_IN = "not plugged in"
     LATE = "paid too late"
+    WITHDRAWN = "payment withdrawn"
     AMOUNT = "amount not taken"
 
 
@@ -89,6 +90,31 @@ class PaymentSettled:
     tariff: Tariff
     start_deadline_ms: int
     obstacle: Obstacle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentHeld:
+    """The wallet holds a payment until we take it or let it go (a hold invoice): it opens a
+    session. The attributes are those of PaymentSettled.
+    """
+
+    key: str
+    at_ms: int
+    payment_hash: str
+    amount_msat: int
+    payer: Payer
+    tariff: Tariff
+    start_deadline_ms: int
+    obstacle: Obstacle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentCanceled:
+    """A payment that was held went back to its payer: we let it go, or it was withdrawn."""
+
+    key: str
+    at_ms: int
+    payment_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +283,8 @@ RefundEvent = (
 )
 SessionEvent = (
     PaymentSettled
+    | PaymentHeld
+    | PaymentCanceled
     | StartRejected
     | TransactionStarted
     | MeterSampled

@@ -65,6 +65,8 @@ class Session:
     Attributes:
         id: unique; names the session in the journal.
         payments: what was settled; a hash stands here once.
+        held: what the wallet holds for this session until charging begins: credit for it,
+            but not ours yet.
         status: the connector's last reported state.
         plugged_in: whether the charger has seen a cable since the payment.
         start_sent_at_ms: when the charger was last asked to start.
@@ -97,6 +99,7 @@ class Session:
     start_deadline_ms: int
     state: SessionState = SessionState.STARTING
     payments: tuple[Payment, ...] = ()
+    held: tuple[Payment, ...] = ()
     status: ConnectorStatus = ConnectorStatus.AVAILABLE
     start_attempts: int = 0
     start_sent_at_ms: int = 0
@@ -131,9 +134,19 @@ class Session:
         return sum(payment.amount_msat for payment in self.payments)
 
     @property
-    def credit_msat(self) -> int:
-        """What the session may cost at most."""
+    def held_msat(self) -> int:
+        """What is held and not settled yet."""
+        return sum(payment.amount_msat for payment in self.held)
+
+    @property
+    def taken_msat(self) -> int:
+        """What was settled and not claimed back: a closed session costs this at most."""
         return self.paid_msat - self.claimed_msat
+
+    @property
+    def credit_msat(self) -> int:
+        """What the session may cost at most while it is open."""
+        return self.taken_msat + self.held_msat
 
     @property
     def usage(self) -> Usage:
@@ -173,5 +186,6 @@ class Session:
 
     @property
     def left_msat(self) -> int:
-        """What the payer would get back if the session ended now, in whole satoshi."""
-        return whole_sats_msat(self.credit_msat - self.cost_now_msat)
+        """What the payer would get back if the session ended now, in whole satoshi: of what
+        was settled; what is only held goes back by being let go."""
+        return whole_sats_msat(max(0, self.taken_msat - self.cost_now_msat))

@@ -11,11 +11,19 @@ from __future__ import annotations
 
 from agent.machine import metering
 from agent.machine import refund as refunds
+from agent.machine.crediting import (
+    hold_again,
+    pay_late,
+    top_up,
+    withdraw,
+    withdraw_before_start,
+    withdraw_closed,
+)
 from agent.machine.effects import (
-    Effect,
     PublishStatus,
     PublishZapReceipt,
     SendMessage,
+    SettlePayment,
     StartCharging,
     StopCharging,
     Topic,
@@ -28,6 +36,8 @@ from agent.machine.events import (
     Event,
     MeterSampled,
     Obstacle,
+    PaymentCanceled,
+    PaymentHeld,
     PaymentSettled,
     RefundClaimed,
     RefundFailed,
@@ -55,11 +65,11 @@ from agent.machine.settling import (
     find_refund,
     offer,
     offer_left,
-    owe_the_rest,
     send,
     settle,
     with_refund,
 )
+from agent.machine.stopping import ask_to_stop, given_up, insist, stop
 from agent.machine.table import look_up, row, table
 
 RESTART_AFTER_MS = 20_000
@@ -67,13 +77,19 @@ RESTART_AFTER_MS = 20_000
 
 
 def opened(
-    session_id: str, charge_point: str, connector: int, policy: Policy, event: PaymentSettled
+    session_id: str,
+    charge_point: str,
+    connector: int,
+    policy: Policy,
+    event: PaymentSettled | PaymentHeld,
 ) -> Result:
     """The session that a payment opens.
 
     With an obstacle in the event the session is closed at once and all of the money is due
-    back; otherwise the charger is asked to start.
+    back, or let go where it is only held; otherwise the charger is asked to start.
     """
+    payment = Payment(event.payment_hash, event.amount_msat, event.at_ms)
+    held = isinstance(event, PaymentHeld)
     session = Session(
         id=session_id,
         charge_point=charge_point,
@@ -85,15 +101,16 @@ def opened(
         start_deadline_ms=event.start_deadline_ms,
         start_attempts=1,
         start_sent_at_ms=event.at_ms,
-        payments=(Payment(event.payment_hash, event.amount_msat, event.at_ms),),
+        payments=() if held else (payment,),
+        held=(payment,) if held else (),
     )
-    receipt = PublishZapReceipt(event.payment_hash)
+    receipt = () if held else (PublishZapReceipt(event.payment_hash),)
     if event.obstacle is not None:
         closed, effects = close(session, event.at_ms, event.obstacle)
-        return closed, (receipt, *effects)
+        return closed, (*receipt, *effects)
     return session, (
         StartCharging(attempt=1),
-        receipt,
+        *receipt,
         PublishStatus(),
         SendMessage(Topic.PLUG_IN, amount_msat=event.amount_msat),
     )
@@ -165,54 +182,9 @@ def _metered(
     )
 
 
-def _stop(session: Session, at_ms: int, by: StopBy) -> Result:
-    """Ask the charger to stop."""
-    stopping = replace(
-        session,
-        state=SessionState.STOPPING,
-        stop_by=by,
-        stop_sent_at_ms=at_ms,
-        stopping_since_ms=at_ms,
-    )
-    return stopping, (
-        *_ask_to_stop(stopping),
-        PublishStatus(),
-        SendMessage(Topic.STOPPING),
-    )
-
-
-def _ask_to_stop(session: Session) -> tuple[Effect, ...]:
-    if session.transaction_id is None:
-        return ()
-    return (StopCharging(session.transaction_id),)
-
-
 def _ignore(session: Session, event: SessionEvent) -> Result:
     del event
     return session, ()
-
-
-def _top_up(session: Session, event: PaymentSettled) -> Result:
-    if any(payment.payment_hash == event.payment_hash for payment in session.payments):
-        return session, ()
-    payment = Payment(event.payment_hash, event.amount_msat, event.at_ms)
-    return replace(session, payments=(*session.payments, payment), credit_low_told=False), (
-        PublishZapReceipt(event.payment_hash),
-        SendMessage(Topic.TOPPED_UP, amount_msat=event.amount_msat),
-    )
-
-
-def _pay_late(session: Session, event: PaymentSettled) -> Result:
-    """Money for a session that is over: all of it is owed back."""
-    credited, effects = _top_up(session, event)
-    if credited is session:
-        return session, ()
-    owing, due_effects = owe_the_rest(credited)
-    return owing, (
-        effects[0],
-        SendMessage(Topic.NOT_STARTED, event.amount_msat, Obstacle.LATE),
-        *due_effects,
-    )
 
 
 def _reject(session: Session, event: StartRejected) -> Result:
@@ -236,7 +208,11 @@ def _begin(session: Session, event: TransactionStarted) -> Result:
         meter=Meter.started(event.register_wh),
         offline_since_ms=None,
     )
-    return begun, (PublishStatus(), SendMessage(Topic.STARTED, amount_msat=session.credit_msat))
+    return begun, (
+        *(SettlePayment(payment.payment_hash) for payment in begun.held),
+        PublishStatus(),
+        SendMessage(Topic.STARTED, amount_msat=session.credit_msat),
+    )
 
 
 def _begin_again(session: Session, event: TransactionStarted) -> Result:
@@ -253,7 +229,7 @@ def _begin_again(session: Session, event: TransactionStarted) -> Result:
         vanished_since_ms=None,
     )
     if session.state is SessionState.STOPPING:
-        return resumed, _ask_to_stop(resumed)
+        return resumed, ask_to_stop(resumed)
     return resumed, (PublishStatus(),)
 
 
@@ -272,7 +248,7 @@ def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChange
         return session, ()
     if event.at_ms < session.stop_sent_at_ms + session.policy.stop_repeat_ms:
         return session, ()
-    return replace(session, stop_sent_at_ms=event.at_ms), _ask_to_stop(session)
+    return replace(session, stop_sent_at_ms=event.at_ms), ask_to_stop(session)
 
 
 def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
@@ -352,7 +328,7 @@ def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> R
         changed = replace(changed, vanished_since_ms=changed.counted_until_ms)
     if back:
         again = replace(changed, stop_sent_at_ms=event.at_ms)
-        return again, (*_ask_to_stop(again), PublishStatus())
+        return again, (*ask_to_stop(again), PublishStatus())
     return changed, (PublishStatus(),)
 
 
@@ -369,7 +345,7 @@ def _cancel(session: Session, event: StopRequested) -> Result:
 
 
 def _request_stop(session: Session, event: StopRequested) -> Result:
-    return _stop(session, event.at_ms, event.by)
+    return stop(session, event.at_ms, event.by)
 
 
 def _end(session: Session, event: TransactionStopped) -> Result:
@@ -388,41 +364,17 @@ def _miss_start(session: Session, event: DeadlineReached) -> Result:
 
 
 def _reach_limit(session: Session, event: DeadlineReached) -> Result:
-    if _given_up(session, event.at_ms):
+    if given_up(session, event.at_ms):
         return close(session, event.at_ms)
     if session.offline_since_ms is not None:
         return session, ()
     ends_at_ms = credit_ends_at(session)
     if ends_at_ms is not None and event.at_ms >= ends_at_ms - session.policy.stop_lead_ms:
-        return _stop(session, event.at_ms, StopBy.CREDIT)
+        return stop(session, event.at_ms, StopBy.CREDIT)
     no_energy_at_ms = no_energy_ends_at(session)
     if no_energy_at_ms is not None and event.at_ms >= no_energy_at_ms:
-        return _stop(session, event.at_ms, StopBy.NO_ENERGY)
+        return stop(session, event.at_ms, StopBy.NO_ENERGY)
     return session, ()
-
-
-def _insist(session: Session, event: DeadlineReached) -> Result:
-    policy = session.policy
-    if _given_up(session, event.at_ms):
-        return close(session, event.at_ms)
-    if session.offline_since_ms is not None:
-        return session, ()
-    if event.at_ms >= session.stopping_since_ms + policy.stop_give_up_ms:
-        closed, effects = close(session, event.at_ms)
-        return closed, (SendMessage(Topic.CHARGER_SILENT), *effects)
-    if event.at_ms >= session.stop_sent_at_ms + policy.stop_repeat_ms:
-        return replace(session, stop_sent_at_ms=event.at_ms), _ask_to_stop(session)
-    return session, ()
-
-
-def _given_up(session: Session, at_ms: int) -> bool:
-    """Whether the charger's own word on the end is not waited for any longer."""
-    policy = session.policy
-    lost = session.offline_since_ms
-    vanished = session.vanished_since_ms
-    return (lost is not None and at_ms >= lost + policy.offline_timeout_ms) or (
-        vanished is not None and at_ms >= vanished + policy.vanished_timeout_ms
-    )
 
 
 def _claim_left(session: Session, event: RefundClaimed) -> Result:
@@ -444,7 +396,9 @@ _CLOSED = SessionState.CLOSED
 
 TRANSITIONS = table(
     [
-        row(_STARTING, PaymentSettled, _top_up),
+        row(_STARTING, PaymentSettled, top_up),
+        row(_STARTING, PaymentHeld, hold_again),
+        row(_STARTING, PaymentCanceled, withdraw_before_start),
         row(_STARTING, StartRejected, _reject),
         row(_STARTING, TransactionStarted, _begin),
         row(_STARTING, MeterSampled, _ignore),
@@ -454,7 +408,9 @@ TRANSITIONS = table(
         row(_STARTING, DeadlineReached, _miss_start),
         row(_STARTING, RefundOffered, offer_left),
         row(_STARTING, RefundClaimed, _claim_left),
-        row(_CHARGING, PaymentSettled, _top_up),
+        row(_CHARGING, PaymentSettled, top_up),
+        row(_CHARGING, PaymentHeld, hold_again),
+        row(_CHARGING, PaymentCanceled, withdraw),
         row(_CHARGING, StartRejected, _ignore),
         row(_CHARGING, TransactionStarted, _begin_again),
         row(_CHARGING, MeterSampled, _sample),
@@ -464,7 +420,9 @@ TRANSITIONS = table(
         row(_CHARGING, DeadlineReached, _reach_limit),
         row(_CHARGING, RefundOffered, offer_left),
         row(_CHARGING, RefundClaimed, _claim_left),
-        row(_SUSPENDED, PaymentSettled, _top_up),
+        row(_SUSPENDED, PaymentSettled, top_up),
+        row(_SUSPENDED, PaymentHeld, hold_again),
+        row(_SUSPENDED, PaymentCanceled, withdraw),
         row(_SUSPENDED, StartRejected, _ignore),
         row(_SUSPENDED, TransactionStarted, _begin_again),
         row(_SUSPENDED, MeterSampled, _sample),
@@ -474,17 +432,21 @@ TRANSITIONS = table(
         row(_SUSPENDED, DeadlineReached, _reach_limit),
         row(_SUSPENDED, RefundOffered, offer_left),
         row(_SUSPENDED, RefundClaimed, _claim_left),
-        row(_STOPPING, PaymentSettled, _top_up),
+        row(_STOPPING, PaymentSettled, top_up),
+        row(_STOPPING, PaymentHeld, hold_again),
+        row(_STOPPING, PaymentCanceled, withdraw),
         row(_STOPPING, StartRejected, _ignore),
         row(_STOPPING, TransactionStarted, _begin_again),
         row(_STOPPING, MeterSampled, _sample),
         row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
         row(_STOPPING, StopRequested, _ignore),
         row(_STOPPING, TransactionStopped, _end),
-        row(_STOPPING, DeadlineReached, _insist),
+        row(_STOPPING, DeadlineReached, insist),
         row(_STOPPING, RefundOffered, offer_left),
         row(_STOPPING, RefundClaimed, _claim_left),
-        row(_CLOSED, PaymentSettled, _pay_late),
+        row(_CLOSED, PaymentSettled, pay_late),
+        row(_CLOSED, PaymentHeld, hold_again),
+        row(_CLOSED, PaymentCanceled, withdraw_closed),
         row(_CLOSED, StartRejected, _ignore),
         row(_CLOSED, TransactionStarted, _begin_in_vain),
         row(_CLOSED, MeterSampled, _go_on_in_vain),

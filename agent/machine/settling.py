@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.machine import refund as refunds
 from agent.machine.effects import (
+    CancelPayment,
     Effect,
     OfferRefund,
     PayRefund,
@@ -39,28 +40,50 @@ def close(session: Session, at_ms: int, obstacle: Obstacle | None = None) -> Res
         at_ms: when it ended, Unix ms.
         obstacle: why it never charged, where that is so.
     """
-    total_msat = session.bill.total_msat
-    cost_msat = min(total_msat, session.credit_msat)
     never_started = session.started_at_ms is None
-    closed = replace(
-        session,
-        state=SessionState.CLOSED,
-        # A charger's clock may run ahead: nothing ends before it began.
-        closed_at_ms=max(at_ms, session.started_at_ms or at_ms),
-        power_w=0,
-        obstacle=obstacle,
-        cost_msat=cost_msat,
-        overshoot_msat=total_msat - cost_msat,
+    closed = with_cost_fixed(
+        replace(
+            session,
+            state=SessionState.CLOSED,
+            # A charger's clock may run ahead: nothing ends before it began.
+            closed_at_ms=max(at_ms, session.started_at_ms or at_ms),
+            power_w=0,
+            obstacle=obstacle,
+        )
     )
     closed, effects = owe_the_rest(closed)
     told = (
         (SendMessage(Topic.NOT_STARTED, closed.owed_msat, obstacle),)
         if never_started
-        else (SendMessage(Topic.FINISHED, closed.owed_msat), SendMessage(Topic.RECEIPT))
+        else _told_at_the_end(closed)
     )
     claimed = tuple(PayRefund(r.no) for r in closed.refunds if r.state is RefundState.CLAIMED)
+    let_go = tuple(CancelPayment(p.payment_hash) for p in closed.held) if never_started else ()
     cdr = () if never_started else (SendCdr(),)
-    return closed, (PublishStatus(), *told, *claimed, *effects, *cdr)
+    return closed, (PublishStatus(), *told, *let_go, *claimed, *effects, *cdr)
+
+
+def with_cost_fixed(session: Session) -> Session:
+    """A closed session with its cost: the bill, as far as money that is ours covers it."""
+    total_msat = session.bill.total_msat
+    cost_msat = min(total_msat, session.taken_msat)
+    return replace(session, cost_msat=cost_msat, overshoot_msat=total_msat - cost_msat)
+
+
+def _told_at_the_end(closed: Session) -> tuple[Effect, ...]:
+    """The last word on a charge; it waits for a payment of which the wallet's word is out."""
+    if closed.held:
+        return ()
+    return (SendMessage(Topic.FINISHED, closed.owed_msat), SendMessage(Topic.RECEIPT))
+
+
+def end_hold(closed: Session) -> Result:
+    """A closed session after a payment that was held was settled or let go."""
+    closed, effects = owe_the_rest(with_cost_fixed(closed))
+    if closed.started_at_ms is not None:
+        return closed, (*_told_at_the_end(closed), *effects)
+    due = (SendMessage(Topic.REFUND_DUE, closed.owed_msat),) if effects else ()
+    return closed, (*due, *effects)
 
 
 def owe_the_rest(session: Session) -> Result:

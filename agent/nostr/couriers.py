@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import anyio.abc
 
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.journal.journal import Journal
 from nips.event import NostrEvent
 from nips.relays import Ack, RelayPool

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agent.commons import Clock
+from agent.clock import Clock
 from nips.dms import DmProtocol
 from nips.errors import InvalidEvent
 from nips.event import NostrEvent

@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 
 from agent.buckets import Buckets
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory

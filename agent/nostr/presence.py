@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import anyio.abc
 
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.config.tables import Config
 from agent.journal.journal import Journal
 from agent.nostr.couriers import Couriers
@@ -28,6 +28,7 @@ class Presence:
         clock: Unix milliseconds.
         relays: where drivers find the charge points.
         announce: the words of messages that nobody asked for.
+        operators: hex public keys of those who may command.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class Presence:
         clock: Clock,
         relays: tuple[str, ...],
         announce: Announce,
+        operators: Iterable[str] = (),
     ) -> None:
         local = all(url.startswith("ws://") for url in relays)
         self.relays = relays
+        self._operators = operators
         self._identities = identities
         self._pool = RelayPool(clock, allow_loopback=local)
         self.couriers = Couriers(journal, self._pool, clock)
@@ -88,6 +91,13 @@ class Presence:
         )
         group.start_soon(ears.run)
         group.start_soon(self.press.run, view)
+
+    async def tell_operators(self, text: str) -> None:
+        """Write to everyone who may command, in the name of the first charge point."""
+        identity = next(iter(self._identities.values()), None)
+        if identity is not None:
+            for pubkey in self._operators:
+                await self.voice.tell(identity, pubkey, text, "")
 
     async def close(self) -> None:
         """Disconnect from all relays."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.config.tables import ChargePointConfig, Config
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.money import MSAT_PER_SAT

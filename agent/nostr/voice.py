@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.journal.journal import Journal, Task
 from agent.machine.effects import PublishZapReceipt, SendMessage
 from agent.machine.model import Session

@@ -67,7 +67,8 @@ def announce(
         case Topic.PLUG_IN:
             patience_ms = view.start_deadline_ms - view.opened_at_ms
             minutes = max(1, round(patience_ms / MS_PER_MINUTE))
-            told = words("dm.plug_in", amount=amount, connector=view.connector, minutes=minutes)
+            key = "dm.plug_in_held" if view.held_msat else "dm.plug_in"
+            told = words(key, amount=amount, connector=view.connector, minutes=minutes)
             return _lines(told, follow)
         case Topic.STARTED:
             told = words("dm.started", connector=view.connector, amount=amount)
@@ -187,7 +188,8 @@ def money_back(words: Words, view: SessionView, links: SessionLinks) -> str:
         lines.append(words("dm.refund_how", lnurl=links.refund_lnurl))
     if not lines and view.refunded_msat:
         return words("dm.refund_paid", amount=words.sat(view.refunded_msat))
-    return _lines(*lines) or words("dm.refund_none")
+    nothing = "dm.refund_none" if view.paid_msat else "dm.nothing_taken"
+    return _lines(*lines) or words(nothing)
 
 
 def usual_sat(view: ChargePointView) -> int:
@@ -250,7 +252,7 @@ def _connector(words: Words, connector: ConnectorView) -> str:
 def own_status(words: Words, view: SessionView, links: SessionLinks, now_ms: int) -> str:
     """How the driver's own session stands."""
     energy, cost = words.kwh(view.energy_wh), words.sat(view.cost_msat)
-    paid = words.sat(view.paid_msat)
+    paid = words.sat(view.paid_msat + view.held_msat)
     follow = words("dm.follow", url=links.page_url)
     lasts = ""
     if view.credit_ends_at_ms is not None:

@@ -156,9 +156,9 @@ class Story:
         if offer.zapper is None:
             raise DriverError("the charge point takes no zaps")
         request = self.driver.zap_request(
-            pubkey, ZAP_SAT * MSAT_PER_SAT, "Good morning!", lnurl=url_of(state.lud16)
+            pubkey, ZAP_SAT * MSAT_PER_SAT, "Hello!", lnurl=url_of(state.lud16)
         )
-        self._say(Lane.NOSTR, 'zap request, "Good morning!"', f"kind 9734 {request.id[:8]}", Way.TO)
+        self._say(Lane.NOSTR, 'zap request, "Hello!"', f"kind 9734 {request.id[:8]}", Way.TO)
         asked = await invoice(self.http, offer, ZAP_SAT * MSAT_PER_SAT, zap_request=request)
         self._say(Lane.LIGHTNING, f"invoice over {_sat(ZAP_SAT)}", _short(asked.bolt11), Way.FROM)
         await self._pay(asked.bolt11, ZAP_SAT)

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from agent.commons import Clock
+from agent.clock import Clock
 from agent.tariff.rate import MSAT_PER_BTC, ExchangeRate
 from bridge.fetch import Fetcher, FetchError
 

@@ -47,7 +47,7 @@ def withdrawable_msat(view: SessionView) -> int:
     if view.state == SessionState.CLOSED:
         return refund.amount_msat if refund and refund.state in CLAIMABLE else 0
     if refund is None or refund.state in CLAIMABLE:
-        return left_msat(view)
+        return whole_sats_msat(max(0, view.credit_msat - view.held_msat))
     return 0
 
 
@@ -63,6 +63,7 @@ def session_json(view: SessionView, links: Links) -> dict[str, Any]:
         "energy_wh": view.energy_wh,
         "power_w": view.power_w,
         "paid_msat": view.paid_msat,
+        "held_msat": view.held_msat,
         "cost_msat": view.cost_msat,
         "owed_msat": view.owed_msat,
         "refunded_msat": view.refunded_msat,

@@ -107,7 +107,7 @@ async def elsewhere(
     settings = settings.model_copy(
         update={"tariffs": {**settings.tariffs, "night": night}, "charge_points": points}
     )
-    async with running(folder, clock, settings, provider) as world:
+    async with running(folder, clock, settings, providers=provider) as world:
         charger = await world.ready()
         await world.site.outside.look()
         yield Elsewhere(world, provider, charger)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
 from agent.config.tables import (
     ChargePointConfig,
@@ -31,6 +32,7 @@ from agent.ports import (
 from agent.site import Site
 from agent.views import PublicFace
 from nips.identity import Identity
+from wallet.base import Wallet
 from wallet.dev import DevWallet
 
 START_MS = 1_800_000_000_000
@@ -146,9 +148,15 @@ async def running(
     folder: Path,
     clock: ManualClock | None = None,
     settings: Config | None = None,
+    *,
     providers: Providers | None = None,
+    money: Wallet | None = None,
+    alerts: Alerts | None = None,
 ) -> AsyncGenerator[World]:
-    """A site at work on a folder; leave and enter again for a restart."""
+    """A site at work on a folder; leave and enter again for a restart.
+
+    With `money` its wallet is that one, and `World.wallet` is nobody's.
+    """
     clock = clock or ManualClock()
     wallet = DevWallet(folder, clock)
     await wallet.open()
@@ -159,8 +167,9 @@ async def running(
         settings,
         faces={point.id: FACE for point in settings.charge_points},
         journal=journal,
-        wallet=wallet,
+        wallet=money or wallet,
         clock=clock,
+        alerts=alerts,
         herald=ear,
         voice=ear.deliver,
         payees=None,

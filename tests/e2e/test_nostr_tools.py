@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_crash import PAID_SAT, Strom, running, strom_and_charger
+from tests.e2e.served import PAID_SAT, Strom, running, strom_and_charger
 from tests.node import run_script
 
 

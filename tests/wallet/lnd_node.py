@@ -50,6 +50,7 @@ class LndNode:
         locked: its wallet is locked.
         dumb: its invoice subscriptions tell nothing, as hanging streams do.
         fee_msat: what routing costs its payments.
+        channels: as it lists them.
     """
 
     def __init__(self, network: dict[str, LndNode], alias: str, *, chain: str = "regtest") -> None:
@@ -60,6 +61,7 @@ class LndNode:
         self.balance_msat = 0
         self.macaroons: dict[str, frozenset[tuple[str, str]]] = {}
         self.stuck = self.locked = self.dumb = False
+        self.channels: list[pb.Channel] = []
         self.fee_msat = 0
         self.network = network
         self.invoices: dict[bytes, pb.Invoice] = {}

@@ -99,6 +99,11 @@ class LndServer:
             ),
         )
 
+    async def _list_channels(
+        self, _request: pb.ListChannelsRequest, _context: _Context
+    ) -> pb.ListChannelsResponse:
+        return pb.ListChannelsResponse(channels=self.node.channels)
+
     async def _add_invoice(self, request: pb.Invoice, _context: _Context) -> pb.AddInvoiceResponse:
         made = self.node.add_invoice(
             request.value_msat or request.value * 1000 or None,
@@ -280,6 +285,7 @@ class LndServer:
 
         unary(lnd_rpc.GET_INFO, self._get_info)
         unary(lnd_rpc.CHANNEL_BALANCE, self._channel_balance)
+        unary(lnd_rpc.LIST_CHANNELS, self._list_channels)
         unary(lnd_rpc.ADD_INVOICE, self._add_invoice)
         unary(lnd_rpc.LOOKUP_INVOICE, self._lookup_invoice)
         unary(LOOKUP_INVOICE_V2, self._lookup_invoice_v2)

@@ -441,3 +441,34 @@ async def test_lnbits_takes_our_server_for_an_lnd(
         "canceled_status": True,
         "settled_canceled": False,
     }
+
+
+async def test_a_channels_reserve_cannot_be_paid_with(server: LndServer) -> None:
+    """Seen on real nodes: LND's balance counts what no payment can use."""
+
+    def channel(active: bool, local_sat: int, remote_sat: int) -> pb.Channel:
+        reserve = pb.ChannelConstraints(chan_reserve_sat=1_000)
+        return pb.Channel(
+            active=active,
+            local_balance=local_sat,
+            remote_balance=remote_sat,
+            local_constraints=reserve,
+            remote_constraints=reserve,
+        )
+
+    wallet = make_wallet(server)
+    await wallet.open()
+    server.node.balance_msat = 6_400 * SAT + 7
+    before = await wallet.info()
+    assert before.balance_msat == 6_400 * SAT + 7
+    # 400 are below a reserve, 1,000 are one, and 2,000 are where nobody answers.
+    server.node.channels = [
+        channel(True, 400, 0),
+        channel(True, 4_000, 0),
+        channel(False, 2_000, 9),
+    ]
+    after = await wallet.info()
+    assert after.balance_msat == 3_000 * SAT + 7
+    assert before.inbound_msat is not None
+    assert after.inbound_msat == before.inbound_msat - 9 * SAT
+    await wallet.close()

@@ -392,7 +392,9 @@ def test_an_unknown_key_is_compared_with_the_known_ones(
 
 def test_an_unknown_key_that_resembles_nothing_lists_the_known_ones(tmp_path: Path) -> None:
     found = only_problem(tmp_path, "[wallet]\nquux = 1")
-    assert found.endswith("; known are: auto_refund, fee_limit_min_sat, fee_limit_percent, url")
+    assert found.endswith(
+        "; known are: auto_refund, fee_limit_min_sat, fee_limit_percent, hold, reserve_sat, url"
+    )
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

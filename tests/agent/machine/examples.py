@@ -11,6 +11,7 @@ from agent.machine.events import (
     MeterSampled,
     Obstacle,
     Payer,
+    PaymentHeld,
     PaymentSettled,
     RefundClaimed,
     RefundEvent,
@@ -62,6 +63,21 @@ def paid(
         amount_msat,
         Payer(pubkey="ab" * 32),
         tariff,
+        START_DEADLINE_MS,
+        obstacle,
+    )
+
+
+def held(
+    at_ms: int = T0, payment_hash: str = "aa", obstacle: Obstacle | None = None
+) -> PaymentHeld:
+    return PaymentHeld(
+        f"held:{payment_hash}",
+        at_ms,
+        payment_hash,
+        1_000 * SAT,
+        Payer(pubkey="ab" * 32),
+        TARIFF,
         START_DEADLINE_MS,
         obstacle,
     )

@@ -13,7 +13,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.machine.effects import Effect, OfferRefund, PayRefund, SendCdr, StartCharging
+from agent.machine.effects import (
+    CancelPayment,
+    Effect,
+    OfferRefund,
+    PayRefund,
+    SendCdr,
+    SettlePayment,
+    StartCharging,
+)
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     ConnectorStatus,
@@ -23,6 +31,8 @@ from agent.machine.events import (
     MeterSampled,
     Obstacle,
     Payer,
+    PaymentCanceled,
+    PaymentHeld,
     PaymentSettled,
     RefundClaimed,
     RefundFailed,
@@ -78,6 +88,7 @@ class Money(RuleBasedStateMachine):
         policy=POLICIES,
         obstacle=st.sampled_from([*[None] * 30, *Obstacle]),
         gained_wh=st.none() | st.integers(0, 50_000),
+        held=st.sampled_from([False, False, True]),
     )
     def open(
         self,
@@ -86,26 +97,39 @@ class Money(RuleBasedStateMachine):
         policy: Policy,
         obstacle: Obstacle | None,
         gained_wh: int | None,
+        held: bool,
     ) -> None:
         self.at_ms = T0
-        self.credited = {"h0": amount_msat}
+        self.credited = {} if held else {"h0": amount_msat}
+        self.held = {"h0": amount_msat} if held else {}
+        self.taken: set[str] = set()
+        self.let_go: set[str] = set()
         self.register_wh = 40_000
         self.attempt = 0
         self.tariff = tariff
-        payment = self.payment("h0", amount_msat, obstacle)
+        payment = self.payment("h0", amount_msat, obstacle, held=held)
         self.session, self.effects = opened("s", "CP001", 1, policy, payment)
+        self.note_what_becomes_of_held_money()
         if obstacle is not None:
             assert self.session.state is SessionState.CLOSED
-            assert self.session.owed_msat + self.session.rounding_msat == amount_msat
+            due_msat = self.session.owed_msat + self.session.rounding_msat
+            assert due_msat == (0 if held else amount_msat)
+            assert self.let_go == set(self.held)
         elif gained_wh is not None:
             self.begin(0, 1, 0)
             self.time_passes(MINUTE)
             self.sample(0, gained_wh, None, None, reads=True)
 
     def payment(
-        self, payment_hash: str, amount_msat: int, obstacle: Obstacle | None = None
-    ) -> PaymentSettled:
-        return PaymentSettled(
+        self,
+        payment_hash: str,
+        amount_msat: int,
+        obstacle: Obstacle | None = None,
+        *,
+        held: bool = False,
+    ) -> PaymentSettled | PaymentHeld:
+        kind = PaymentHeld if held else PaymentSettled
+        return kind(
             "paid",
             self.at_ms,
             payment_hash,
@@ -122,12 +146,25 @@ class Money(RuleBasedStateMachine):
         try:
             self.session, self.effects = step(before, event)
         except IllegalEvent:
-            assert not isinstance(event, PaymentSettled | MeterSampled | DeadlineReached)
+            assert not isinstance(event, PaymentSettled | PaymentHeld | PaymentCanceled)
+            assert not isinstance(event, MeterSampled | DeadlineReached)
             assert self.session is before
             return False
         assert step(before, event) == (self.session, self.effects)
+        self.note_what_becomes_of_held_money()
         self.check_change(before, event)
         return True
+
+    def note_what_becomes_of_held_money(self) -> None:
+        """What is held is taken only once charging began, or let go, and never both."""
+        for effect in self.effects:
+            if isinstance(effect, SettlePayment):
+                assert self.session.started_at_ms is not None
+                assert effect.payment_hash in self.held
+                self.taken.add(effect.payment_hash)
+            if isinstance(effect, CancelPayment):
+                self.let_go.add(effect.payment_hash)
+        assert not self.taken & self.let_go
 
     def check_change(self, before: Session, event: Event) -> None:
         after = self.session
@@ -151,7 +188,9 @@ class Money(RuleBasedStateMachine):
                 assert isinstance(event, RefundFailed)
         if before.state is SessionState.CLOSED:
             assert after.state is SessionState.CLOSED
-            assert (after.cost_msat, after.energy_wh) == (before.cost_msat, before.energy_wh)
+            assert after.energy_wh == before.energy_wh
+            if after.held == before.held:
+                assert after.cost_msat == before.cost_msat
             assert not any(isinstance(e, StartCharging | SendCdr) for e in self.effects)
         else:
             closes = after.state is SessionState.CLOSED
@@ -171,11 +210,33 @@ class Money(RuleBasedStateMachine):
     @rule(number=HASHES, amount_msat=AMOUNTS)
     def pay(self, number: int, amount_msat: int) -> None:
         payment_hash = f"h{number}"
+        if payment_hash in self.held:
+            return
         known = payment_hash in self.credited
         before = self.session
         amount_msat = self.credited.setdefault(payment_hash, amount_msat)
         self.play(self.payment(payment_hash, amount_msat))
         assert not known or self.session is before
+
+    @precondition(lambda self: self.held)
+    @rule()
+    def take_what_is_held(self) -> None:
+        """The wallet took it, whether we asked for that or it raced with our letting go."""
+        payment_hash, amount_msat = self.held.popitem()
+        self.credited[payment_hash] = amount_msat
+        self.play(self.payment(payment_hash, amount_msat))
+
+    @precondition(lambda self: self.held)
+    @rule()
+    def withdraw_what_is_held(self) -> None:
+        payment_hash, _ = self.held.popitem()
+        self.play(PaymentCanceled("canceled", self.at_ms, payment_hash))
+
+    @rule(number=HASHES, amount_msat=AMOUNTS)
+    def hold_another(self, number: int, amount_msat: int) -> None:
+        payment_hash = f"x{number}"
+        self.play(self.payment(payment_hash, amount_msat, held=True))
+        assert payment_hash in self.let_go
 
     @rule(skew_ms=SKEWS, transaction_id=st.integers(0, 2), shift_wh=REGISTERS)
     def begin(self, skew_ms: int, transaction_id: int, shift_wh: int) -> None:
@@ -302,12 +363,15 @@ class Money(RuleBasedStateMachine):
     def money_is_accounted_for(self) -> None:
         session = self.session
         assert session.paid_msat == sum(self.credited.values())
-        assert 0 <= session.cost_now_msat <= session.credit_msat <= session.paid_msat
+        assert session.held_msat == sum(self.held.values())
+        assert 0 <= session.cost_now_msat <= session.credit_msat
+        assert session.credit_msat <= session.paid_msat + session.held_msat
         assert session.left_msat >= 0
         if not session.energy_wh:
             assert session.cost_now_msat == 0
         committed_msat = sum(r.amount_msat for r in session.refunds if r.state in COMMITTED)
-        assert committed_msat <= session.paid_msat - session.cost_now_msat
+        cost_msat = min(session.cost_now_msat, session.taken_msat)
+        assert committed_msat <= session.paid_msat - cost_msat
         for due in session.refunds:
             assert due.amount_msat > 0
             assert due.amount_msat % 1_000 == 0
@@ -354,6 +418,11 @@ class Money(RuleBasedStateMachine):
         for _ in range(3):
             self.reach_the_deadline()
         assert self.session.state is SessionState.CLOSED
+        while self.held:
+            if len(self.session.payments) % 2:
+                self.take_what_is_held()
+            else:
+                self.withdraw_what_is_held()
         for due in self.session.refunds:
             if due.state is RefundState.CLAIMED:
                 self.hear_of_a_refund(due.no, RefundSent, stale=False)

@@ -14,6 +14,8 @@ from agent.machine.events import (
     DeadlineReached,
     Event,
     MeterSampled,
+    PaymentCanceled,
+    PaymentHeld,
     PaymentSettled,
     RefundClaimed,
     RefundEvent,
@@ -47,6 +49,7 @@ from tests.agent.machine.examples import (
     doubted,
     ended,
     failed,
+    held,
     named,
     offered,
     paid,
@@ -59,6 +62,8 @@ from tests.agent.machine.examples import (
 
 OFFER = offered(T0 + MINUTE, 500 * SAT, holds_ms=HOUR)
 CHARGED = after(charging(), sampled(T0 + MINUTE, 41_000, power_w=3_000))
+# What the wallet only holds.
+HELD, _ = opened("session", "CP001", 1, POLICY, held())
 
 # The open sessions paid 1,000 sat and hold an offer of 500 sat; 1 kWh flowed, for 300 sat.
 SESSIONS: dict[str, Session] = {
@@ -74,6 +79,9 @@ SESSIONS: dict[str, Session] = {
         claimed(T0 + 2 * MINUTE, 700 * SAT),
         sent(T0 + 2 * MINUTE),
     ),
+    "STARTING/held": HELD,
+    "CHARGING/held": after(HELD, begun(), sampled(T0 + MINUTE, 41_000, power_w=3_000)),
+    "CLOSED/held": after(HELD, begun(), ended(T0 + 2 * MINUTE, 41_000)),
 }
 NOW = T0 + 3 * MINUTE
 
@@ -82,7 +90,9 @@ def event_for(session: Session, event: type[Event]) -> Event:
     """An event that this session might meet next."""
     left_msat = 700 * SAT if session.state is SessionState.CLOSED else 500 * SAT
     events: dict[type[Event], Event] = {
-        PaymentSettled: paid(NOW, 200 * SAT, "bb"),
+        PaymentSettled: paid(NOW) if session.held else paid(NOW, 200 * SAT, "bb"),
+        PaymentHeld: held(NOW) if session.held else held(NOW, payment_hash="bb"),
+        PaymentCanceled: PaymentCanceled("canceled", NOW, "aa"),
         StartRejected: StartRejected("rejected", NOW),
         TransactionStarted: begun(NOW, transaction_id=8, register_wh=41_000),
         MeterSampled: sampled(NOW, 41_200),
@@ -91,7 +101,7 @@ def event_for(session: Session, event: type[Event]) -> Event:
         TransactionStopped: ended(NOW, 41_300),
         DeadlineReached: waited(deadline(session) or NOW),
         RefundOffered: offered(NOW, left_msat, "k2"),
-        RefundClaimed: claimed(NOW, left_msat, session.refunds[0].k1),
+        RefundClaimed: claimed(NOW, left_msat, session.refunds[0].k1 if session.refunds else ""),
         RefundSent: sent(NOW),
         RefundSettled: arrived(NOW),
         RefundUncertain: doubted(NOW),
@@ -103,6 +113,8 @@ def event_for(session: Session, event: type[Event]) -> Event:
 # state        event                  next state effects
 TABLE = """
 STARTING       PaymentSettled         STARTING   PublishZapReceipt Say:TOPPED_UP
+STARTING       PaymentHeld            STARTING   CancelPayment
+STARTING       PaymentCanceled        STARTING
 STARTING       StartRejected          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
 STARTING       TransactionStarted     CHARGING   PublishStatus Say:STARTED
 STARTING       MeterSampled           STARTING
@@ -118,6 +130,8 @@ STARTING       RefundUncertain        illegal
 STARTING       RefundFailed           illegal
 
 CHARGING       PaymentSettled         CHARGING   PublishZapReceipt Say:TOPPED_UP
+CHARGING       PaymentHeld            CHARGING   CancelPayment
+CHARGING       PaymentCanceled        CHARGING
 CHARGING       StartRejected          CHARGING
 CHARGING       TransactionStarted     CHARGING   PublishStatus
 CHARGING       MeterSampled           CHARGING
@@ -133,6 +147,8 @@ CHARGING       RefundUncertain        illegal
 CHARGING       RefundFailed           illegal
 
 SUSPENDED      PaymentSettled         SUSPENDED  PublishZapReceipt Say:TOPPED_UP
+SUSPENDED      PaymentHeld            SUSPENDED  CancelPayment
+SUSPENDED      PaymentCanceled        SUSPENDED
 SUSPENDED      StartRejected          SUSPENDED
 SUSPENDED      TransactionStarted     SUSPENDED  PublishStatus
 SUSPENDED      MeterSampled           SUSPENDED
@@ -148,6 +164,8 @@ SUSPENDED      RefundUncertain        illegal
 SUSPENDED      RefundFailed           illegal
 
 STOPPING       PaymentSettled         STOPPING   PublishZapReceipt Say:TOPPED_UP
+STOPPING       PaymentHeld            STOPPING   CancelPayment
+STOPPING       PaymentCanceled        STOPPING
 STOPPING       StartRejected          STOPPING
 STOPPING       TransactionStarted     STOPPING   StopCharging
 STOPPING       MeterSampled           STOPPING
@@ -163,6 +181,8 @@ STOPPING       RefundUncertain        illegal
 STOPPING       RefundFailed           illegal
 
 CLOSED         PaymentSettled         CLOSED     PublishZapReceipt Say:NOT_STARTED OfferRefund
+CLOSED         PaymentHeld            CLOSED     CancelPayment
+CLOSED         PaymentCanceled        CLOSED
 CLOSED         StartRejected          CLOSED
 CLOSED         TransactionStarted     CLOSED     StopCharging
 CLOSED         MeterSampled           CLOSED
@@ -178,6 +198,8 @@ CLOSED         RefundUncertain        illegal
 CLOSED         RefundFailed           illegal
 
 CLOSED/paying  PaymentSettled         CLOSED     PublishZapReceipt Say:NOT_STARTED OfferRefund
+CLOSED/paying  PaymentHeld            CLOSED     CancelPayment
+CLOSED/paying  PaymentCanceled        CLOSED
 CLOSED/paying  StartRejected          CLOSED
 CLOSED/paying  TransactionStarted     CLOSED     StopCharging
 CLOSED/paying  MeterSampled           CLOSED
@@ -191,6 +213,57 @@ CLOSED/paying  RefundSent             CLOSED
 CLOSED/paying  RefundSettled          CLOSED     Say:REFUND_PAID
 CLOSED/paying  RefundUncertain        CLOSED
 CLOSED/paying  RefundFailed           CLOSED     Say:REFUND_FAILED
+
+STARTING/held  PaymentSettled         STARTING   PublishZapReceipt
+STARTING/held  PaymentHeld            STARTING
+STARTING/held  PaymentCanceled        CLOSED     PublishStatus Say:NOT_STARTED
+STARTING/held  StartRejected          CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
+STARTING/held  TransactionStarted     CHARGING   SettlePayment PublishStatus Say:STARTED
+STARTING/held  MeterSampled           STARTING
+STARTING/held  ConnectorStatusChanged STARTING   PublishStatus
+STARTING/held  StopRequested          CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
+STARTING/held  TransactionStopped     STARTING
+STARTING/held  DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
+STARTING/held  RefundOffered          illegal
+STARTING/held  RefundClaimed          illegal
+STARTING/held  RefundSent             illegal
+STARTING/held  RefundSettled          illegal
+STARTING/held  RefundUncertain        illegal
+STARTING/held  RefundFailed           illegal
+
+CHARGING/held  PaymentSettled         CHARGING   PublishZapReceipt
+CHARGING/held  PaymentHeld            CHARGING
+CHARGING/held  PaymentCanceled        STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING/held  StartRejected          CHARGING
+CHARGING/held  TransactionStarted     CHARGING   PublishStatus
+CHARGING/held  MeterSampled           CHARGING
+CHARGING/held  ConnectorStatusChanged CHARGING   PublishStatus
+CHARGING/held  StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING/held  TransactionStopped     CLOSED     PublishStatus SendCdr
+CHARGING/held  DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING/held  RefundOffered          illegal
+CHARGING/held  RefundClaimed          illegal
+CHARGING/held  RefundSent             illegal
+CHARGING/held  RefundSettled          illegal
+CHARGING/held  RefundUncertain        illegal
+CHARGING/held  RefundFailed           illegal
+
+CLOSED/held    PaymentSettled         CLOSED     PublishZapReceipt Say:FINISHED Say:RECEIPT OfferRefund
+CLOSED/held    PaymentHeld            CLOSED
+CLOSED/held    PaymentCanceled        CLOSED     Say:FINISHED Say:RECEIPT
+CLOSED/held    StartRejected          CLOSED
+CLOSED/held    TransactionStarted     CLOSED     StopCharging
+CLOSED/held    MeterSampled           CLOSED
+CLOSED/held    ConnectorStatusChanged CLOSED
+CLOSED/held    StopRequested          CLOSED
+CLOSED/held    TransactionStopped     CLOSED
+CLOSED/held    DeadlineReached        CLOSED
+CLOSED/held    RefundOffered          illegal
+CLOSED/held    RefundClaimed          illegal
+CLOSED/held    RefundSent             illegal
+CLOSED/held    RefundSettled          illegal
+CLOSED/held    RefundUncertain        illegal
+CLOSED/held    RefundFailed           illegal
 """  # noqa: E501  a row is a line
 
 # status         STARTING          CHARGING             SUSPENDED           STOPPING

@@ -30,6 +30,7 @@ OPEN = SessionView(
     connector=2,
     energy_wh=6_120,
     power_w=11_000,
+    held_msat=0,
     paid_msat=5_000_000,
     cost_msat=1_836_000,
     credit_msat=3_164_000,

@@ -1,0 +1,82 @@
+"""Troubles that an operator must know of: each told when it begins, and when it is over.
+
+A trouble has a name, under which it is raised and cleared. It is in the log at once; the
+operators get a message, but of one that comes and goes not more than one in a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from agent.clock import Clock
+
+QUIET_MS = 600_000
+"""How long after a message about a trouble the next one about it may come."""
+
+MOST_WAITING = 100
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[str], Awaitable[None]]
+"""Sends a message to every operator."""
+
+
+class Alerts:
+    """What is wrong now.
+
+    Args:
+        clock: Unix milliseconds.
+        tell: sends a message to every operator.
+    """
+
+    def __init__(self, clock: Clock, tell: Tell) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._troubles: dict[str, str] = {}
+        self._told_at_ms: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+
+    def raised(self, name: str, sentence: str) -> None:
+        """Something is wrong; nothing happens when that is known already.
+
+        Args:
+            name: of the trouble, the same as for `cleared`.
+            sentence: for the operator, without secrets.
+        """
+        known = name in self._troubles
+        self._troubles[name] = sentence
+        if known:
+            return
+        log.warning("%s", sentence)
+        last_ms = self._told_at_ms.get(name)
+        if last_ms is None or self._clock() - last_ms >= QUIET_MS:
+            self._told.add(name)
+            self._message(name, f"⚠ {sentence}")
+
+    def cleared(self, name: str, sentence: str) -> None:
+        """It is well again; nothing happens when nothing was wrong."""
+        if self._troubles.pop(name, None) is None:
+            return
+        log.warning("%s", sentence)
+        if name in self._told:
+            self._told.discard(name)
+            self._message(name, f"✓ {sentence}")
+
+    def current(self) -> Mapping[str, str]:
+        """What is wrong now, by name."""
+        return dict(self._troubles)
+
+    def _message(self, name: str, text: str) -> None:
+        self._told_at_ms[name] = self._clock()
+        try:
+            self._waiting.put_nowait(text)
+        except asyncio.QueueFull:
+            log.warning("a message to the operators is left out: too many wait")
+
+    async def run(self) -> None:
+        """Send the messages until cancelled."""
+        while True:
+            await self._tell(await self._waiting.get())

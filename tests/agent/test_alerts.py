@@ -1,0 +1,68 @@
+"""What the operators are told of troubles: once at the beginning, once at the end."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from agent.alerts import QUIET_MS, Alerts
+from tests.agent.world import ManualClock
+
+
+class Operators:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.heard: list[str] = []
+        self.alerts = Alerts(self.clock, self.hear)
+
+    async def hear(self, text: str) -> None:
+        self.heard.append(text)
+
+    async def settle(self) -> list[str]:
+        """What was heard once everything that waited was sent."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.alerts.run)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        return self.heard
+
+
+async def test_a_trouble_is_told_when_it_begins_and_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    operators = Operators()
+    for _ in range(3):
+        operators.alerts.raised("wallet", "the wallet is lost")
+    assert operators.alerts.current() == {"wallet": "the wallet is lost"}
+    operators.alerts.cleared("wallet", "the wallet is back")
+    operators.alerts.cleared("wallet", "the wallet is back")
+    assert await operators.settle() == ["⚠ the wallet is lost", "✓ the wallet is back"]
+    assert operators.alerts.current() == {}
+    assert [record.message for record in caplog.records] == [
+        "the wallet is lost",
+        "the wallet is back",
+    ]
+
+
+async def test_one_that_comes_and_goes_is_told_once_in_a_while() -> None:
+    operators = Operators()
+    for _ in range(5):
+        operators.alerts.raised("relay", "a relay is silent")
+        operators.alerts.cleared("relay", "the relay speaks")
+    assert len(await operators.settle()) == 2
+    operators.clock.now_ms += QUIET_MS
+    operators.alerts.raised("relay", "a relay is silent")
+    assert len(await operators.settle()) == 3
+
+
+async def test_troubles_do_not_hide_each_other() -> None:
+    operators = Operators()
+    operators.alerts.raised("wallet", "the wallet is lost")
+    operators.alerts.raised("relay", "a relay is silent")
+    operators.alerts.cleared("relay", "the relay speaks")
+    assert await operators.settle() == [
+        "⚠ the wallet is lost",
+        "⚠ a relay is silent",
+        "✓ the relay speaks",
+    ]
+    assert list(operators.alerts.current()) == ["wallet"]

@@ -1,0 +1,166 @@
+"""A wallet that is down, lost, slow or empty: charging goes on, new payments get a reason."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.alerts import Alerts
+from agent.machine.model import SessionState
+from agent.ports import MeterReport, Origin, Quote, QuoteRequest, Refused, StartReport, StopReport
+from tests.agent.world import ManualClock, World, running
+from tests.wallet.backends.lnd import NodePeer, lnd_backend, lnd_url
+from tests.wallet.clock import now_ms
+from tests.wallet.contract import Backend
+from tests.wallet.lnd_server import lnd_server
+from tests.wallet.proxy import proxy
+from wallet.base import PaymentState, WalletUnavailable
+from wallet.connect import connect
+
+ONE_SESSION = QuoteRequest(1_000_000, Origin.LNURL, connector=1)
+
+
+class RealTime(ManualClock):
+    """The time of the backend, which has its own clock."""
+
+    def __call__(self) -> int:
+        return now_ms()
+
+
+@asynccontextmanager
+async def site_on(folder: Path, backend: Backend) -> AsyncGenerator[tuple[World, Alerts]]:
+    """A site whose wallet is an LND-shaped server."""
+
+    async def tell(text: str) -> None:
+        del text
+
+    alerts = Alerts(now_ms, tell)
+    wallet = await backend.connect()
+    try:
+        async with running(folder, RealTime(), money=wallet, alerts=alerts) as world:
+            await world.ready()
+            yield world, alerts
+    finally:
+        await wallet.close()
+
+
+async def charge(world: World, backend: Backend) -> tuple[Quote, int]:
+    """A session under power."""
+    quote = await world.point.quote(ONE_SESSION)
+    await backend.peer.pay(quote.bolt11)
+    await world.until(lambda: world.journal.session(quote.session_id) is not None)
+    report = StartReport(1, quote.session_id, 10_000, now_ms())
+    return quote, (await world.point.transaction_started(report)).transaction_id
+
+
+async def test_lost_while_charging_and_back_with_a_backlog(tmp_path: Path) -> None:
+    async with lnd_backend(tmp_path) as backend, site_on(tmp_path, backend) as (world, alerts):
+        restart = backend.restart
+        assert restart is not None
+        quote, transaction = await charge(world, backend)
+        waiting = await world.point.quote(QuoteRequest(2_000_000, Origin.LNURL, connector=2))
+        async with restart():
+            await world.until(lambda: world.site.settlements.trouble is not None)
+            assert "wallet" in alerts.current()
+            with pytest.raises(Refused, match="does not answer"):
+                await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=2))
+            await world.point.meter_sampled([MeterReport(1, transaction, now_ms(), 11_000, 11_000)])
+            assert world.point.sessions.get(quote.session_id).energy_wh == 1_000
+            await backend.peer.pay(waiting.bolt11)
+        await world.until(lambda: world.journal.session(waiting.session_id) is not None)
+        assert world.point.sessions.get(waiting.session_id).paid_msat == 2_000_000
+        await world.until(lambda: alerts.current() == {})
+        # The backlog and the look-up both told of it: it is credited once.
+        await world.site.settlements.look_up_open()
+        assert world.point.sessions.get(waiting.session_id).paid_msat == 2_000_000
+        await world.point.transaction_stopped(StopReport(transaction, 11_000, now_ms()))
+        assert world.point.sessions.get(quote.session_id).owed_msat == 700_000
+
+
+async def test_down_at_the_start(tmp_path: Path) -> None:
+    async with lnd_server() as (server, peer):
+        wallet = connect(lnd_url(server, tmp_path, server.node.bake()), tmp_path, now_ms)
+        await server.stop()
+        try:
+            with pytest.raises(WalletUnavailable):
+                await wallet.open()
+            async with running(tmp_path, RealTime(), money=wallet) as world:
+                await world.ready()
+                await world.until(lambda: world.site.settlements.trouble is not None)
+                with pytest.raises(Refused, match="does not answer"):
+                    await world.point.quote(ONE_SESSION)
+                await server.start()
+                await world.until(lambda: world.site.settlements.trouble is None)
+                quote = await world.point.quote(ONE_SESSION)
+                await NodePeer(peer).pay(quote.bolt11)
+                await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        finally:
+            await wallet.close()
+
+
+async def test_a_refund_is_tried_again_as_soon_as_the_wallet_is_back(tmp_path: Path) -> None:
+    async with lnd_backend(tmp_path) as backend, site_on(tmp_path, backend) as (world, _):
+        restart = backend.restart
+        assert restart is not None
+        quote, transaction = await charge(world, backend)
+        await world.point.transaction_stopped(StopReport(transaction, 11_000, now_ms()))
+        bolt11, payment_hash = await backend.peer.invoice(700_000)
+        offer = await world.site.offer_refund(quote.secret)
+        assert offer.amount_msat == 700_000
+        await world.site.claim_refund(offer.k1, bolt11)
+        async with restart():
+            await world.until(lambda: world.site.settlements.trouble is not None)
+        await world.until(lambda: world.point.sessions.get(quote.session_id).owed_msat == 0)
+        assert await backend.peer.paid(payment_hash)
+
+
+async def test_a_slow_wallet_does_not_keep_a_driver_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.quotes.ANSWER_S", 0.3)
+    async with lnd_server() as (server, _), proxy(server.port) as between:
+        url = lnd_url(server, tmp_path, server.node.bake())
+        wallet = connect(url.replace(f":{server.port}?", f":{between.port}?"), tmp_path, now_ms)
+        await wallet.open()
+        try:
+            async with running(tmp_path, RealTime(), money=wallet) as world:
+                await world.ready()
+                await world.point.quote(ONE_SESSION)
+                # HTTP/2 compresses a path that it has sent before: everything is held back.
+                between.hold_from(b"")
+                with pytest.raises(Refused, match="too slow"):
+                    await world.point.quote(ONE_SESSION)
+                between.release_answers()
+        finally:
+            await wallet.close()
+
+
+async def test_nothing_is_sold_that_could_not_be_paid_back(tmp_path: Path) -> None:
+    async def tell(text: str) -> None:
+        del text
+
+    clock = ManualClock()
+    alerts = Alerts(clock, tell)
+    async with running(tmp_path, clock, alerts=alerts) as world:
+        await world.ready()
+        first = await world.paid(1_000)
+        report = StartReport(1, first.session_id, 10_000, clock())
+        transaction = (await world.point.transaction_started(report)).transaction_id
+        # The operator spends what is not his yet.
+        elsewhere, _ = await world.wallet.driver_invoice(600_000)
+        spent = await world.wallet.pay(elsewhere, fee_limit_msat=0, timeout_s=5)
+        assert spent.state is PaymentState.SETTLED
+        clock.advance(31)
+        second = QuoteRequest(1_000_000, Origin.LNURL, connector=2)
+        with pytest.raises(Refused, match="could not pay back"):
+            await world.point.quote(second)
+        assert "400 sat" in alerts.current()["liquidity"]
+        await world.point.transaction_stopped(StopReport(transaction, 12_000, clock()))
+        closed = world.point.sessions.get(first.session_id)
+        assert (closed.state, closed.owed_msat) == (SessionState.CLOSED, 400_000)
+        # 400 sat are owed and 400 sat are there.
+        await world.point.quote(second)
+        assert alerts.current() == {}
