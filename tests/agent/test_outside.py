@@ -228,7 +228,9 @@ async def test_a_replayed_zap_request_is_charged_for_once(
             1_000_000,
             "its zap request was paid before",
         )
-        assert "belongs to no charge" in caplog.text
+        at.world.clock.advance(GRACE_MS / 1000 + 1)
+        await at.hear()
+        assert "belongs to no charge: its zap request was paid before" in caplog.text
 
 
 async def test_the_owner_tops_up_and_nobody_else_does(tmp_path: Path) -> None:
@@ -335,6 +337,7 @@ async def test_unexplained_money_is_booked_and_told_once(
         for _ in range(3):
             at.world.clock.advance(GRACE_MS / 1000)
             await at.hear()
+        assert caplog.text.count("belongs to no charge: no zap receipt names it") == 1
         assert caplog.text.count("see strom owed") == 1
         (booked,) = at.world.journal.outside.unattributed()
         assert booked.told
@@ -342,6 +345,8 @@ async def test_unexplained_money_is_booked_and_told_once(
         await at.hear(receipt)
         assert at.world.journal.outside.unattributed() == []
         assert at.session_of(receipt).owed_msat == 1_000_000
+        await at.hear()
+        assert "no payment is without its charge" in caplog.text
 
 
 async def test_ordinary_payments_are_not_booked_as_unexplained(tmp_path: Path) -> None:

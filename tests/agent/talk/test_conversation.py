@@ -107,7 +107,8 @@ async def test_stop_refund_and_receipt_of_the_payer(tmp_path: Path) -> None:
         await talk.stopped(transaction_id)
         assert "700 sat stehen dir noch zu." in await talk.say("Wo ist mein Geld?")
         wrong, _ = await talk.world.wallet.driver_invoice(600_000)
-        assert "700 sat" in await talk.say(f"refund {wrong}")
+        assert await talk.say(f"refund {wrong}") == "Die Rechnung muss über genau 700 sat lauten."
+        assert "Lightning-Adresse" in await talk.say("refund lnbcfoo@x.example")
         bolt11, payment_hash = await talk.world.wallet.driver_invoice(700_000)
         assert "unterwegs" in await talk.say(f"Rückerstattung an lightning:{bolt11}")
         await talk.world.until(lambda: Topic.REFUND_PAID in talk.world.ear.topics())
