@@ -49,7 +49,7 @@ from agent.talk.commands import (
     parse,
 )
 from agent.talk.wording import refusal_sentence
-from agent.talk.words import Words, words
+from agent.talk.words import DEFAULT_LANGUAGE, Words, words
 
 OLDEST_COMMAND_MS = 300_000
 """A command older than this was meant for another moment; relays deliver late."""
@@ -102,9 +102,17 @@ class Conversation:
         site: the charge points.
         public_url: under which drivers reach the pages, without a slash at its end.
         operators: hex public keys of those who may command.
+        language: for those whose words do not tell theirs.
     """
 
-    def __init__(self, site: Site, public_url: str, operators: frozenset[str]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        public_url: str,
+        operators: frozenset[str],
+        language: str = DEFAULT_LANGUAGE,
+    ) -> None:
+        self._language = language
         self._site = site
         self._public_url = public_url.rstrip("/")
         self._operators = operators
@@ -124,7 +132,7 @@ class Conversation:
             heard=heard,
             point=point,
             view=await point.view(),
-            words=words(memory.language),
+            words=words(memory.language or self._language),
             operator=heard.sender in self._operators,
         )
         try:

@@ -225,3 +225,11 @@ async def test_a_page_full_of_words_costs_nothing(tmp_path: Path) -> None:
         assert await talk.say("stop " * 10_000) != ""
         assert await talk.say("start 1000 " * 5_000) == ""
         assert talk.world.journal.unsettled_quotes(0) == []
+
+
+async def test_the_operators_language_holds_until_the_driver_shows_his(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        talk.conversation = Conversation(talk.world.site, URL, frozenset({OPERATOR}), "fr")
+        assert "est libre" in await talk.say("status")
+        assert "is free" in await talk.say("is it free?")
+        assert "is free" in await talk.say("status")
