@@ -333,7 +333,7 @@ async def test_withdraw_what_is_left_after_the_charge(world: HttpWorld) -> None:
             break
     assert await world.wallet.driver_invoice_paid(payment_hash)
     assert not await world.wallet.driver_invoice_paid(other_hash)
-    assert "has been paid" in await world.reason("/lnurl/cp001", s=view.secret)
+    assert "already been paid back" in await world.reason("/lnurl/cp001", s=view.secret)
 
 
 async def test_withdraw_while_charging_stops_it(world: HttpWorld) -> None:
