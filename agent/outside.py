@@ -130,7 +130,7 @@ class OutsidePayments:
 
     def _is_worth_it(self, charge_point_id: str, receipt: NostrEvent) -> bool:
         """Whether a receipt is kept: any other user of our provider can send us true ones."""
-        if len(self._book.waiting()) < MOST_WAITING and self._buckets.take(charge_point_id):
+        if self._book.waiting_count() < MOST_WAITING and self._buckets.take(charge_point_id):
             return True
         try:
             payment_hash = decode(receipt.tag("bolt11") or "").payment_hash

@@ -40,18 +40,19 @@ class Settlements:
     Args:
         commons: wallet, journal, clock and alerts.
         credit: credits a quote with a settlement; must bear repetition.
-        unexplained: told of a settlement that no quote of ours asked for.
         hold: opens the session of a payment that is held; must bear repetition.
         recovered: called when the wallet answers again after it was lost.
+        unexplained: told of a settlement that no quote of ours asked for.
     """
 
     def __init__(
         self,
         commons: Commons,
         credit: Callable[[Quote, Settlement], Awaitable[object]],
-        unexplained: Callable[[Settlement], Awaitable[None]],
+        *,
         hold: Callable[[Quote], Awaitable[object]],
         recovered: Callable[[], None],
+        unexplained: Callable[[Settlement], Awaitable[None]],
     ) -> None:
         self._unexplained = unexplained
         self._commons = commons
@@ -75,6 +76,7 @@ class Settlements:
         pause_s = FIRST_RETRY_S
         while True:
             try:
+                await self._ask_how_it_is()
                 await self.look_up_open()
                 cursor = self._commons.journal.setting(CURSOR) or ""
                 async for settlement in self._commons.wallet.settlements(cursor):
@@ -101,12 +103,18 @@ class Settlements:
         self._commons.alerts.cleared(ALERT, "the wallet answers again: payments are taken")
         self._recovered()
 
+    async def _ask_how_it_is(self) -> None:
+        """Let the wallet show that it is there; raises WalletError."""
+        await self._commons.wallet.info()
+        self._is_well()
+
     async def _look_up_regularly(self) -> None:
         for round_no in itertools.count(1):
             await asyncio.sleep(LOOK_UP_EVERY_S)
             try:
                 seldom = round_no % SELDOM == 0
                 await self.look_up_open(LOOK_BACK_MS if seldom else JUST_EXPIRED_MS)
+                await self._ask_how_it_is()
             except WalletError as error:
                 self._is_lost(error)
 
@@ -140,7 +148,6 @@ class Settlements:
                 group.start_soon(ask)
         if lost:
             raise lost[0]
-        self._is_well()
 
     async def _look_up(self, quote: Quote) -> None:
         state, settlement = await self._commons.wallet.lookup_invoice(quote.payment_hash)

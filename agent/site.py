@@ -148,7 +148,11 @@ class Site:
         elsewhere = {a.face.pubkey: a for a in self._agents.values() if a.config.lud16}
         self.outside = OutsidePayments(self.commons, elsewhere, providers, self.credit)
         self.settlements = Settlements(
-            self.commons, self.credit, self.outside.explain, self.hold, self._recovered
+            self.commons,
+            self.credit,
+            hold=self.hold,
+            recovered=self._recovered,
+            unexplained=self.outside.explain,
         )
         self._outbox = Outbox(
             journal,

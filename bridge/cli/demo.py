@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import anyio
@@ -38,5 +39,7 @@ def demo(
             relay_port=relay_port,
         )
 
+    # The timeline is the log of a demo.
+    logging.getLogger().setLevel(logging.CRITICAL)
     if not anyio.run(run):
         raise typer.Exit(1)

@@ -5,7 +5,6 @@ Everything listens on loopback and lives in a temporary folder. Nothing outside 
 
 from __future__ import annotations
 
-import logging
 import re
 import socket
 import tempfile
@@ -187,8 +186,6 @@ async def run_demo(
     Returns:
         Whether the refund has settled and every msat is accounted for.
     """
-    # The timeline is the log of a demo.
-    logging.getLogger().setLevel(logging.CRITICAL)
     settled = False
     with tempfile.TemporaryDirectory(prefix="strom-demo-") as folder:
         config = demo_config(Path(folder), http_port, ocpp_port, relay_port)

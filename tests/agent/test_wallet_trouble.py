@@ -101,6 +101,22 @@ async def test_down_at_the_start(tmp_path: Path) -> None:
             await wallet.close()
 
 
+async def test_a_wallet_that_is_lost_is_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen with a real lnd that was killed: with no open invoice to look up, nothing was asked,
+    and nothing refused was taken for an answer."""
+    async with lnd_backend(tmp_path) as backend, site_on(tmp_path, backend) as (world, alerts):
+        restart = backend.restart
+        assert restart is not None
+        async with restart():
+            await world.until(lambda: "wallet" in alerts.current())
+            await world.site.settlements.look_up_open()
+            assert "wallet" in alerts.current()
+        await world.until(lambda: alerts.current() == {})
+    assert caplog.text.count("the wallet is lost") == 1
+
+
 async def test_a_refund_is_tried_again_as_soon_as_the_wallet_is_back(tmp_path: Path) -> None:
     async with lnd_backend(tmp_path) as backend, site_on(tmp_path, backend) as (world, _):
         restart = backend.restart

@@ -160,6 +160,10 @@ const receipt = await hear(
 const page = messages.map((m) => /http\S+\/s\/\S+/.exec(m.text)?.[0]).find(Boolean)
 const signed = new NDKEvent(ndk, await (await fetch(`${page}/receipt.json`)).json())
 
+// A receipt is for the payer alone.
+const published = await ndk.fetchEvents({ kinds: [signed.kind] })
+if (published.size) fail("the receipt was published")
+
 process.stdout.write(
   JSON.stringify({
     lud16: profile.lud16,
