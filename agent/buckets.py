@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.commons import Clock
+from agent.clock import Clock
 
 MOST_SENDERS = 10_000
 

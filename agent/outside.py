@@ -23,6 +23,7 @@ from agent.commons import Commons
 from agent.journal.outside import HeardReceipt, Unattributed
 from agent.machine.events import Payer
 from agent.machine.model import SessionState
+from agent.machine.money import MSAT_PER_SAT
 from agent.ports import Origin, Providers, Quote, Refused
 from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE
 from agent.zaps import Zap
@@ -42,6 +43,10 @@ somebody else, but wallets too can be late."""
 GRACE_MS = 300_000
 """A payment's receipt may take so long before the payment counts as unexplained."""
 
+TOLD_FOR_MS = 7 * 86_400_000
+"""How long such a payment is named among the troubles of now."""
+
+ALERT = "unattributed"
 RECEIPTS_BURST = 30
 RECEIPTS_PER_MINUTE = 60
 MOST_WAITING = 1_000
@@ -125,7 +130,7 @@ class OutsidePayments:
 
     def _is_worth_it(self, charge_point_id: str, receipt: NostrEvent) -> bool:
         """Whether a receipt is kept: any other user of our provider can send us true ones."""
-        if len(self._book.waiting()) < MOST_WAITING and self._buckets.take(charge_point_id):
+        if self._book.waiting_count() < MOST_WAITING and self._buckets.take(charge_point_id):
             return True
         try:
             payment_hash = decode(receipt.tag("bolt11") or "").payment_hash
@@ -254,11 +259,9 @@ class OutsidePayments:
         await self._book.dismiss(receipt.event_id, now_ms)
         if self._commons.journal.quote(quote.payment_hash) is None:
             reason = "its zap request was paid before"
-            log.warning("payment %s belongs to no charge: %s", quote.payment_hash, reason)
             hash_, amount_msat = quote.payment_hash, settlement.amount_msat
-            await self._book.book(
-                Unattributed(hash_, amount_msat, settlement.settled_at_ms, reason, told=True)
-            )
+            stray = Unattributed(hash_, amount_msat, settlement.settled_at_ms, reason)
+            await self._book.book(stray)
 
     def _quote(self, point: ChargePointAgent, receipt: CheckedReceipt, zap: Zap) -> Quote:
         """The quote that was never asked for here: at the price that was published then."""
@@ -297,17 +300,26 @@ class OutsidePayments:
         )
 
     async def _tell_unexplained(self) -> None:
-        """Say once of each payment that nothing explained in time."""
+        """Tell the operators of money that nothing explained in time, of each payment once."""
         now_ms = self._commons.clock()
-        for payment in self._book.unattributed():
-            if not payment.told and now_ms - payment.settled_at_ms > GRACE_MS:
+        strays = [p for p in self._book.unattributed() if now_ms - p.settled_at_ms > GRACE_MS]
+        for payment in strays:
+            if not payment.told:
                 log.warning(
-                    "payment %s over %d msat belongs to no charge: %s; see strom owed",
+                    "payment %s over %d msat belongs to no charge: %s",
                     payment.payment_hash,
                     payment.amount_msat,
                     payment.reason,
                 )
                 await self._book.book(replace(payment, told=True))
+        recent = [p for p in strays if now_ms - p.settled_at_ms < TOLD_FOR_MS]
+        if recent:
+            sats = sum(payment.amount_msat for payment in recent) // MSAT_PER_SAT
+            what = f"{len(recent)} payments" if len(recent) > 1 else "a payment"
+            sentence = f"{what} over {sats} sat reached the wallet and belongs to no charge"
+            self._commons.alerts.raised(ALERT, f"{sentence}: see strom owed")
+        else:
+            self._commons.alerts.cleared(ALERT, "no payment is without its charge")
 
 
 def _pause_ms(now_ms: int, heard: HeardReceipt) -> int:

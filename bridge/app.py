@@ -114,7 +114,7 @@ class App:
             http = stack.enter_context(_listening("strom.http_listen", config.strom.http_listen))
             relays, relay_url = await _relays(config, stack)
             wallet = await _wallet(config, clock, stack)
-            announcer = Announcer(config.strom.public_url, journal)
+            announcer = Announcer(config.strom.public_url, journal, config.strom.language)
             operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
             presence = Presence(
                 config, identities, journal, clock, relays, announcer.announce, operators
@@ -141,7 +141,9 @@ class App:
             announcer.speak_for(site)
             app = cls(config, site, wallet, presence, identities)
             app.relay_url = relay_url
-            conversation = Conversation(site, config.strom.public_url, operators)
+            conversation = Conversation(
+                site, config.strom.public_url, operators, config.strom.language
+            )
             await stack.enter_async_context(site.running())
             messages = MessageLog(config.strom.data_dir / MESSAGE_LOG_FOLDER, clock)
             ocpp = OcppServer(
@@ -304,8 +306,8 @@ def _web(
 ) -> ASGIApp:
     linking = Linking(clock)
     sealed = config.sessions.success_action == "aes"
-    lnurl_settings = LnurlSettings(links, sealed=sealed)
-    web_settings = WebSettings(links, relays)
+    lnurl_settings = LnurlSettings(links, language=config.strom.language, sealed=sealed)
+    web_settings = WebSettings(links, relays, language=config.strom.language)
     if config.map is not None:
         web_settings = replace(
             web_settings, tile_url=config.map.tiles, tile_credit=config.map.credit

@@ -21,8 +21,8 @@ from pydantic_core import PydanticCustomError
 
 from agent.config.errors import ConfigError as ConfigError
 from agent.config.errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
-from agent.config.values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
 from agent.config.values import (
+    DEFAULT_LANGUAGE,
     RATE_SOURCES,
     ChargePointId,
     ConnectorType,
@@ -30,6 +30,7 @@ from agent.config.values import (
     DataDir,
     Flag,
     HostPort,
+    Language,
     LightningAddress,
     Npub,
     ProxyAddress,
@@ -45,6 +46,7 @@ from agent.config.values import (
     text,
     whole,
 )
+from agent.config.values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
 from agent.machine.money import MSAT_PER_SAT
 from agent.tariff.model import MS_PER_MINUTE, Tariff
 
@@ -67,6 +69,7 @@ class StromConfig(_Table):
     http_listen: HostPort = _HTTP_LISTEN
     ocpp_listen: HostPort = _OCPP_LISTEN
     data_dir: DataDir = Path("data")
+    language: Language = DEFAULT_LANGUAGE
     trusted_proxies: tuple[ProxyAddress, ...] = ("127.0.0.1", "::1")
     admin_password_file: SecretFile | None = None
 

@@ -17,6 +17,8 @@ from pydantic import BeforeValidator, ValidationInfo
 
 from agent.config.errors import did_you_mean, looks_secret
 from agent.config.secret_files import secret_file_problem
+from agent.talk.words import DEFAULT_LANGUAGE as DEFAULT_LANGUAGE
+from agent.talk.words import LANGUAGES
 from nips.errors import InvalidKey
 from nips.identity import decode_npub
 
@@ -185,6 +187,12 @@ def _web_url(value: object) -> str:
     return str(value)
 
 
+def _language(value: object) -> str:
+    if value not in LANGUAGES:
+        raise ValueError(f"expected one of {', '.join(LANGUAGES)}")
+    return str(value)
+
+
 def _lightning_address(value: object) -> str:
     if value == "":
         return ""
@@ -312,6 +320,7 @@ RelayUrl = Annotated[str, BeforeValidator(_relay_url)]
 PublicUrl = Annotated[str, BeforeValidator(_public_url)]
 WebUrl = Annotated[str, BeforeValidator(_web_url)]
 WalletUrl = Annotated[str, BeforeValidator(_wallet_url)]
+Language = Annotated[str, BeforeValidator(_language)]
 LightningAddress = Annotated[str, BeforeValidator(_lightning_address)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 RateSource = Annotated[str, BeforeValidator(_rate_source)]

@@ -78,6 +78,10 @@ class OutsideBook:
         )
         return [HeardReceipt(*row) for row in rows]
 
+    def waiting_count(self) -> int:
+        """How many receipts are not dealt with."""
+        return self._reading.execute("SELECT count(*) FROM outside_receipts").fetchone()[0]
+
     async def dismiss(self, receipt_id: str, at_ms: int) -> None:
         """A receipt is dealt with, and is not looked at again."""
 

@@ -8,9 +8,10 @@ from agent.journal.journal import Journal
 from agent.links import links_of
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.model import Session
+from agent.notary import pack
 from agent.ports import AgentError, Origin, Quote, QuoteRequest, Site
 from agent.talk.replies import announce, receipt
-from agent.talk.words import words
+from agent.talk.words import DEFAULT_LANGUAGE, words
 from agent.views import session_view
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,11 @@ class Announcer:
     Args:
         public_url: where the session pages are.
         journal: what happened in each session.
+        language: for drivers whose own is not known.
     """
 
-    def __init__(self, public_url: str, journal: Journal) -> None:
+    def __init__(self, public_url: str, journal: Journal, language: str = DEFAULT_LANGUAGE) -> None:
+        self._language = language
         self._url = public_url
         self._journal = journal
         self._site: Site | None = None
@@ -45,7 +48,7 @@ class Announcer:
             return await self._receipt(quote)
         events = self._journal.events_of(session.id, without=["MeterSampled"])
         return announce(
-            words(quote.language),
+            words(quote.language or self._language),
             effect,
             session_view(session, quote.secret, events),
             links_of(self._url, quote.charge_point, quote.secret),
@@ -57,7 +60,8 @@ class Announcer:
             return ""
         try:
             signed = await self._site.signed_receipt(quote.secret)
-            return receipt(words(quote.language), await self._site.receipt(quote.secret), signed)
+            about = await self._site.receipt(quote.secret)
+            return receipt(words(quote.language or self._language), about, pack(signed))
         except AgentError as error:
             log.warning("no receipt for session %s: %s", quote.session_id, error)
             return ""

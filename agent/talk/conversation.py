@@ -15,6 +15,7 @@ from agent.machine.model import SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED
 from agent.nostr.ears import Heard
+from agent.notary import pack
 from agent.ports import (
     AgentError,
     ChargePointView,
@@ -48,7 +49,7 @@ from agent.talk.commands import (
     parse,
 )
 from agent.talk.wording import refusal_sentence
-from agent.talk.words import Words, words
+from agent.talk.words import DEFAULT_LANGUAGE, Words, words
 
 OLDEST_COMMAND_MS = 300_000
 """A command older than this was meant for another moment; relays deliver late."""
@@ -101,9 +102,17 @@ class Conversation:
         site: the charge points.
         public_url: under which drivers reach the pages, without a slash at its end.
         operators: hex public keys of those who may command.
+        language: for those whose words do not tell theirs.
     """
 
-    def __init__(self, site: Site, public_url: str, operators: frozenset[str]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        public_url: str,
+        operators: frozenset[str],
+        language: str = DEFAULT_LANGUAGE,
+    ) -> None:
+        self._language = language
         self._site = site
         self._public_url = public_url.rstrip("/")
         self._operators = operators
@@ -123,7 +132,7 @@ class Conversation:
             heard=heard,
             point=point,
             view=await point.view(),
-            words=words(memory.language),
+            words=words(memory.language or self._language),
             operator=heard.sender in self._operators,
         )
         try:
@@ -309,7 +318,7 @@ class Conversation:
             return replies.joined([turn.words("dm.receipt_later"), told])
         secret = own[0].secret
         signed = await self._site.signed_receipt(secret)
-        return replies.receipt(turn.words, await self._site.receipt(secret), signed)
+        return replies.receipt(turn.words, await self._site.receipt(secret), pack(signed))
 
     async def _unlock(self, turn: _Turn, connector: int | None) -> str:
         known = [c.id for c in turn.view.connectors]

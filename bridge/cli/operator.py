@@ -89,6 +89,8 @@ def _show(config: Config, point: ChargePointConfig, identity: Identity | None) -
         "ocpp": f"ws://{config.strom.ocpp_listen}/ocpp/{point.id}"
         + (" with password" if point.password_file else ""),
     }
+    if point.lud16:
+        lines["zaps"] = f"go to {point.lud16}"
     for label, value in lines.items():
         out.print(Text.assemble((f"  {label:<9}", "dim"), value))
     out.print()

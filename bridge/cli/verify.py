@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,10 @@ def register(app: typer.Typer) -> None:
 def verify(
     file: Annotated[
         Path,
-        typer.Argument(help="The receipt: the JSON file, or the message as text.", metavar="FILE"),
+        typer.Argument(
+            help="The receipt: the JSON file, or the message as text; - reads what is typed in.",
+            metavar="FILE",
+        ),
     ],
     by: Annotated[
         str, typer.Option(help="The charge point that must have signed it.", metavar="NPUB")
@@ -37,8 +41,7 @@ def verify(
 ) -> None:
     """Check a signed receipt: its signature, its sums, and by whom it is."""
     try:
-        with file.open(encoding="utf-8") as text:
-            signed = read_receipt(text.read(2 * MAX_RECEIPT_CHARS))
+        signed = read_receipt(_text_of(file))
     except OSError as error:
         raise Mistake(f"{file} cannot be read: {(error.strerror or 'unknown').lower()}") from None
     except UnicodeDecodeError:
@@ -48,6 +51,13 @@ def verify(
     if by:
         _check_signer(file, signed, by)
     _tell(signed, checked_signer=bool(by))
+
+
+def _text_of(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read(2 * MAX_RECEIPT_CHARS)
+    with file.open(encoding="utf-8") as text:
+        return text.read(2 * MAX_RECEIPT_CHARS)
 
 
 def _check_signer(file: Path, signed: SignedReceipt, by: str) -> None:
@@ -69,7 +79,7 @@ def _tell(signed: SignedReceipt, *, checked_signer: bool) -> None:
         ("signed by", encode_npub(signed.pubkey)),
         ("session", receipt.session),
         ("charging", _span(receipt)),
-        ("energy", _energy(receipt)),
+        ("delivered", _energy(receipt)),
         *(
             (
                 line.dimension.lower().replace("_", " "),
@@ -79,6 +89,7 @@ def _tell(signed: SignedReceipt, *, checked_signer: bool) -> None:
         ),
         ("waived", _english.sat(receipt.waived_msat) if receipt.waived_msat else ""),
         ("cost", _english.sat(receipt.cost_msat)),
+        ("tax in it", _english.sat(receipt.tax_msat) if receipt.tax_msat else ""),
         *(("paid", f"{_english.sat(p.amount_msat)}  {p.payment_hash}") for p in receipt.payments),
         *(
             (

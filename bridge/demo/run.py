@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.config.tables import Config, checked
+from agent.notary import PACKED
 from agent.talk.words import words
 from bridge.app import App
 from bridge.demo.story import Story, Sums, identities
@@ -42,8 +43,8 @@ _LEAVE_AFTER_S = 5.0
 _english = words("en")
 _LONG_CODE = re.compile(r"\b(ln[a-z0-9]{10})[a-z0-9]{40,}([a-z0-9]{4})\b", re.IGNORECASE)
 """An invoice or an LNURL: a phone makes a button of it."""
-_SIGNED = re.compile(r"^\{.*\}$", re.MULTILINE)
-"""A signed receipt: a line that programs read."""
+
+_SIGNED = re.compile(rf"\b{PACKED}[A-Za-z0-9_-]+")
 
 _POINTS = (
     ("CP001", "Old Mill, west wall", "At the mill pond. Zap me and I charge.", 52.5200, 13.4050),
@@ -115,7 +116,7 @@ class Narrator:
         """Something came over nostr: a message, or a connector's state if it is a new one."""
         if isinstance(incoming, DirectMessage):
             protocol = incoming.protocol.upper().replace("NIP", "NIP-")
-            words = _SIGNED.sub('{"kind":30717, … }', incoming.text)
+            words = _SIGNED.sub(f"{PACKED}…", incoming.text)
             words = _LONG_CODE.sub(lambda code: f"{code[1]}…{code[2]}", words)
             self.tell(Lane.NOSTR, words, f"({protocol})", Way.FROM)
         elif incoming.kind == KIND_CONNECTOR_STATUS:

@@ -74,7 +74,8 @@ def _amounts(sheet: Sheet, y: float, receipt: Receipt, said: Words, fiat: str) -
         y += 8
     if receipt.waived_msat:
         sheet.text(_LEFT, y, said("receipt.waived"), 4, colour=_INK)
-        sheet.text(_RIGHT, y, said.sat(receipt.waived_msat), 4, colour=_INK, align="right")
+        waived = f"−{said.sat(receipt.waived_msat)}"
+        sheet.text(_RIGHT, y, waived, 4, colour=_INK, align="right")
         y += 8
     sheet.line(_LEFT, y - 5.4, _RIGHT, 0.6, _INK)
     sheet.text(_LEFT, y + 1, said("web.cost_final"), 4.6, bold=True, colour=_INK)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.notary import KIND_RECEIPT, InvalidReceipt, Notary, read_receipt
+from agent.notary import KIND_RECEIPT, InvalidReceipt, Notary, pack, read_receipt
 from agent.ports import Refused
 from nips.identity import Identity
 from tests.agent.test_receipts import RECEIPT
@@ -38,6 +38,21 @@ def test_the_same_receipt_has_the_same_id_and_a_later_one_replaces_it() -> None:
     assert again["id"] == first["id"]
     assert later["tags"] == first["tags"] == [["d", RECEIPT.session]]
     assert later["created_at"] > first["created_at"]
+
+
+def test_a_packed_receipt_is_one_short_word() -> None:
+    word = pack(SIGNED)
+    assert len(word) < 700
+    assert " " not in word
+    assert read_receipt(f"Receipt: Old Mill {{west}}\nCost: 3 sat\n{word}\n").receipt == RECEIPT
+    for changed in (word[:-9], word[:100] + "A" + word[101:], word[:40] + word[60:], word[:20]):
+        with pytest.raises(InvalidReceipt):
+            read_receipt(changed)
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    with pytest.raises(InvalidReceipt, match="too long"):
+        read_receipt(pack("{" + "a" * 50_000_000 + "}"))
 
 
 def test_the_words_of_its_message_may_stand_around_it() -> None:

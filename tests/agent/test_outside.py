@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from agent.machine.effects import Topic
 from agent.machine.events import Obstacle
 from agent.machine.model import Session, SessionState
 from agent.outside import ASK_PROVIDER_AGAIN_MS, GRACE_MS, WAIT_MS
-from agent.ports import MeterReport, Refused, StartReport
+from agent.ports import MeterReport, Origin, Refused, StartReport
 from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.private_zaps import private_zap_request
@@ -159,6 +159,29 @@ async def test_a_receipt_heard_before_a_crash_is_not_lost(tmp_path: Path) -> Non
         assert at.session_of(receipt).state is SessionState.STARTING
 
 
+async def test_a_payment_taken_before_a_crash_is_credited_after_it(tmp_path: Path) -> None:
+    provider, clock = Provider(), ManualClock()
+    async with elsewhere(tmp_path, provider, clock) as at:
+        invoice = await at.invoice(at.request())
+        asked = await at.world.point.quote_zap(at.request(), 1_000_000, 1)
+        quote = replace(
+            asked,
+            payment_hash=invoice.payment_hash,
+            bolt11=invoice.bolt11,
+            origin=Origin.OUTSIDE,
+            session_id="0123456789abcdef",
+        )
+        assert await at.world.journal.outside.take(quote, "aa" * 32, "bb" * 32, clock())
+        assert not await at.world.journal.outside.take(quote, "aa" * 32, "cc" * 32, clock())
+    wallet = DevWallet(tmp_path, clock)
+    await wallet.open()
+    await wallet.driver_pay(invoice.bolt11)
+    await wallet.close()
+    async with elsewhere(tmp_path, provider, clock) as at:
+        await at.world.until(lambda: at.world.journal.session(quote.session_id) is not None)
+        assert at.world.point.sessions.get(quote.session_id).paid_msat == 1_000_000
+
+
 async def test_money_for_somebody_else_starts_nothing(tmp_path: Path) -> None:
     """The attack on shared providers: a true receipt, signed by our provider, for our key."""
     thief = DevWallet(tmp_path / "thief", ManualClock())
@@ -228,7 +251,9 @@ async def test_a_replayed_zap_request_is_charged_for_once(
             1_000_000,
             "its zap request was paid before",
         )
-        assert "belongs to no charge" in caplog.text
+        at.world.clock.advance(GRACE_MS / 1000 + 1)
+        await at.hear()
+        assert "belongs to no charge: its zap request was paid before" in caplog.text
 
 
 async def test_the_owner_tops_up_and_nobody_else_does(tmp_path: Path) -> None:
@@ -335,6 +360,7 @@ async def test_unexplained_money_is_booked_and_told_once(
         for _ in range(3):
             at.world.clock.advance(GRACE_MS / 1000)
             await at.hear()
+        assert caplog.text.count("belongs to no charge: no zap receipt names it") == 1
         assert caplog.text.count("see strom owed") == 1
         (booked,) = at.world.journal.outside.unattributed()
         assert booked.told
@@ -342,6 +368,8 @@ async def test_unexplained_money_is_booked_and_told_once(
         await at.hear(receipt)
         assert at.world.journal.outside.unattributed() == []
         assert at.session_of(receipt).owed_msat == 1_000_000
+        await at.hear()
+        assert "no payment is without its charge" in caplog.text
 
 
 async def test_ordinary_payments_are_not_booked_as_unexplained(tmp_path: Path) -> None:

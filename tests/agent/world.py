@@ -149,9 +149,9 @@ async def running(
     clock: ManualClock | None = None,
     settings: Config | None = None,
     *,
+    providers: Providers | None = None,
     money: Wallet | None = None,
     alerts: Alerts | None = None,
-    providers: Providers | None = None,
 ) -> AsyncGenerator[World]:
     """A site at work on a folder; leave and enter again for a restart.
 

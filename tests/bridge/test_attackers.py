@@ -11,6 +11,8 @@ from pathlib import Path
 import anyio
 import httpx
 from nostr_sdk import Nip44Version, PublicKey, nip44_encrypt
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
@@ -24,6 +26,7 @@ from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.profile import Profile, profile
 from nips.relays import RelayPool
+from tests.bridge.far_server import far_server
 from tests.bridge.ocpp.wire import now_ms
 from wallet.dev import DevWallet
 
@@ -194,6 +197,36 @@ async def test_no_talk_with_bots_echoes_and_other_wrappings(tmp_path: Path) -> N
         await here.say(echo, echoes[0].text)
         await here.still_charging()
         assert (len(bots), len(echoes)) == (0, 1)
+
+
+async def test_change_goes_to_the_address_that_the_profile_has_now(tmp_path: Path) -> None:
+    """Not to the one that is remembered from an hour ago, whoever has that by now."""
+    async with mill(tmp_path) as here:
+        wallet = here.app.wallet
+        assert isinstance(wallet, DevWallet)
+        asked: list[str] = []
+
+        async def far_wallet(request: Request) -> Response:
+            if not request.url.path.endswith("/callback"):
+                name = request.url.path.rpartition("/")[2]
+                offer = {"tag": "payRequest", "minSendable": 1000, "maxSendable": 10**9}
+                offer |= {"callback": f"{request.base_url}{name}/callback", "metadata": "[]"}
+                return JSONResponse(offer)
+            asked.append(request.url.path)
+            invoice, _ = await wallet.driver_invoice(int(request.query_params["amount"]))
+            return JSONResponse({"pr": invoice, "routes": []})
+
+        async with far_server(far_wallet) as url:
+            host, now_s = url.partition("://")[2], now_ms() // 1000
+            me = here.driver.identity
+            shown = profile(Profile(name="Dora", lud16=f"old@{host}"))
+            await here.send(me.sign_template(shown, now_s - 60))
+            await here.answers()
+            shown = profile(Profile(name="Dora", lud16=f"new@{host}"))
+            await here.send(me.sign_template(shown, now_s))
+            await here.driver.say(here.point, "stop", "nip17")
+            await here.driver.message(here.point, lambda m: "came back" in m.text, 30)
+            assert asked == ["/new/callback"]
 
 
 async def test_an_old_start_does_nothing_and_says_so(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ public_url = "http://127.0.0.1:{http}"
 http_listen = "127.0.0.1:{http}"
 ocpp_listen = "127.0.0.1:{ocpp}"
 [nostr]
-embedded_relay = "127.0.0.1:{relay}"
+{relay}
 [sessions]
 start_timeout_s = 60
 [wallet]
@@ -60,6 +60,7 @@ class Strom:
         wallet: the wallet's URL.
         hold: whether payments are held.
         program: the module that is run as Strom.
+        relay_url: the relay that it uses; "" for its embedded one.
     """
 
     def __init__(
@@ -68,15 +69,19 @@ class Strom:
         wallet: str = "dev://",
         hold: str = "off",
         program: str = "bridge.cli",
+        relay_url: str = "",
     ) -> None:
         self._program = program
         http, ocpp, relay = free_ports(3)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.relay_url = f"ws://127.0.0.1:{relay}"
+        self.relay_url = relay_url or f"ws://127.0.0.1:{relay}"
         self.ocpp_url = f"ws://127.0.0.1:{ocpp}/ocpp"
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}", timeout=20)
-        config = CONFIG.format(http=http, ocpp=ocpp, relay=relay, wallet=wallet, hold=hold)
+        relays = (
+            f'relays = ["{relay_url}"]' if relay_url else f'embedded_relay = "127.0.0.1:{relay}"'
+        )
+        config = CONFIG.format(http=http, ocpp=ocpp, relay=relays, wallet=wallet, hold=hold)
         (folder / "strom.toml").write_text(config)
 
     async def start(self, **environment: str) -> None:
@@ -146,8 +151,8 @@ class Strom:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncGenerator[Strom]:
-    strom = Strom(folder)
+async def running(folder: Path, relay_url: str = "") -> AsyncGenerator[Strom]:
+    strom = Strom(folder, relay_url=relay_url)
     await strom.start()
     try:
         yield strom
@@ -158,9 +163,9 @@ async def running(folder: Path) -> AsyncGenerator[Strom]:
 
 @asynccontextmanager
 async def strom_and_charger(
-    folder: Path,
+    folder: Path, relay_url: str = ""
 ) -> AsyncGenerator[tuple[Strom, SimulatedChargePoint]]:
-    async with running(folder) as strom, anyio.create_task_group() as group:
+    async with running(folder, relay_url) as strom, anyio.create_task_group() as group:
         charger = SimulatedChargePoint(strom.ocpp_url, "CP001", connectors=1, speed=100)
         group.start_soon(charger.run)
         await strom.until(strom.online)

@@ -436,6 +436,12 @@ def test_two_charge_points_cannot_be_one_identity(tmp_path: Path) -> None:
     )
 
 
+def test_the_language_is_one_that_strom_speaks(tmp_path: Path) -> None:
+    assert load(written(tmp_path, '[strom]\nlanguage = "de"')).strom.language == "de"
+    found = only_problem(tmp_path, '[strom]\nlanguage = "deutsch"')
+    assert found == 'strom.language = "deutsch": expected one of en, de, nl, fr'
+
+
 @pytest.mark.parametrize("address", ["Mill@x.example", "mill", "@x.example", "npub1@", 7])
 def test_an_address_elsewhere_must_be_one(tmp_path: Path, address: object) -> None:
     shown = f'"{address}"' if isinstance(address, str) else address

@@ -107,7 +107,8 @@ async def test_stop_refund_and_receipt_of_the_payer(tmp_path: Path) -> None:
         await talk.stopped(transaction_id)
         assert "700 sat stehen dir noch zu." in await talk.say("Wo ist mein Geld?")
         wrong, _ = await talk.world.wallet.driver_invoice(600_000)
-        assert "700 sat" in await talk.say(f"refund {wrong}")
+        assert await talk.say(f"refund {wrong}") == "Die Rechnung muss über genau 700 sat lauten."
+        assert "Lightning-Adresse" in await talk.say("refund lnbcfoo@x.example")
         bolt11, payment_hash = await talk.world.wallet.driver_invoice(700_000)
         assert "unterwegs" in await talk.say(f"Rückerstattung an lightning:{bolt11}")
         await talk.world.until(lambda: Topic.REFUND_PAID in talk.world.ear.topics())
@@ -224,3 +225,11 @@ async def test_a_page_full_of_words_costs_nothing(tmp_path: Path) -> None:
         assert await talk.say("stop " * 10_000) != ""
         assert await talk.say("start 1000 " * 5_000) == ""
         assert talk.world.journal.unsettled_quotes(0) == []
+
+
+async def test_the_operators_language_holds_until_the_driver_shows_his(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        talk.conversation = Conversation(talk.world.site, URL, frozenset({OPERATOR}), "fr")
+        assert "est libre" in await talk.say("status")
+        assert "is free" in await talk.say("is it free?")
+        assert "is free" in await talk.say("status")

@@ -104,6 +104,21 @@ def test_who_asked_for_the_stop_is_not_told_twice() -> None:
     assert "No power" in told(paid, energy_wh=0)
 
 
+def test_a_car_that_pauses_all_the_time_is_told_of_once() -> None:
+    def told(topic: Topic, *pauses_at_ms: int) -> str:
+        events = [
+            TimelineEntry(at_ms, "ConnectorStatusChanged", {"status": "SuspendedEV"})
+            for at_ms in pauses_at_ms
+        ]
+        view = replace(OPEN, events=tuple(events))
+        return replies.announce(words("en"), SendMessage(topic), view, LINKS)
+
+    assert "Paused" in told(Topic.SUSPENDED, 0)
+    assert "goes on" in told(Topic.RESUMED, 0)
+    assert told(Topic.SUSPENDED, 0, 60_000) == told(Topic.RESUMED, 0, 60_000) == ""
+    assert "Paused" in told(Topic.SUSPENDED, 0, 60_000, 60_000 + replies.FICKLE_MS)
+
+
 def test_the_money_is_told_as_it_stands() -> None:
     english = words("en")
     sending = replace(CLOSED, refunds=(RefundView(1, RefundState.SENDING, 3_164_000),))

@@ -70,9 +70,9 @@ def test_check_shows_what_would_be_published(strom: Strom, tmp_path: Path) -> No
     file = tmp_path / "strom.toml"
     text = file.read_text()
     file.write_text(
-        text.replace("http://127.0.0.1:8080", "https://charge.example.com").replace(
-            "# location", "location"
-        )
+        text.replace("http://127.0.0.1:8080", "https://charge.example.com")
+        .replace("# location", "location")
+        .replace("# lud16", "lud16")
     )
     seed = tmp_path / "secrets" / "seed"
     seed.parent.mkdir()
@@ -86,6 +86,7 @@ def test_check_shows_what_would_be_published(strom: Strom, tmp_path: Path) -> No
         "npub1nse5s6y0mr9muul2wnjc9d5wvzz7yjfaev3lg29hulyyuzq98r2s5x6uhp",
         "cp001@charge.example.com",
         "https://charge.example.com/cp/cp001",
+        "zaps     go to name@provider.example",
         "300 sat/kWh",
         "100 to 200,000 sat",
         "Mill Lane 1, geohash u33dc0cpp, 5 m across",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from agent.notary import Notary
+import pytest
+
+from agent.notary import Notary, pack
 from nips.identity import Identity
 from tests.agent.test_notary import KEY, SIGNED
 from tests.agent.test_receipts import CLOSED, RECEIPT
@@ -43,6 +47,13 @@ def test_the_charge_point_can_be_named(strom: Strom, tmp_path: Path) -> None:
     ran = strom("verify", str(file), "--by", "npub1")
     assert ran.code == 1
     assert "--by" in ran.err
+
+
+def test_the_word_of_a_message_is_enough(strom: Strom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"as proof:\n{pack(SIGNED)}\n"))
+    ran = strom("verify", "-", "--by", KEY.npub)
+    assert ran.code == 0, ran.err
+    assert "It adds up" in ran.out
 
 
 def test_a_meter_that_was_set_anew_is_said(strom: Strom, tmp_path: Path) -> None:

@@ -73,3 +73,13 @@ async def test_tax_and_the_rate_that_the_driver_saw(tmp_path: Path) -> None:
     assert "of which 19 % tax" in page
     assert "47.899" in page
     assert "≈ €0.24" in page
+
+
+async def test_what_the_operator_bears_is_taken_off(world: HttpWorld) -> None:
+    view = await world.charging(sats=1000, energy_wh=4111)
+    await world.end(view, 4111)
+    page = (await world.http.get(f"/s/{view.secret}/receipt")).text
+    assert "−233.300\N{NO-BREAK SPACE}sat" in page
+    assert "1,233.300\N{NO-BREAK SPACE}sat" in page
+    pdf = await world.http.get(f"/s/{view.secret}/receipt.pdf")
+    assert pdf.content.startswith(b"%PDF")
