@@ -84,13 +84,11 @@ def _tell_refunds(refunds: list[OwedRefund]) -> None:
 def _tell_strays(strays: list[Unattributed]) -> None:
     """Money that came to an address elsewhere and that no zap receipt explains."""
     out.print("These payments reached the wallet and belong to no charge that Strom knows of:")
-    table = Table("payment hash", "sat", "since", "why", box=None)
     now_s = int(time.time())
     for stray in strays:
+        sats = f"{stray.amount_msat // MSAT_PER_SAT:,} sat"
         since = age(now_s - stray.settled_at_ms // 1000)
-        sats = f"{stray.amount_msat // MSAT_PER_SAT:,}"
-        table.add_row(stray.payment_hash, sats, since, Text(stray.reason))
-    out.print(table)
+        out.print(Text(f"  {sats}, {since} ago: {stray.reason}\n  payment {stray.payment_hash}"))
 
 
 def wallet(config: ConfigFile = DEFAULT_CONFIG) -> None:
@@ -116,6 +114,8 @@ async def _wallet(config: Path) -> None:
     out.print(f"  can pay      {_sats(info.balance_msat)}")
     out.print(f"  can receive  {_sats(info.inbound_msat)}")
     out.print(f"  hold invoices {'work' if info.holds else 'do not work'}")
+    if info.budget_msat is not None:
+        out.print(f"  budget       {_sats(info.budget_msat)} may still be paid")
     for missing in info.missing:
         out.print(Text(f"  may not      {missing}"))
 
