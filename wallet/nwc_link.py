@@ -271,8 +271,7 @@ class NwcLink:
             pass
         finally:
             for answer in self._pending.values():
-                if not answer.done():
-                    answer.set_exception(AnswerLost("the relay of the wallet was lost"))
+                _fail(answer, AnswerLost("the relay of the wallet was lost"))
             for queue in self._listeners:
                 queue.put_nowait(None)
 
@@ -320,10 +319,9 @@ class NwcLink:
     def _rejected(self, event_id: str, reason: str) -> None:
         """The relay did not take an event, so nobody has seen it."""
         future = self._pending.get(event_id)
-        if future is not None and not future.done():
-            future.set_exception(
-                WalletUnavailable(f"the relay of the wallet takes no requests: {reason[:100]}")
-            )
+        if future is not None:
+            sentence = f"the relay of the wallet takes no requests: {reason[:100]}"
+            _fail(future, WalletUnavailable(sentence))
 
     def _encrypt(self, text: str, *, nip44: bool) -> str:
         secret = self._keys.secret_key()
@@ -347,6 +345,15 @@ class NwcLink:
         }
         digest = _digest(event)
         return event | {"id": digest.hex(), "sig": self._signer.sign_schnorr(digest).hex()}
+
+
+def _fail(answer: asyncio.Future[_Answer], error: WalletUnavailable) -> None:
+    """Give an error to who waits for an answer, if anybody still does: he may have gone before
+    he got to wait, and asyncio complains of errors that nobody took.
+    """
+    if not answer.done():
+        answer.set_exception(error)
+        answer.exception()
 
 
 def _digest(event: dict[str, Any]) -> bytes:

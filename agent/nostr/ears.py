@@ -235,16 +235,17 @@ class Ears:
     async def _reply(
         self, charge_point_id: str, identity: Identity, message: DirectMessage
     ) -> None:
-        peer = await self._directory.peer(message.sender)
-        if peer.is_bot:
-            # Two programs that answer each other never end.
-            log.info("%s: a bot wrote; it gets no answer", charge_point_id)
-            await self._journal.set_handled(message.event_id, self._clock())
-            return
         self._directory.wrote(message.sender, message.protocol)
         heard = Heard(message.sender, message.text, message.sent_at * 1000, message.protocol)
         text = await self._answer(charge_point_id, heard)
         if not text:
+            await self._journal.set_handled(message.event_id, self._clock())
+            return
+        # Acted first, looked up then: a stop must not wait for a relay that is slow to answer.
+        peer = await self._directory.peer(message.sender)
+        if peer.is_bot:
+            # Two programs that answer each other never end.
+            log.info("%s: a bot wrote; it gets no answer", charge_point_id)
             await self._journal.set_handled(message.event_id, self._clock())
             return
         event = write_message(

@@ -88,7 +88,7 @@ async def test_both_ciphers(dev: DevWallet, encryption: str) -> None:
         with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as group:
                 group.start_soon(listen)
-                await until(lambda: asked(service, "list_transactions", 2))
+                await until(lambda: asked(service, "list_transactions"))
                 await dev.driver_pay(invoice.bolt11)
                 paid = {"type": "incoming", "payment_hash": invoice.payment_hash, "amount": 5000}
                 service.notify("payment_received", paid)
