@@ -28,15 +28,18 @@ from websockets.asyncio.client import connect as websocket
 
 from tests.wallet.backends.lnbits import LnbitsPeer, lnbits_wallet
 from tests.wallet.backends.lnd import NodePeer, lnd_url
+from tests.wallet.backends.nwc import nwc_wallet
 from tests.wallet.clock import now_ms
 from tests.wallet.lnbits_server import VENV, lnbits_server
 from tests.wallet.lnd_server import lnd_server
+from tests.wallet.nwc_service import nwc_service
 from wallet import lnd_pb2 as pb
 from wallet.base import Wallet
 from wallet.connect import connect
 from wallet.dev import DevWallet
 from wallet.ledger import Ledger, Purse
 from wallet.lnd_rpc import ADD_INVOICE, SUBSCRIBE_INVOICES, LndRpc
+from wallet.nwc_link import NwcLink, parse
 
 ROUNDS = 30
 AMOUNT_MSAT = 21_000
@@ -225,12 +228,44 @@ async def lnd_subject(folder: Path) -> AsyncGenerator[Subject]:
         await wallet.close()
 
 
+@asynccontextmanager
+async def nwc_subject(folder: Path) -> AsyncGenerator[Subject]:
+    """The wallet service of @getalby/sdk over LNbits; bare: one NIP-47 request, and the
+    service's notification as it comes."""
+    async with lnbits_server(folder) as server:
+        payer = LnbitsPeer(server.url, await server.account("driver", funds_sat=1_000_000))
+        async with nwc_service(server, await server.account("operator")) as service:
+            wallet = nwc_wallet(service, folder)
+            await wallet.open()
+            link = NwcLink(parse(service.connection), now_ms)
+            await link.open()
+
+            async def bare_invoice() -> None:
+                order = {"amount": AMOUNT_MSAT, "description": "bare", "expiry": EXPIRY_S}
+                await link.request("make_invoice", order, timeout_s=30)
+
+            # The service tells of each payment twice: in either encryption.
+            seen: set[str] = set()
+            async with link.notifications() as told:
+
+                async def next_bare_event() -> None:
+                    while (notice := await told.get()) is not None:
+                        payment_hash = str(notice.notification.get("payment_hash"))
+                        if payment_hash not in seen:
+                            seen.add(payment_hash)
+                            return
+
+                yield Subject("nwc", wallet, payer.pay, bare_invoice, next_bare_event)
+            await link.close()
+            await wallet.close()
+
+
 async def run(rounds: int = ROUNDS) -> list[Figures]:
     """The figures of every backend that can be had here."""
     figures: list[Figures] = []
     subjects = [dev_subject, lnd_subject]
     if (VENV / ".ready").exists():
-        subjects.append(lnbits_subject)
+        subjects += [lnbits_subject, nwc_subject]
     for subject in subjects:
         with tempfile.TemporaryDirectory() as folder:
             async with subject(Path(folder)) as ready:
