@@ -362,6 +362,20 @@ class Site:
             for session in agent.sessions.open()
         ]
 
+    def troubles(self) -> Mapping[str, str]:
+        """What is wrong now, by name."""
+        return self._alerts.current()
+
+    @property
+    def waiting_effects(self) -> int:
+        """How many stored effects wait to be carried out."""
+        return self._outbox.depth
+
+    @property
+    def commits(self) -> int:
+        """How many groups the journal has committed."""
+        return self._journal.commits
+
     def owed(self) -> list[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
         return owed_refunds(self._journal.live_sessions())

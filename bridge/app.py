@@ -8,16 +8,18 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 import uvicorn
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from agent.alerts import Alerts
 from agent.clock import Clock
-from agent.config.keys import open_identities
+from agent.config.keys import identity_of, open_identities
 from agent.config.secret_files import read_secret
 from agent.config.tables import LOOPBACK_HOSTS, ChargePointConfig, Config
 from agent.journal.guard import held
@@ -33,6 +35,7 @@ from bridge.fetch import Fetcher
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
+from bridge.metrics import routes as metrics_routes
 from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from bridge.payees import LnurlPayees
@@ -69,6 +72,7 @@ class App:
         wallet: where the money is.
         presence: its side of nostr.
         identities: of each charge point, by its id.
+        alerts: what is wrong now.
         http_port: of the pages, LNURL and NIP-05.
         ocpp_port: of the chargers.
         relay_url: of the embedded relay; "" without one.
@@ -81,7 +85,9 @@ class App:
         wallet: Wallet,
         presence: Presence,
         identities: dict[str, Identity],
+        alerts: Alerts,
     ) -> None:
+        self.alerts = alerts
         self.config = config
         self.site = site
         self.wallet = wallet
@@ -117,11 +123,19 @@ class App:
             announcer = Announcer(config.strom.public_url, journal, config.strom.language)
             operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
             presence = Presence(
-                config, identities, journal, clock, relays, announcer.announce, operators
+                config,
+                identities,
+                journal,
+                clock,
+                relays,
+                announcer.announce,
+                operators,
+                partial(identity_of, config),
             )
             stack.push_async_callback(presence.close)
             links = Links(config.strom.public_url)
             price = _bitcoin_price(config, clock)
+            alerts = Alerts(clock, presence.tell_operators)
             payees = LnurlPayees(allow_loopback=_is_local(config))
             site = Site(
                 config,
@@ -136,10 +150,10 @@ class App:
                 address_of=presence.directory.lightning_address,
                 rate=_fixed_rate(config, clock) if price is None else price.rate,
                 identities=identities,
-                alerts=Alerts(clock, presence.tell_operators),
+                alerts=alerts,
             )
             announcer.speak_for(site)
-            app = cls(config, site, wallet, presence, identities)
+            app = cls(config, site, wallet, presence, identities, alerts)
             app.relay_url = relay_url
             conversation = Conversation(
                 site, config.strom.public_url, operators, config.strom.language
@@ -158,14 +172,15 @@ class App:
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port = ocpp.port
-            web = _web(config, site, relays, links, wallet, clock)
+            metrics = metrics_routes(site, presence, lambda: len(ocpp.connected()), clock)
+            web = _web(config, site, relays, links, wallet, clock, metrics)
             app.http_port = http.getsockname()[1]
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
             group.start_soon(messages.run)
             if price is not None:
                 group.start_soon(price.run)
-            await presence.run(group, site.view, conversation.answer, site.outside)
+            await presence.run(group, site.view, conversation.answer, site.outside, alerts)
             server = _HttpServer(web, config.strom.trusted_proxies)
             await group.start(server.run, http)
             yield app
@@ -303,6 +318,7 @@ def _web(
     links: Links,
     wallet: Wallet,
     clock: Clock,
+    metrics: Sequence[Route],
 ) -> ASGIApp:
     linking = Linking(clock)
     sealed = config.sessions.success_action == "aes"
@@ -322,7 +338,7 @@ def _web(
         clock=clock,
         play=wallet if isinstance(wallet, DevWallet) else None,
         operators=_console(config, site),
-        routes=LnurlServer(site, lnurl_settings, linking, clock).routes,
+        routes=[*LnurlServer(site, lnurl_settings, linking, clock).routes, *metrics],
     )
 
 

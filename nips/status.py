@@ -221,9 +221,21 @@ def deletion(events: Sequence[NostrEvent], reason: str = "") -> EventTemplate:
     )
 
 
-def deletion_of(coordinates: Sequence[Coordinate], reason: str = "") -> EventTemplate:
-    """A kind 5 event that takes all versions at these addresses back."""
-    return _deletion([], coordinates, sorted({item.kind for item in coordinates}), reason)
+def deletion_of(
+    coordinates: Sequence[Coordinate],
+    reason: str = "",
+    *,
+    ids: Sequence[str] = (),
+    kinds: Sequence[int] = (),
+) -> EventTemplate:
+    """A kind 5 event that takes all versions at these addresses back.
+
+    Args:
+        ids: of events to take back besides, hex.
+        kinds: of those that have no address.
+    """
+    named = {coordinate.kind for coordinate in coordinates}
+    return _deletion(ids, coordinates, sorted({*named, *kinds}), reason)
 
 
 def _deletion(

@@ -46,6 +46,20 @@ def peek_identities(config: Config) -> dict[str, Identity]:
     return _identities(config, _read_words(path) if path.exists() else None)
 
 
+def identity_of(config: Config, charge_point_id: str) -> Identity | None:
+    """The identity of a charge point, also of one that has left the file and had its key from
+    the seed; None where that key is not to be had.
+
+    Raises:
+        KeyFileError: the seed file cannot be read.
+    """
+    found = peek_identities(config).get(charge_point_id)
+    path = config.nostr.seed_file
+    if found is not None or not path.exists():
+        return found
+    return Identity.from_mnemonic(_read_words(path), account_of(charge_point_id))
+
+
 def account_of(charge_point_id: str) -> int:
     """The NIP-06 account of a charge point (31 bits), the same for its id in any case."""
     digest = hashlib.sha256(b"strom charge point " + charge_point_id.lower().encode()).digest()

@@ -33,6 +33,7 @@ from agent.config.values import (
     Language,
     LightningAddress,
     Npub,
+    PlaceKind,
     ProxyAddress,
     PublicUrl,
     RateSource,
@@ -85,6 +86,7 @@ class NostrConfig(_Table):
     relays: tuple[RelayUrl, ...] = ()
     embedded_relay: HostPort | None = None
     operators: tuple[Npub, ...] = ()
+    place_kinds: tuple[PlaceKind, ...] = ()
     seed_file: SeedFile = Path("secrets/seed")
 
 

@@ -21,6 +21,7 @@ from agent.talk.words import DEFAULT_LANGUAGE as DEFAULT_LANGUAGE
 from agent.talk.words import LANGUAGES
 from nips.errors import InvalidKey
 from nips.identity import decode_npub
+from nips.location import KIND_GEOMETRY, KIND_PLACE
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 CHARGE_POINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
@@ -274,6 +275,12 @@ def _proxy_address(value: object) -> str:
         ) from None
 
 
+def _place_kind(value: object) -> int:
+    if isinstance(value, bool) or value not in (KIND_PLACE, KIND_GEOMETRY):
+        raise ValueError(f"expected {KIND_PLACE} or {KIND_GEOMETRY}")
+    return int(str(value))
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     """A path; one read from a file starts at the folder of that file."""
     if isinstance(value, Path):
@@ -326,6 +333,7 @@ CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 RateSource = Annotated[str, BeforeValidator(_rate_source)]
 TileUrl = Annotated[str, BeforeValidator(_tile_url)]
 ProxyAddress = Annotated[str, BeforeValidator(_proxy_address)]
+PlaceKind = Annotated[int, BeforeValidator(_place_kind)]
 Npub = Annotated[str, BeforeValidator(_npub)]
 ChargePointId = Annotated[str, BeforeValidator(_charge_point_id)]
 ConnectorType = Annotated[str, BeforeValidator(_connector_type)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import anyio.abc
 
+from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.config.tables import Config
 from agent.journal.journal import Journal
@@ -13,7 +14,9 @@ from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
 from agent.nostr.ears import Answer, Ears, ReceiptListener
 from agent.nostr.press import Press, View
+from agent.nostr.published import IdentityOf, Published
 from agent.nostr.voice import Announce, Voice
+from agent.nostr.watch import Watch
 from nips.identity import Identity
 from nips.relays import RelayHealth, RelayPool
 
@@ -29,6 +32,7 @@ class Presence:
         relays: where drivers find the charge points.
         announce: the words of messages that nobody asked for.
         operators: hex public keys of those who may command.
+        identity_of: the keys, also of charge points that have left the operator's file.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Presence:
         relays: tuple[str, ...],
         announce: Announce,
         operators: Iterable[str] = (),
+        identity_of: IdentityOf = lambda _: None,
     ) -> None:
         local = all(url.startswith("ws://") for url in relays)
         self.relays = relays
@@ -48,7 +53,8 @@ class Presence:
         self._pool = RelayPool(clock, allow_loopback=local)
         self.couriers = Couriers(journal, self._pool, clock)
         self.directory = Directory(self._pool, clock)
-        self.press = Press(config, identities, self.couriers, clock, relays)
+        published = Published(journal, self.couriers, clock, identity_of, self._pool.fetch)
+        self.press = Press(config, identities, self.couriers, clock, relays, published)
         self.voice = Voice(
             journal,
             identities,
@@ -67,6 +73,7 @@ class Presence:
         view: View,
         answer: Answer,
         receipts: ReceiptListener | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         """Connect, publish and listen in the background of a task group.
 
@@ -75,6 +82,7 @@ class Presence:
             view: the public state of a charge point.
             answer: what to do about a message.
             receipts: who wants zap receipts that others sign.
+            alerts: who tells the operators of relays in trouble.
         """
         self._pool.set_identities(self._identities.values())
         await self._pool.open(self.relays)
@@ -91,6 +99,8 @@ class Presence:
         )
         group.start_soon(ears.run)
         group.start_soon(self.press.run, view)
+        if alerts is not None:
+            group.start_soon(Watch(self, alerts, self._clock).run)
 
     async def tell_operators(self, text: str) -> None:
         """Write to everyone who may command, in the name of the first charge point."""
@@ -102,6 +112,10 @@ class Presence:
     async def close(self) -> None:
         """Disconnect from all relays."""
         await self._pool.close()
+
+    def depths(self) -> dict[str, int]:
+        """How many events each relay still has to get."""
+        return self.couriers.depths()
 
     def health(self) -> dict[str, RelayHealth]:
         """How each relay is doing."""

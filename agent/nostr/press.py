@@ -7,18 +7,21 @@ from the clients' maps within minutes, and one that starts publishes all of it a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from agent.clock import Clock
 from agent.config.tables import ChargePointConfig, Config
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.money import MSAT_PER_SAT
 from agent.nostr.couriers import Couriers
+from agent.nostr.published import Published
 from agent.ports import ChargePointView, ConnectorView
 from agent.tariff.model import MS_PER_MINUTE, Tariff
-from nips.event import EventTemplate, Tags, next_created_at
+from nips.event import Coordinate, EventTemplate, Tags, next_created_at
 from nips.identity import Identity
-from nips.location import geohash_ladder
+from nips.location import KIND_GEOMETRY, KIND_PLACE, geohash_ladder, geometry
+from nips.location import place as place_of
 from nips.profile import Listing, Profile, dm_relays, handler, listing, profile, relay_list
 from nips.status import (
     KIND_CONNECTOR_STATUS,
@@ -47,6 +50,7 @@ class Press:
         couriers: who bring the events to the relays.
         clock: Unix milliseconds.
         relays: where drivers find the charge points.
+        published: the record of what relays have of us.
     """
 
     def __init__(
@@ -56,7 +60,9 @@ class Press:
         couriers: Couriers,
         clock: Clock,
         relays: tuple[str, ...],
+        published: Published,
     ) -> None:
+        self._published = published
         self._config = config
         self._points = {point.id: point for point in config.charge_points}
         self._identities = identities
@@ -66,6 +72,8 @@ class Press:
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
         self._last_created_at: dict[str, int] = {}
+        self._current: dict[str, set[str]] = {}
+        self._random = random.Random(0)  # noqa: S311 - it spreads work, it hides nothing
 
     def status_changed(self, charge_point_id: str) -> None:
         """Publish the charge point's state soon."""
@@ -74,28 +82,38 @@ class Press:
             self._wake.set()
 
     async def run(self, view: View) -> None:
-        """Publish everything, then what changes, and all states again before they expire."""
+        """Publish everything, then what changes, and each state again before it expires."""
+        due_at_ms: dict[str, int] = {}
         for charge_point_id in self._points:
-            self.publish_profile(await view(charge_point_id))
-        refresh_at_ms = 0
+            shown = await view(charge_point_id)
+            await self.publish_profile(shown)
+            await self.publish_status(shown)
+            due_at_ms[charge_point_id] = self._clock() + self._refresh_ms()
+        kinds = frozenset({KIND_GEOMETRY}) & frozenset(self._config.nostr.place_kinds)
+        await self._published.keep_only(self._current, kinds)
         while True:
-            if self._clock() >= refresh_at_ms:
-                self._changed.update(self._points)
-                refresh_at_ms = self._clock() + REFRESH_S * 1000
+            now_ms = self._clock()
             changed, self._changed = self._changed, set()
+            changed |= {name for name, at_ms in due_at_ms.items() if at_ms <= now_ms}
             self._wake.clear()
             for charge_point_id in changed:
-                self.publish_status(await view(charge_point_id))
+                await self.publish_status(await view(charge_point_id))
+                due_at_ms[charge_point_id] = now_ms + self._refresh_ms()
                 await asyncio.sleep(0)
             await asyncio.sleep(LEAST_INTERVAL_S if changed else 0)
-            left_s = max(0.0, (refresh_at_ms - self._clock()) / 1000)
+            left_s = (min(due_at_ms.values(), default=now_ms + REFRESH_S * 1000) - now_ms) / 1000
             try:
-                async with asyncio.timeout(min(left_s, REFRESH_S)):
+                async with asyncio.timeout(max(0.0, left_s)):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    def publish_profile(self, view: ChargePointView) -> None:
+    def _refresh_ms(self) -> int:
+        """When to publish a state again: at another time for each, so that relays get them
+        one by one."""
+        return round(REFRESH_S * 1000 * self._random.uniform(0.5, 1.0))
+
+    async def publish_profile(self, view: ChargePointView) -> None:
         """Publish who the charge point is: kinds 0, 10002, 10050 and 31990."""
         shown = Profile(
             name=view.name,
@@ -118,9 +136,40 @@ class Press:
                 about="EV charge points that take Lightning",
             ),
         )
-        self._publish(view.id, templates)
+        await self._publish(view.id, [*templates, *self._place(view)])
+        if KIND_GEOMETRY in self._config.nostr.place_kinds:
+            await self._publish_geometry(view)
 
-    def publish_status(self, view: ChargePointView) -> None:
+    def _place(self, view: ChargePointView) -> Iterable[EventTemplate]:
+        """The place for map clients (kind 37515), where the operator wants it."""
+        place = self._points[view.id].location
+        if place is not None and KIND_PLACE in self._config.nostr.place_kinds:
+            yield place_of(
+                view.id,
+                view.name,
+                place.latitude,
+                place.longitude,
+                geohash_length=place.geohash_length,
+                address=view.address,
+                website=view.website or self._page(view),
+            )
+
+    async def _publish_geometry(self, view: ChargePointView) -> None:
+        """The same as a bare GeoJSON point (kind 4326), of which no newer one replaces it."""
+        place = self._points[view.id].location
+        if place is None:
+            return
+        identity = self._identities[view.id]
+        template = geometry(
+            place.latitude,
+            place.longitude,
+            geohash_length=place.geohash_length,
+            pubkey=identity.pubkey,
+        )
+        event = await self._published.regular(view.id, identity, template)
+        self._couriers.replace(f"{event.kind}:{event.pubkey}", event)
+
+    async def publish_status(self, view: ChargePointView) -> None:
         """Publish how the charge point is: kind 30315, and 30716 and 30402 per connector."""
         now_s = self._clock() // 1000
         price = price_line(view.tariff)
@@ -130,7 +179,7 @@ class Press:
         for connector in view.connectors:
             templates.append(connector_status(self._state(view, connector, now_s)))
             templates.append(self._listing(view, connector))
-        self._publish(view.id, templates)
+        await self._publish(view.id, templates)
 
     def _state(self, view: ChargePointView, connector: ConnectorView, now_s: int) -> ConnectorState:
         configured = self._configured(view.id, connector.id)
@@ -171,11 +220,13 @@ class Press:
         )
         return listing(shown, geohash_tags=self._geohashes(view.id))
 
-    def _publish(self, charge_point_id: str, templates: Iterable[EventTemplate]) -> None:
+    async def _publish(self, charge_point_id: str, templates: Sequence[EventTemplate]) -> None:
         identity = self._identities[charge_point_id]
-        for template in templates:
-            identifier = next((tag[1] for tag in template.tags if tag[0] == "d"), "")
-            address = f"{template.kind}:{identity.pubkey}:{identifier}"
+        current = self._current.setdefault(charge_point_id, set())
+        addresses = [_address(template, identity.pubkey) for template in templates]
+        current.update(addresses)
+        await self._published.remember(charge_point_id, identity.pubkey, addresses)
+        for template, address in zip(templates, addresses, strict=True):
             created_at = next_created_at(
                 self._last_created_at.get(address, 0), self._clock() // 1000
             )
@@ -196,6 +247,11 @@ class Press:
 
     def _page(self, view: ChargePointView) -> str:
         return f"{self._config.strom.public_url}/cp/{view.id}"
+
+
+def _address(template: EventTemplate, pubkey: str) -> str:
+    identifier = next((tag[1] for tag in template.tags if tag[0] == "d"), "")
+    return str(Coordinate(template.kind, pubkey, identifier))
 
 
 def prices(tariff: Tariff) -> Iterable[Price]:

@@ -97,14 +97,6 @@ def routes(context: Context) -> APIRouter:
         )
         return RedirectResponse(f"/s/{quote.secret}/pay/{quote.payment_hash}", 303)
 
-    @router.get("/healthz")
-    async def health(_: Request) -> Response:
-        views = [
-            await context.site.charge_point(name).view() for name in context.site.charge_point_ids()
-        ]
-        online = sum(view.online for view in views)
-        return JSONResponse({"status": "ok", "charge_points": len(views), "online": online})
-
     @router.get("/.well-known/nostr.json")
     async def nostr_json(request: Request) -> Response:
         """NIP-05: https://github.com/nostr-protocol/nips/blob/master/05.md."""

@@ -84,7 +84,7 @@ async def test_names_are_escaped(world: HttpWorld) -> None:
 
 async def test_a_bystander_sees_no_secret_and_no_payer(world: HttpWorld) -> None:
     view = await world.charging(energy_wh=1000)
-    for path in ("/", "/cp/cp001", "/cp/cp001/state", "/healthz", "/.well-known/nostr.json"):
+    for path in ("/", "/cp/cp001", "/cp/cp001/state", "/.well-known/nostr.json"):
         page = (await world.http.get(path)).text
         assert view.secret not in page
         assert view.id not in page
@@ -219,11 +219,6 @@ async def test_nostr_json(world: HttpWorld) -> None:
     assert answer.json()["relays"][world.identity.pubkey] == ["wss://relay.example.com"]
     unknown = await world.http.get("/.well-known/nostr.json", params={"name": "x"})
     assert unknown.json() == {"names": {}, "relays": {}}
-
-
-async def test_health(world: HttpWorld) -> None:
-    answer = await world.http.get("/healthz")
-    assert answer.json() == {"status": "ok", "charge_points": 2, "online": 1}
 
 
 async def test_list_shows_live_state_and_draws_a_map(world: HttpWorld) -> None:

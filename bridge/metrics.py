@@ -1,0 +1,154 @@
+"""`/metrics` in the text format of Prometheus: how this Strom does, and nothing about a driver.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from agent.machine.model import SessionState
+from agent.nostr.watch import Relays
+from agent.ports import OwedRefund, SessionView
+from nips.relays import RelayHealth
+
+
+class Works(Protocol):
+    """What is measured of the site."""
+
+    def charge_point_ids(self) -> Sequence[str]:
+        """The ids of all charge points."""
+        ...
+
+    async def open_sessions(self) -> Sequence[SessionView]:
+        """Every session that has not ended."""
+        ...
+
+    def owed(self) -> Sequence[OwedRefund]:
+        """Every refund that has not arrived yet."""
+        ...
+
+    def troubles(self) -> Mapping[str, str]:
+        """What is wrong now, by name."""
+        ...
+
+    @property
+    def waiting_effects(self) -> int:
+        """How many stored effects wait to be carried out."""
+        ...
+
+    @property
+    def commits(self) -> int:
+        """How many groups the journal has committed."""
+        ...
+
+
+class _Snapshot(Collector):
+    """The figures of one moment; made for each request, and kept by nobody."""
+
+    def __init__(
+        self,
+        works: Works,
+        sessions: Sequence[SessionView],
+        health: Mapping[str, RelayHealth],
+        depths: Mapping[str, int],
+        chargers: int,
+        now_ms: int,
+    ) -> None:
+        self._works = works
+        self._sessions = sessions
+        self._health = health
+        self._depths = depths
+        self._chargers = chargers
+        self._now_ms = now_ms
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The figures, in the order in which they are read."""
+        troubles = self._works.troubles()
+        owed = self._works.owed()
+        yield _gauge("strom_troubles", "Troubles that operators were told of.", len(troubles))
+        yield _gauge(
+            "strom_wallet_up", "Whether the wallet answers.", int("wallet" not in troubles)
+        )
+        yield _gauge("strom_chargers_connected", "Chargers connected.", self._chargers)
+        states = Counter(view.state for view in self._sessions)
+        sessions = GaugeMetricFamily("strom_sessions", "Open sessions.", labels=["state"])
+        for state in SessionState:
+            if state is not SessionState.CLOSED:
+                sessions.add_metric([state.lower()], states[state])
+        yield sessions
+        power_w = sum(view.power_w for view in self._sessions)
+        yield _gauge("strom_power_watts", "Power that flows into cars.", power_w)
+        owed_msat = sum(refund.amount_msat for refund in owed)
+        yield _gauge("strom_owed_msat", "Owed to drivers, in msat.", owed_msat)
+        yield _gauge("strom_refunds_waiting", "Refunds that have not arrived yet.", len(owed))
+        oldest_ms = min((refund.since_ms for refund in owed), default=self._now_ms)
+        age_s = (self._now_ms - oldest_ms) / 1000
+        yield _gauge("strom_oldest_refund_seconds", "Age of the oldest of them.", age_s)
+        waiting = self._works.waiting_effects
+        yield _gauge("strom_effects_waiting", "Stored effects not carried out yet.", waiting)
+        yield _gauge("strom_journal_commits", "Groups the journal committed.", self._works.commits)
+        yield from self._relays()
+
+    def _relays(self) -> Iterable[GaugeMetricFamily]:
+        up = GaugeMetricFamily("strom_relay_up", "Whether a relay is connected.", labels=["relay"])
+        silence = GaugeMetricFamily(
+            "strom_relay_silence_seconds", "Since its last event.", labels=["relay"]
+        )
+        waiting = GaugeMetricFamily(
+            "strom_relay_events_waiting", "Events that it has not got yet.", labels=["relay"]
+        )
+        for url, health in self._health.items():
+            up.add_metric([url], int(health.connected))
+            if health.last_event_at_ms is not None:
+                silence.add_metric([url], (self._now_ms - health.last_event_at_ms) / 1000)
+            waiting.add_metric([url], self._depths.get(url, 0))
+        yield from (up, silence, waiting)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def routes(
+    works: Works, relays: Relays, chargers: Callable[[], int], clock: Callable[[], int]
+) -> list[Route]:
+    """`/metrics`, and `/healthz` with what is wrong.
+
+    Args:
+        works: the site.
+        relays: the relays of ours.
+        chargers: how many chargers are connected.
+        clock: Unix milliseconds.
+    """
+
+    async def metrics(_: Request) -> Response:
+        sessions = await works.open_sessions()
+        snapshot = _Snapshot(works, sessions, relays.health(), relays.depths(), chargers(), clock())
+        return Response(generate_latest(snapshot), media_type=CONTENT_TYPE_LATEST)
+
+    async def healthz(_: Request) -> Response:
+        """200 while payments can be taken, 503 while the wallet is away."""
+        troubles = works.troubles()
+        status = "ok" if not troubles else "degraded" if "wallet" not in troubles else "failing"
+        body = {
+            "status": status,
+            "charge_points": len(works.charge_point_ids()),
+            "online": chargers(),
+            "troubles": sorted(troubles.values()),
+        }
+        return JSONResponse(body, 503 if status == "failing" else 200)
+
+    return [
+        Route("/metrics", metrics, methods=["GET"], include_in_schema=False),
+        Route("/healthz", healthz, methods=["GET"], include_in_schema=False),
+    ]
