@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from agent import quotes
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
@@ -26,7 +28,6 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.forecast import credit_ends_at
-from agent.machine.frozen import replace
 from agent.machine.model import Session, SessionState
 from agent.outbox import Retry
 from agent.ports import (

@@ -22,6 +22,7 @@ class Timers:
         self._clock = clock
         self._ring = ring
         self._due: dict[str, tuple[int, str]] = {}
+        self._queued: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
         self._sooner = asyncio.Event()
 
@@ -30,19 +31,37 @@ class Timers:
         if at_ms is None:
             self._due.pop(session_id, None)
             return
-        if self._due.get(session_id) == (at_ms, charge_point_id):
-            return
         self._due[session_id] = (at_ms, charge_point_id)
+        # Every sample moves a deadline, mostly to later: then the session's place in the queue
+        # comes up early and is moved there, which costs nothing now and wakes nobody.
+        queued_at_ms = self._queued.get(session_id)
+        if queued_at_ms is None or at_ms < queued_at_ms:
+            self._queue(session_id, at_ms)
+            if self._heap[0] == (at_ms, session_id):
+                self._sooner.set()
+
+    def _queue(self, session_id: str, at_ms: int) -> None:
+        self._queued[session_id] = at_ms
         heapq.heappush(self._heap, (at_ms, session_id))
-        self._sooner.set()
+
+    @property
+    def queued(self) -> int:
+        """How many places in the queue are taken."""
+        return len(self._heap)
 
     def next_at_ms(self) -> int | None:
         """The earliest deadline."""
         while self._heap:
             at_ms, session_id = self._heap[0]
-            if self._due.get(session_id, (None,))[0] == at_ms:
+            due_at_ms = self._due.get(session_id, (None,))[0]
+            is_its_place = self._queued.get(session_id) == at_ms
+            if is_its_place and due_at_ms == at_ms:
                 return at_ms
             heapq.heappop(self._heap)
+            if is_its_place:
+                del self._queued[session_id]
+                if due_at_ms is not None:
+                    self._queue(session_id, due_at_ms)
         return None
 
     async def ring_due(self) -> int:
@@ -51,6 +70,7 @@ class Timers:
         count = 0
         while (at_ms := self.next_at_ms()) is not None and at_ms <= now_ms:
             _, session_id = heapq.heappop(self._heap)
+            del self._queued[session_id]
             _, charge_point_id = self._due.pop(session_id)
             await self._ring(charge_point_id, session_id, now_ms)
             count += 1

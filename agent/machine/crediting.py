@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from agent.machine.effects import CancelPayment, PublishZapReceipt, SendMessage, Topic
 from agent.machine.events import (
     Obstacle,
@@ -10,7 +12,6 @@ from agent.machine.events import (
     PaymentSettled,
     StopBy,
 )
-from agent.machine.frozen import replace
 from agent.machine.model import Payment, Session, SessionState
 from agent.machine.settling import Result, close, end_hold, owe_the_rest
 from agent.machine.stopping import stop

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from agent.machine.events import ConnectorStatus
-from agent.machine.frozen import replace
 from agent.machine.model import Session, SessionState
-from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, WH_PER_KWH, bill
+from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, WH_PER_KWH, Usage, total_msat
 
 MW_MS_PER_WH = MS_PER_HOUR
 """Watt times milliseconds in one watt-hour."""
@@ -47,8 +46,9 @@ def credit_ends_at(session: Session) -> int | None:
     tariff = session.tariff
     from_ms = session.counted_until_ms
     # The first watt-hour brings in all that a session without energy does not pay.
-    entry = replace(session.usage, energy_wh=max(session.energy_wh, int(session.power_w > 0)))
-    left_msat = session.credit_msat - bill(tariff, entry).total_msat
+    energy_wh = max(session.energy_wh, int(session.power_w > 0))
+    entry = Usage(energy_wh, session.charging_ms, session.idle_ms)
+    left_msat = session.credit_msat - total_msat(tariff, entry)
     rate = session.power_w * tariff.energy_per_kwh_msat
     left = left_msat * MW_MS_PER_WH * WH_PER_KWH - rate * (from_ms - session.metered_at_ms)
     if left < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 MOST_WH_PER_READING = 1_000_000
 """No car takes a megawatt-hour between two readings: such a leap is a register set anew."""
@@ -10,8 +10,7 @@ MOST_BREAKS = 4
 """So many breaks in its readings are remembered of one meter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
+class Meter(Struct, frozen=True):
     """How the charger's register maps to the session's energy.
 
     Attributes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
 from agent.machine.metering import Meter
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import Refund, RefundState
-from agent.tariff.model import Bill, Tariff, Usage, bill
+from agent.tariff.model import Bill, Tariff, Usage, bill, total_msat
 
 
 class SessionState(StrEnum):
@@ -22,8 +23,7 @@ class SessionState(StrEnum):
     CLOSED = "CLOSED"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """The operator's patience, frozen into each session.
 
     Attributes:
@@ -49,8 +49,7 @@ class Policy:
     progress_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True):
     """A settled payment."""
 
     payment_hash: str
@@ -58,8 +57,7 @@ class Payment:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """One payer's use of one connector.
 
     Attributes:
@@ -163,7 +161,7 @@ class Session:
         """What the session costs so far, or did cost when it is closed."""
         if self.state is SessionState.CLOSED:
             return self.cost_msat
-        return min(self.bill.total_msat, self.credit_msat)
+        return min(total_msat(self.tariff, self.usage), self.credit_msat)
 
     @property
     def refunded_msat(self) -> int:

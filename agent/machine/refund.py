@@ -7,8 +7,10 @@ looked up until it can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
@@ -20,7 +22,6 @@ from agent.machine.events import (
     RefundSettled,
     RefundUncertain,
 )
-from agent.machine.frozen import replace
 from agent.machine.table import look_up, row, table
 
 
@@ -42,8 +43,7 @@ COMMITTED = frozenset(
 """States in which an invoice has been decided on: the amount cannot change any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """One refund of a session.
 
     Attributes:

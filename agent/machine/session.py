@@ -9,6 +9,8 @@ and wallets do in the wild and what must change nothing.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from agent.machine import metering
 from agent.machine import refund as refunds
 from agent.machine.crediting import (
@@ -53,7 +55,6 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle, no_energy_ends_at
-from agent.machine.frozen import replace
 from agent.machine.metering import Meter
 from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.settling import (
@@ -261,7 +262,8 @@ def _sample(session: Session, event: MeterSampled) -> Result:
     metered = _metered(session, event.at_ms, event.register_wh, event.power_w, event.at_ms)
     if metered.state is SessionState.STOPPING:
         return metered, ()
-    low = (metered.credit_msat - metered.cost_now_msat) * 5 <= metered.credit_msat
+    credit_msat = metered.credit_msat
+    low = (credit_msat - metered.cost_now_msat) * 5 <= credit_msat
     if low and not metered.credit_low_told:
         left = SendMessage(Topic.CREDIT_LOW, metered.left_msat)
         told_at_ms = max(event.at_ms, metered.progress_told_at_ms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from agent.machine import refund as refunds
 from agent.machine.effects import (
     CancelPayment,
@@ -24,7 +26,6 @@ from agent.machine.events import (
     RefundSettled,
     RefundUncertain,
 )
-from agent.machine.frozen import replace
 from agent.machine.model import Session, SessionState
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import COMMITTED, Refund, RefundState

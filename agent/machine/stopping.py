@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from agent.machine.effects import Effect, PublishStatus, SendMessage, StopCharging, Topic
 from agent.machine.events import DeadlineReached, StopBy
-from agent.machine.frozen import replace
 from agent.machine.model import Session, SessionState
 from agent.machine.settling import Result, close
 

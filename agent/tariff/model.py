@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from agent.tariff.rate import ExchangeRate
 
@@ -21,8 +22,7 @@ class Dimension(StrEnum):
     FLAT = "FLAT"
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(Struct, frozen=True):
     """Prices in msat, as quoted: a change of price or exchange rate never reaches a session.
 
     Attributes:
@@ -46,8 +46,7 @@ class Tariff:
     rate: ExchangeRate | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What a session used: energy, time under power and time idle."""
 
     energy_wh: int = 0
@@ -55,8 +54,7 @@ class Usage:
     idle_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BillLine:
+class BillLine(Struct, frozen=True):
     """One line of a bill.
 
     Attributes:
@@ -72,8 +70,7 @@ class BillLine:
     amount_msat: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True):
     """The lines of a bill; lines without a price are left out."""
 
     lines: tuple[BillLine, ...] = ()
@@ -105,6 +102,19 @@ def bill(tariff: Tariff, usage: Usage) -> Bill:
             for dimension, quantity, price_msat, per in dimensions
             if quantity * price_msat >= per
         )
+    )
+
+
+def total_msat(tariff: Tariff, usage: Usage) -> int:
+    """The total of `bill(tariff, usage)` in msat, without its lines: asked for at every sample."""
+    if not usage.energy_wh:
+        return 0
+    billed_idle_ms = max(0, usage.idle_ms - tariff.idle_grace_ms)
+    return (
+        usage.energy_wh * tariff.energy_per_kwh_msat // WH_PER_KWH
+        + usage.charging_ms * tariff.time_per_hour_msat // MS_PER_HOUR
+        + billed_idle_ms * tariff.idle_per_minute_msat // MS_PER_MINUTE
+        + tariff.flat_msat
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from agent.machine.events import Obstacle
 from agent.machine.model import Session
@@ -34,8 +35,8 @@ HASH = "aa" * 32
 
 def hashed(session: Session) -> Session:
     """A session of the examples with hashes as long as real ones."""
-    payments = tuple(replace(p, payment_hash=p.payment_hash * 32) for p in session.payments)
-    return replace(session, payments=payments)
+    payments = tuple(structs.replace(p, payment_hash=p.payment_hash * 32) for p in session.payments)
+    return structs.replace(session, payments=payments)
 
 
 def of(session: Session, *events: object) -> Receipt:
@@ -105,15 +106,24 @@ def test_a_late_payment_is_in_it() -> None:
         (replace(RECEIPT, energy_wh=4_000), "lines are not what 4000 Wh"),
         (replace(RECEIPT, lines=RECEIPT.lines[:1]), "lines"),
         (replace(RECEIPT, cost_msat=RECEIPT.cost_msat + 1), "lines add up"),
-        (replace(RECEIPT, paid_msat=1), "payments add up to 5000000 msat, not to 1 msat"),
+        (
+            replace(RECEIPT, paid_msat=1),
+            "payments add up to 5000000 msat, not to 1 msat",
+        ),
         (replace(RECEIPT, payments=RECEIPT.payments * 2), "counts a payment twice"),
         (
-            replace(RECEIPT, payments=(replace(RECEIPT.payments[0], payment_hash="x"),)),
+            replace(RECEIPT, payments=(structs.replace(RECEIPT.payments[0], payment_hash="x"),)),
             "no payment hash",
         ),
-        (replace(RECEIPT, refunded_msat=RECEIPT.owed_msat, owed_msat=0), "refunds are not"),
+        (
+            replace(RECEIPT, refunded_msat=RECEIPT.owed_msat, owed_msat=0),
+            "refunds are not",
+        ),
         (replace(RECEIPT, refunds=()), "refunds"),
-        (replace(RECEIPT, owed_msat=0, refunds=(), rounding_msat=RECEIPT.owed_msat), "rounding"),
+        (
+            replace(RECEIPT, owed_msat=0, refunds=(), rounding_msat=RECEIPT.owed_msat),
+            "rounding",
+        ),
         (replace(RECEIPT, rounding_msat=RECEIPT.rounding_msat - 1), "add up to"),
         (replace(RECEIPT, idle_ms=-1), "negative"),
         (replace(RECEIPT, refunded_msat=-1), "negative"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from agent.machine import refund as refunds
 from agent.machine.errors import IllegalEvent
@@ -127,5 +128,8 @@ def test_word_of_an_earlier_attempt_decides_nothing_about_this_one(
 ) -> None:
     second_attempt = Refund(1, 100 * SAT, state, payment_hash="dd")
     with pytest.raises(IllegalEvent):
-        refunds.step(second_attempt, replace(event, payment_hash="cc"))
-    assert refunds.step(second_attempt, replace(event, payment_hash="dd")).payment_hash == "dd"
+        refunds.step(second_attempt, dataclasses.replace(event, payment_hash="cc"))
+    assert (
+        refunds.step(second_attempt, dataclasses.replace(event, payment_hash="dd")).payment_hash
+        == "dd"
+    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.tariff.model import Dimension, Tariff, Usage, bill, tax_in_msat
+from agent.tariff.model import Dimension, Tariff, Usage, bill, tax_in_msat, total_msat
 
 KWH = Tariff("kwh", energy_per_kwh_msat=300_000)
 HOURLY = Tariff("hourly", energy_per_kwh_msat=0, time_per_hour_msat=600_000)
@@ -59,10 +59,18 @@ QUANTITIES = st.integers(0, 10**8)
 def test_more_use_never_costs_less(
     tariff: Tariff, energy_wh: int, charging_ms: int, idle_ms: int, more: int
 ) -> None:
-    total_msat = bill(tariff, Usage(energy_wh, charging_ms, idle_ms)).total_msat
-    assert bill(tariff, Usage(energy_wh + more, charging_ms, idle_ms)).total_msat >= total_msat
-    assert bill(tariff, Usage(energy_wh, charging_ms + more, idle_ms)).total_msat >= total_msat
-    assert bill(tariff, Usage(energy_wh, charging_ms, idle_ms + more)).total_msat >= total_msat
+    least_msat = bill(tariff, Usage(energy_wh, charging_ms, idle_ms)).total_msat
+    assert bill(tariff, Usage(energy_wh + more, charging_ms, idle_ms)).total_msat >= least_msat
+    assert bill(tariff, Usage(energy_wh, charging_ms + more, idle_ms)).total_msat >= least_msat
+    assert bill(tariff, Usage(energy_wh, charging_ms, idle_ms + more)).total_msat >= least_msat
+
+
+@given(TARIFFS, QUANTITIES, QUANTITIES, QUANTITIES)
+def test_the_total_is_that_of_the_lines(
+    tariff: Tariff, energy_wh: int, charging_ms: int, idle_ms: int
+) -> None:
+    usage = Usage(energy_wh, charging_ms, idle_ms)
+    assert total_msat(tariff, usage) == bill(tariff, usage).total_msat
 
 
 @given(TARIFFS, QUANTITIES, QUANTITIES)

@@ -1,0 +1,80 @@
+"""One clock for all sessions: whatever deadlines are named in whatever order, each rings once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.timers import Timers
+
+pytestmark = pytest.mark.anyio
+
+SETS = st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 50))
+LOOKS = st.integers(0, 50)
+
+
+class Rung:
+    """Timers with a clock that is set by hand, and what they rang for."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self.sessions: list[str] = []
+        self.timers = Timers(lambda: self.now_ms, self._ring)
+
+    async def _ring(self, charge_point_id: str, session_id: str, at_ms: int) -> None:
+        assert (charge_point_id, at_ms) == ("CP", self.now_ms)
+        self.sessions.append(session_id)
+
+
+@given(st.lists(SETS | LOOKS))
+def test_they_ring_as_a_plain_list_of_deadlines_would(
+    steps: list[tuple[str, int | None] | int],
+) -> None:
+    async def rung_as_expected() -> None:
+        rung = Rung()
+        deadlines: dict[str, int] = {}
+        for step in steps:
+            if isinstance(step, tuple):
+                session_id, at_ms = step
+                rung.timers.set(session_id, "CP", at_ms)
+                deadlines.pop(session_id, None)
+                if at_ms is not None:
+                    deadlines[session_id] = at_ms
+            else:
+                rung.now_ms = step
+                due = {name for name, at_ms in deadlines.items() if at_ms <= step}
+                assert await rung.timers.ring_due() == len(due)
+                assert sorted(rung.sessions) == sorted(due)
+                rung.sessions.clear()
+                for name in due:
+                    del deadlines[name]
+            assert rung.timers.next_at_ms() == min(deadlines.values(), default=None)
+
+    asyncio.run(rung_as_expected())
+
+
+async def test_deadlines_that_move_to_later_take_no_room() -> None:
+    rung = Rung()
+    for at_ms in range(10_000):
+        rung.timers.set("a", "CP", at_ms)
+    assert rung.timers.queued == 1
+    assert rung.timers.next_at_ms() == 9_999
+
+
+async def test_a_sooner_deadline_wakes_the_clock() -> None:
+    rung = Rung()
+    running = asyncio.create_task(rung.timers.run())
+    try:
+        rung.timers.set("far", "CP", 10_000_000)
+        await asyncio.sleep(0)
+        rung.now_ms = 5
+        rung.timers.set("near", "CP", 5)
+        async with asyncio.timeout(0.5):
+            while not rung.sessions:
+                await asyncio.sleep(0)
+    finally:
+        running.cancel()
+    assert rung.sessions == ["near"]
