@@ -39,16 +39,17 @@ class Alerts:
         self._told: set[str] = set()
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
 
-    def raised(self, name: str, sentence: str) -> None:
+    def raised(self, name: str, sentence: str, *, again: bool = False) -> None:
         """Something is wrong; nothing happens when that is known already.
 
         Args:
             name: of the trouble, the same as for `cleared`.
             sentence: for the operator, without secrets.
+            again: tell of it although it is known: it got worse.
         """
         known = name in self._troubles
         self._troubles[name] = sentence
-        if known:
+        if known and not again:
             return
         log.warning("%s", sentence)
         last_ms = self._told_at_ms.get(name)

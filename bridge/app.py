@@ -31,13 +31,14 @@ from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
 from agent.tariff.rate import ExchangeRate
 from agent.views import PublicFace
+from bridge.charger_security import ChargerSecurity
 from bridge.fetch import Fetcher
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.metrics import routes as metrics_routes
 from bridge.ocpp.message_log import MessageLog
-from bridge.ocpp.server import AuthPolicy, OcppServer
+from bridge.ocpp.server import OcppServer
 from bridge.payees import LnurlPayees
 from bridge.prices.bitcoin import OPERATOR, SOURCES, BitcoinPrice, rate_of
 from bridge.web.app import create_app
@@ -73,8 +74,10 @@ class App:
         presence: its side of nostr.
         identities: of each charge point, by its id.
         alerts: what is wrong now.
+        security: certificates and passwords of the chargers' connections.
         http_port: of the pages, LNURL and NIP-05.
         ocpp_port: of the chargers.
+        ocpp_tls_port: of those that come over TLS; 0 without.
         relay_url: of the embedded relay; "" without one.
     """
 
@@ -86,8 +89,10 @@ class App:
         presence: Presence,
         identities: dict[str, Identity],
         alerts: Alerts,
+        security: ChargerSecurity,
     ) -> None:
         self.alerts = alerts
+        self.security = security
         self.config = config
         self.site = site
         self.wallet = wallet
@@ -95,6 +100,7 @@ class App:
         self.identities = identities
         self.http_port = 0
         self.ocpp_port = 0
+        self.ocpp_tls_port = 0
         self.relay_url = ""
 
     @classmethod
@@ -136,6 +142,7 @@ class App:
             links = Links(config.strom.public_url)
             price = _bitcoin_price(config, clock)
             alerts = Alerts(clock, presence.tell_operators)
+            security = ChargerSecurity(config, clock, alerts)
             payees = LnurlPayees(allow_loopback=_is_local(config))
             site = Site(
                 config,
@@ -153,7 +160,7 @@ class App:
                 alerts=alerts,
             )
             announcer.speak_for(site)
-            app = cls(config, site, wallet, presence, identities, alerts)
+            app = cls(config, site, wallet, presence, identities, alerts, security)
             app.relay_url = relay_url
             conversation = Conversation(
                 site, config.strom.public_url, operators, config.strom.language
@@ -163,34 +170,32 @@ class App:
             ocpp = OcppServer(
                 site,
                 config.strom.ocpp_listen,
-                app.auth_policy,
+                security.policy,
                 clock,
+                guard=security,
                 log=messages,
+                tls=security.tls,
                 settings=app.ocpp_settings,
                 names_file=config.strom.data_dir / TRANSACTION_NAMES_FILE,
             )
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
-            app.ocpp_port = ocpp.port
-            metrics = metrics_routes(site, presence, lambda: len(ocpp.connected()), clock)
+            app.ocpp_port, app.ocpp_tls_port = ocpp.port, ocpp.tls_port
+            metrics = metrics_routes(
+                site, presence, lambda: len(ocpp.connected()), clock, security.expiries
+            )
             web = _web(config, site, relays, links, wallet, clock, metrics)
             app.http_port = http.getsockname()[1]
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
             group.start_soon(messages.run)
+            group.start_soon(security.run)
             if price is not None:
                 group.start_soon(price.run)
             await presence.run(group, site.view, conversation.answer, site.outside, alerts)
             server = _HttpServer(web, config.strom.trusted_proxies)
             await group.start(server.run, http)
             yield app
-
-    def auth_policy(self, charge_point_id: str) -> AuthPolicy:
-        """How a charge point has to show itself to the OCPP server."""
-        point = self._point(charge_point_id)
-        file = point.password_file
-        password = None if file is None else file.read_text(encoding="utf-8").strip()
-        return AuthPolicy(password, strict_subprotocol=point.strict_subprotocol)
 
     def ocpp_settings(self, charge_point_id: str) -> Mapping[str, str]:
         """The OCPP configuration keys that the operator wants a charge point to have."""

@@ -63,6 +63,7 @@ class _Snapshot(Collector):
         depths: Mapping[str, int],
         chargers: int,
         now_ms: int,
+        certificates: Mapping[str, int],
     ) -> None:
         self._works = works
         self._sessions = sessions
@@ -70,6 +71,7 @@ class _Snapshot(Collector):
         self._depths = depths
         self._chargers = chargers
         self._now_ms = now_ms
+        self._certificates = certificates
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The figures, in the order in which they are read."""
@@ -97,6 +99,14 @@ class _Snapshot(Collector):
         waiting = self._works.waiting_effects
         yield _gauge("strom_effects_waiting", "Stored effects not carried out yet.", waiting)
         yield _gauge("strom_journal_commits", "Groups the journal committed.", self._works.commits)
+        expiries = GaugeMetricFamily(
+            "strom_certificate_expiry_timestamp_seconds",
+            "When a certificate of chargers' connections expires.",
+            labels=["certificate"],
+        )
+        for name, at_ms in self._certificates.items():
+            expiries.add_metric([name], at_ms / 1000)
+        yield expiries
         yield from self._relays()
 
     def _relays(self) -> Iterable[GaugeMetricFamily]:
@@ -120,7 +130,11 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 
 def routes(
-    works: Works, relays: Relays, chargers: Callable[[], int], clock: Callable[[], int]
+    works: Works,
+    relays: Relays,
+    chargers: Callable[[], int],
+    clock: Callable[[], int],
+    certificates: Callable[[], Mapping[str, int]],
 ) -> list[Route]:
     """`/metrics`, and `/healthz` with what is wrong.
 
@@ -129,11 +143,13 @@ def routes(
         relays: the relays of ours.
         chargers: how many chargers are connected.
         clock: Unix milliseconds.
+        certificates: when each expires, in Unix ms.
     """
 
     async def metrics(_: Request) -> Response:
         sessions = await works.open_sessions()
-        snapshot = _Snapshot(works, sessions, relays.health(), relays.depths(), chargers(), clock())
+        health, depths = relays.health(), relays.depths()
+        snapshot = _Snapshot(works, sessions, health, depths, chargers(), clock(), certificates())
         return Response(generate_latest(snapshot), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_: Request) -> Response:

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 _LONGEST_SHOWN_VALUE = 60
 _SECRET_KEY = re.compile(r"(password|secret|nsec|seed|mnemonic|macaroon|token)", re.IGNORECASE)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_SECRET_TEXT = re.compile(r"(nsec1|ncryptsec1|nostr\+walletconnect:)", re.IGNORECASE)
+_SECRET_TEXT = re.compile(r"(nsec1|ncryptsec1|nostr\+walletconnect:|-----BEGIN )", re.IGNORECASE)
 _TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", re.DOTALL)
 
 

@@ -9,18 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from agent.config.errors import ConfigError as ConfigError
 from agent.config.errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
+from agent.config.ocpp import ChargerSecurity, OcppConfig, contradictions
+from agent.config.table import Table
 from agent.config.values import (
     DEFAULT_LANGUAGE,
     RATE_SOURCES,
@@ -59,11 +54,7 @@ _OCPP_LISTEN = "127.0.0.1:9000"
 _MOST_SAT = 100_000_000
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class StromConfig(_Table):
+class StromConfig(Table):
     """[strom]: where this Strom listens and keeps its data."""
 
     public_url: PublicUrl = "http://127.0.0.1:8080"
@@ -80,7 +71,7 @@ class StromConfig(_Table):
         return urlsplit(self.public_url).netloc
 
 
-class NostrConfig(_Table):
+class NostrConfig(Table):
     """[nostr]: the relays, and who may command by direct message."""
 
     relays: tuple[RelayUrl, ...] = ()
@@ -90,7 +81,7 @@ class NostrConfig(_Table):
     seed_file: SeedFile = Path("secrets/seed")
 
 
-class WalletConfig(_Table):
+class WalletConfig(Table):
     """[wallet]: where the money arrives."""
 
     url: WalletUrl = "dev://"
@@ -101,7 +92,7 @@ class WalletConfig(_Table):
     reserve_sat: Annotated[int, whole(0, _MOST_SAT)] = 0
 
 
-class SessionsConfig(_Table):
+class SessionsConfig(Table):
     """[sessions]: what may be paid, and how long things may take."""
 
     start_timeout_s: Annotated[int, whole(5, 3600)] = 120
@@ -118,7 +109,7 @@ class SessionsConfig(_Table):
 Price = Annotated[Decimal, number(0, _MOST_SAT, decimals=3)]
 
 
-class TariffConfig(_Table):
+class TariffConfig(Table):
     """[tariffs.NAME]: prices in whole units of `currency`."""
 
     currency: Literal["SAT"] = "SAT"
@@ -146,7 +137,7 @@ class TariffConfig(_Table):
         )
 
 
-class FiatConfig(_Table):
+class FiatConfig(Table):
     """[fiat]: the currency in which amounts are shown besides sat.
 
     With `btc_price` that is the rate; without it several sources are asked, of which two at
@@ -165,14 +156,14 @@ class FiatConfig(_Table):
         return value
 
 
-class MapConfig(_Table):
+class MapConfig(Table):
     """[map]: tiles behind the map of the charge points."""
 
     tiles: TileUrl
     credit: Annotated[str, text(200)] = ""
 
 
-class LocationConfig(_Table):
+class LocationConfig(Table):
     """Where a charge point stands; `geohash_length` says how exactly that is published."""
 
     latitude: Annotated[float, number(-90, 90)]
@@ -181,7 +172,7 @@ class LocationConfig(_Table):
     geohash_length: Annotated[int, whole(3, 9)] = 5
 
 
-class ConnectorConfig(_Table):
+class ConnectorConfig(Table):
     """One connector; `type` is OCPI's connector type."""
 
     id: Annotated[int, whole(1, 99)]
@@ -189,7 +180,7 @@ class ConnectorConfig(_Table):
     max_power_w: Annotated[int, whole(1, 5_000_000)] = 22_000
 
 
-class ChargePointConfig(_Table):
+class ChargePointConfig(ChargerSecurity):
     """[[charge_points]]: one charge point and its public face."""
 
     id: ChargePointId
@@ -200,10 +191,9 @@ class ChargePointConfig(_Table):
     location: LocationConfig | None = None
     tariff: Annotated[str, text(80)]
     lud16: LightningAddress = ""
-    password_file: SecretFile | None = None
     nsec_file: SecretFile | None = None
     strict_subprotocol: bool = False
-    ocpp_settings: dict[str, str] = {}
+    ocpp_settings: dict[str, str] = Field(default_factory=dict[str, str])
     connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)
 
     @field_validator("connectors")
@@ -217,16 +207,17 @@ class ChargePointConfig(_Table):
         return value
 
 
-class Config(_Table):
+class Config(Table):
     """The whole file."""
 
     strom: StromConfig = StromConfig()
+    ocpp: OcppConfig = OcppConfig()
     nostr: NostrConfig = NostrConfig()
     wallet: WalletConfig = WalletConfig()
     sessions: SessionsConfig = SessionsConfig()
     fiat: FiatConfig | None = None
     map: MapConfig | None = None
-    tariffs: dict[str, TariffConfig] = {}
+    tariffs: dict[str, TariffConfig] = Field(default_factory=dict[str, TariffConfig])
     charge_points: tuple[ChargePointConfig, ...] = ()
     _base_dir: Path = PrivateAttr(default_factory=Path)
 
@@ -297,6 +288,7 @@ def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(low, int) and isinstance(high, int) and low > high:
         yield f"sessions.min_payment_sat = {low}: expected at most max_payment_sat, {high}"
     yield from _shared_addresses(raw)
+    yield from contradictions(raw)
     tariffs = _table(raw.get("tariffs"))
     ids: dict[str, int] = {}
     keys: dict[str, int] = {}
@@ -345,6 +337,7 @@ def _shared_addresses(raw: Mapping[str, Any]) -> Iterator[str]:
     for key, address in (
         ("strom.http_listen", strom.get("http_listen", _HTTP_LISTEN)),
         ("strom.ocpp_listen", strom.get("ocpp_listen", _OCPP_LISTEN)),
+        ("ocpp.tls_listen", _table(raw.get("ocpp")).get("tls_listen")),
         ("nostr.embedded_relay", nostr.get("embedded_relay")),
     ):
         if not isinstance(address, str) or address.endswith(":0"):

@@ -307,6 +307,15 @@ def _secret_file(value: object, info: ValidationInfo) -> Path:
     return path
 
 
+def _readable_file(value: object, info: ValidationInfo) -> Path:
+    """A file that is there; checked when a file of an operator is read."""
+    path = _path(value, info)
+    problem = None if info.context is None else secret_file_problem(path)
+    if problem:
+        raise ValueError(f"the file {problem}")
+    return path
+
+
 def _seed_file(value: object, info: ValidationInfo) -> Path:
     path = _path(value, info)
     if info.context is None or not path.exists():
@@ -338,5 +347,6 @@ Npub = Annotated[str, BeforeValidator(_npub)]
 ChargePointId = Annotated[str, BeforeValidator(_charge_point_id)]
 ConnectorType = Annotated[str, BeforeValidator(_connector_type)]
 DataDir = Annotated[Path, BeforeValidator(_data_dir)]
+ReadableFile = Annotated[Path, BeforeValidator(_readable_file)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
 SeedFile = Annotated[Path, BeforeValidator(_seed_file)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.config.ocpp import MUTUAL_TLS
 from agent.config.secret_files import read_secret
 from agent.config.tables import Config, TariffConfig
 from agent.config.values import LOOPBACK_HOSTS
@@ -54,12 +55,12 @@ def _charge_points(config: Config) -> Iterator[str]:
         yield "charge_points: there is none yet; add a table [[charge_points]]"
     for index, point in enumerate(config.charge_points):
         where = f'charge_points[{index}] "{point.id}"'
-        if point.password_file is None:
+        if point.password_file is None and point.least_profile != MUTUAL_TLS:
             yield (
                 f"{where} has no password_file: whoever reaches "
                 f"{config.strom.ocpp_listen} can pretend to be this charge point"
             )
-        elif len(read_secret(point.password_file)) < _SHORTEST_PASSWORD:
+        elif point.password_file and len(read_secret(point.password_file)) < _SHORTEST_PASSWORD:
             yield (
                 f"{where} .password_file: the password is shorter than the "
                 f"{_SHORTEST_PASSWORD} characters that OCPP asks for"
@@ -75,6 +76,6 @@ def _permissions(config: Config) -> Iterator[str]:
 def secret_files(config: Config) -> Iterator[Path]:
     """Every file of the operator's that holds a secret, each once; the seed may not exist yet."""
     points = config.charge_points
-    files = [config.strom.admin_password_file, config.nostr.seed_file]
+    files = [config.strom.admin_password_file, config.nostr.seed_file, config.ocpp.key]
     files += [file for point in points for file in (point.password_file, point.nsec_file)]
     yield from dict.fromkeys(file for file in files if file is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,15 @@ import typer
 from rich.text import Text
 
 from agent.config.keys import peek_identities
+from agent.config.ocpp import TLS
 from agent.config.tables import TEMPLATE, ChargePointConfig, Config, LocationConfig, load
 from agent.config.warnings import warnings
 from agent.links import Links
 from agent.talk.wording import price_in_short
 from agent.talk.words import words
+from bridge.charger_security import tls_files
 from bridge.cli.output import Mistake, out, tell_warning
+from bridge.ocpp.tls import Shown, TlsFiles, examine, expires_at_ms
 from nips.identity import Identity
 from nips.location import geohash
 from wallet.connect import connect
@@ -28,6 +32,14 @@ DEFAULT_CONFIG = Path("strom.toml")
 
 # About the width of a geohash's cell, by its length, at the equator.
 _CELL_SIZE = {3: "156 km", 4: "39 km", 5: "5 km", 6: "1.2 km", 7: "150 m", 8: "40 m", 9: "5 m"}
+
+# What each security profile of OCPP asks of a charger.
+_PROFILES = (
+    "profile 0: nothing is asked for",
+    "profile 1: password",
+    "profile 2: TLS and password",
+    "profile 3: TLS and a client certificate",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +72,12 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     checked = load(config)
     connect(checked.wallet.url, checked.strom.data_dir, lambda: 0, base_dir=config.parent)
     identities = peek_identities(checked)
+    files = tls_files(checked.ocpp)
+    shown = None if files is None else examine(files)
     for text in warnings(checked):
         tell_warning(text)
+    if files is not None and shown is not None:
+        _show_certificates(files, shown)
     for point in checked.charge_points:
         _show(checked, point, identities.get(point.id))
     count = len(checked.charge_points)
@@ -86,14 +102,42 @@ def _show(config: Config, point: ChargePointConfig, identity: Identity | None) -
             f"{plug.id}: {plug.type} {language.kw(plug.max_power_w)} kW"
             for plug in point.connectors
         ),
-        "ocpp": f"ws://{config.strom.ocpp_listen}/ocpp/{point.id}"
-        + (" with password" if point.password_file else ""),
+        "ocpp": _way_in(config, point),
+        "security": _PROFILES[point.least_profile]
+        + (f" issued to {point.certificate_name}" if point.certificate_name else ""),
     }
     if point.lud16:
         lines["zaps"] = f"go to {point.lud16}"
     for label, value in lines.items():
         out.print(Text.assemble((f"  {label:<9}", "dim"), value))
     out.print()
+
+
+def _way_in(config: Config, point: ChargePointConfig) -> str:
+    """The URLs that a charger may be given."""
+    urls = [] if point.least_profile >= TLS else [f"ws://{config.strom.ocpp_listen}"]
+    urls += [f"wss://{config.ocpp.tls_listen}"] if config.ocpp.tls_listen else []
+    return ", ".join(f"{url}/ocpp/{point.id}" for url in urls)
+
+
+def _show_certificates(files: TlsFiles, shown: Shown) -> None:
+    """What chargers see of Strom, and whose certificates count, with the days left."""
+    count = "" if shown.chain == 1 else f", chain of {shown.chain}"
+    issuer = "itself" if [shown.issuer] == list(shown.names) else shown.issuer
+    lines = {
+        "certificate": f"{', '.join(shown.names)}, issued by {issuer}{count}, "
+        + _days_left(shown.expires_at_ms)
+    }
+    if files.client_ca is not None:
+        lines["client_ca"] = f"{files.client_ca}, {_days_left(expires_at_ms(files.client_ca))}"
+    for label, value in lines.items():
+        out.print(Text.assemble((f"{label:<12}", "dim"), value))
+    out.print()
+
+
+def _days_left(expires_ms: int) -> str:
+    days = (expires_ms - time.time_ns() // 1_000_000) // 86_400_000
+    return f"{days} days left" if days >= 0 else "EXPIRED"
 
 
 def _place(location: LocationConfig | None) -> str:

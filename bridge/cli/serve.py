@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Run Strom. SIGHUP reads the file again; SIGTERM or Ctrl-C ends it."""
+    """Run Strom. SIGHUP reads file and certificates again; SIGTERM or Ctrl-C ends it."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -84,6 +84,7 @@ class _Service:
                 changed = self._changed(settings)
                 if changed is not None:
                     return changed
+                app.security.renew()
         return None
 
     def _changed(self, settings: Config) -> Config | None:
@@ -109,10 +110,11 @@ def _now_ms() -> int:
 def _show(app: App) -> None:
     settings = app.config.strom
     relay = f", relay {app.relay_url}" if app.relay_url else ""
+    tls = f", with TLS on port {app.ocpp_tls_port}" if app.ocpp_tls_port else ""
     count = len(app.config.charge_points)
     err.print(
         Text(
             f"Strom serves {count} charge point{'' if count == 1 else 's'}: "
-            f"{settings.public_url}, OCPP on port {app.ocpp_port}{relay}"
+            f"{settings.public_url}, OCPP on port {app.ocpp_port}{tls}{relay}"
         )
     )

@@ -7,11 +7,15 @@ import binascii
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 from websockets.typing import Subprotocol
+
+from agent.config.ocpp import MUTUAL_TLS, TLS
+from bridge.ocpp.tls import ClientCertificate
 
 OCPP16 = "ocpp1.6"
 OCPP201 = "ocpp2.0.1"
@@ -25,16 +29,84 @@ class AuthPolicy:
     """Who may connect as a charge point.
 
     Attributes:
-        password: of HTTP Basic authentication (security profile 1); None lets anyone in.
+        password: of HTTP Basic authentication (security profiles 1 and 2); None lets anyone in.
         strict_subprotocol: refuse a charger that does not offer "ocpp1.6"; chargers in the
             field forget it, so this is off by default.
-        client_certificate: demand a client certificate whose common name is the charge
-            point's id (security profile 3).
+        profile: the least security profile: 2 demands TLS, 3 a client certificate besides.
+        certificate_name: what that certificate must be issued to; "" for the charge point's id.
     """
 
     password: str | None = None
     strict_subprotocol: bool = False
-    client_certificate: bool = False
+    profile: int = 0
+    certificate_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A charger at the door.
+
+    Attributes:
+        over_tls: whether its connection is encrypted.
+        certificate: its client certificate, whose chain was verified; None without one.
+        authorization: its Authorization headers.
+        offered: the subprotocols that it offers.
+    """
+
+    over_tls: bool
+    certificate: ClientCertificate | None
+    authorization: Sequence[str]
+    offered: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a charger may not connect: HTTP status, words for it, and words for the operator."""
+
+    status: int
+    answer: str
+    reason: str
+
+
+class Guard(Protocol):
+    """Is told who comes in."""
+
+    def entered(self, charge_point_id: str, visitor: Visitor) -> None:
+        """A charge point's charger was let in."""
+        ...
+
+
+def refusal(policy: AuthPolicy, charge_point_id: str, visitor: Visitor) -> Refusal | None:
+    """Why a charger may not connect as a charge point; None when it may."""
+    profile = policy.profile
+    if profile >= TLS and not visitor.over_tls:
+        return Refusal(
+            403,
+            "Connect over TLS, to wss://.\n",
+            f"it came without TLS, and its security profile is {profile}",
+        )
+    if profile >= MUTUAL_TLS:
+        wanted = policy.certificate_name or charge_point_id
+        if visitor.certificate is None:
+            return Refusal(
+                403,
+                "Show the client certificate of this charge point.\n",
+                "it showed no client certificate, and its security profile is 3",
+            )
+        names = visitor.certificate.names
+        if wanted.lower() not in {name.lower() for name in names}:
+            shown = ", ".join(sorted(names)) or "nobody"
+            return Refusal(
+                403,
+                "Show the client certificate of this charge point.\n",
+                f'its client certificate is issued to {shown}, not to "{wanted}"',
+            )
+    if policy.password is not None and not may_enter(policy.password, visitor.authorization):
+        shown = "its password is wrong" if visitor.authorization else "it showed no password"
+        return Refusal(401, "The user name or password is wrong.\n", shown)
+    if not usable(visitor.offered) if visitor.offered else policy.strict_subprotocol:
+        return Refusal(400, "Offer the subprotocol ocpp1.6.\n", "it does not offer ocpp1.6")
+    return None
 
 
 def id_in_path(path: str) -> str | None:

@@ -7,26 +7,30 @@ import errno
 import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from agent.config.ocpp import MUTUAL_TLS
 from agent.ports import AgentError, ChargePoint, Site, UnknownChargePoint
 from bridge.ocpp.admission import (
     OCPP201,
     AuthPolicy,
+    Guard,
+    Visitor,
     id_in_path,
-    may_enter,
     offered_subprotocols,
+    refusal,
     select_subprotocol,
-    usable,
 )
 from bridge.ocpp.connection import Connection, FrameLog, Limits, NoLog
 from bridge.ocpp.dialects import Dialect16, Dialect201
-from bridge.ocpp.errors import CannotListen
-from bridge.ocpp.tls import common_name
+from bridge.ocpp.errors import CannotListen, OcppError
+from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.transaction_names import TransactionNames
 
 logger = logging.getLogger(__name__)
@@ -38,17 +42,28 @@ _BACKLOG = 2048
 _CLOSE_TIMEOUT_S = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class TlsListener:
+    """Where chargers connect over TLS ("host:port"), and what is shown to them."""
+
+    listen: str
+    context: ssl.SSLContext
+
+
 class OcppServer:
     """Listens for chargers.
+
+    Whichever way a charger comes, its newest connection is the one that counts.
 
     Args:
         site: the charge points.
         listen: "host:port"; port 0 lets the system choose.
         policy: who may connect, by charge point id as configured.
         clock: our time in Unix ms.
+        guard: is told who was let in.
         limits: what one connection may take.
         log: keeps what goes over the wire.
-        tls: for wss:// (security profiles 2 and 3).
+        tls: a second listener, for wss:// (security profiles 2 and 3).
         settings: the configuration keys that a charge point's charger shall have; with None
             chargers are not asked for their configuration at all.
         names_file: where the names of OCPP 2.0.1's transactions are kept over a restart.
@@ -61,9 +76,10 @@ class OcppServer:
         policy: Callable[[str], AuthPolicy],
         clock: Callable[[], int],
         *,
+        guard: Guard | None = None,
         limits: Limits | None = None,
         log: FrameLog | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsListener | None = None,
         settings: Callable[[str], Mapping[str, str]] | None = None,
         names_file: Path | None = None,
     ) -> None:
@@ -71,13 +87,14 @@ class OcppServer:
         self._listen = listen
         self._policy = policy
         self._clock = clock
+        self._guard = guard
         self._limits = limits or Limits()
         self._log = log or NoLog()
         self._tls = tls
         self._settings = settings
         self._were_reset: set[str] = set()
         self._names = TransactionNames(names_file)
-        self._server: Server | None = None
+        self._servers: list[Server] = []
         self._owners: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,9 +104,27 @@ class OcppServer:
         Raises:
             CannotListen: the address is in use or not ours.
         """
-        host, _, port = self._listen.rpartition(":")
         try:
-            self._server = await serve(
+            await self._open(self._listen, "ocpp_listen", None)
+            if self._tls is not None:
+                await self._open(self._tls.listen, "tls_listen", self._tls.context)
+        except CannotListen:
+            await self.close()
+            raise
+        ids = self._site.charge_point_ids()
+        bare = [name for name in ids if _is_open(self._policy(name))]
+        if bare:
+            names = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if bare[5:] else "")
+            logger.warning(
+                "no password_file for %s: whoever reaches %s can pretend to be that charge point",
+                names,
+                self._listen,
+            )
+
+    async def _open(self, listen: str, key: str, context: ssl.SSLContext | None) -> None:
+        host, _, port = listen.rpartition(":")
+        try:
+            server = await serve(
                 self._serve,
                 host.strip("[]"),
                 int(port),
@@ -103,32 +138,27 @@ class OcppServer:
                 close_timeout=_CLOSE_TIMEOUT_S,
                 server_header="Strom",
                 logger=_wire_logger,
-                ssl=self._tls,
+                ssl=context,
                 backlog=_BACKLOG,
             )
         except OSError as error:
             reason = (
-                "is in use: stop the other program or choose another ocpp_listen"
+                f"is in use: stop the other program or choose another {key}"
                 if error.errno == errno.EADDRINUSE
                 else f"cannot be listened on: {error.strerror or error}"
             )
-            raise CannotListen(f"{self._listen} {reason}") from None
-        ids = self._site.charge_point_ids()
-        bare = [name for name in ids if self._policy(name).password is None]
-        if bare:
-            names = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if bare[5:] else "")
-            logger.warning(
-                "no password_file for %s: whoever reaches %s can pretend to be that charge point",
-                names,
-                self._listen,
-            )
+            raise CannotListen(f"{listen} {reason}") from None
+        self._servers.append(server)
 
     @property
     def port(self) -> int:
-        """The port that is listened on; 0 before `start`."""
-        if self._server is None or not self._server.sockets:
-            return 0
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        """The port that is listened on without TLS; 0 before `start`."""
+        return _port(self._servers[0]) if self._servers else 0
+
+    @property
+    def tls_port(self) -> int:
+        """The port that is listened on with TLS; 0 before `start` and without TLS."""
+        return _port(self._servers[1]) if len(self._servers) > 1 else 0
 
     def connected(self) -> Sequence[str]:
         """The ids of the charge points whose chargers are connected now."""
@@ -136,10 +166,11 @@ class OcppServer:
 
     async def close(self) -> None:
         """Close all connections and stop listening."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-            self._server = None
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        for server in servers:
+            await server.wait_closed()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -150,21 +181,19 @@ class OcppServer:
         if charge_point is None:
             logger.info("a charger that is not configured was refused (%s)", _peer(socket))
             return socket.respond(404, "This charge point is not configured here.\n")
-        policy = self._policy(charge_point.id)
-        authorization = request.headers.get_all("Authorization")
-        if policy.password is not None and not may_enter(policy.password, authorization):
-            logger.warning("%s was refused: wrong password (%s)", charge_point.id, _peer(socket))
-            response = socket.respond(401, "The user name or password is wrong.\n")
+        try:
+            policy = self._policy(charge_point.id)
+        except (OcppError, OSError) as error:
+            logger.error("%s was refused: %s", charge_point.id, error)
+            return socket.respond(500, "This charge point cannot be let in now.\n")
+        refused = refusal(policy, charge_point.id, _visitor(socket, request))
+        if refused is None:
+            return None
+        logger.warning("%s was refused: %s (%s)", charge_point.id, refused.reason, _peer(socket))
+        response = socket.respond(refused.status, refused.answer)
+        if refused.status == HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = 'Basic realm="OCPP", charset="UTF-8"'
-            return response
-        if policy.client_certificate and not _shows_certificate(socket, charge_point.id):
-            logger.warning("%s was refused: no certificate of its own", charge_point.id)
-            return socket.respond(403, "Show the client certificate of this charge point.\n")
-        offered = offered_subprotocols(request)
-        if not usable(offered) if offered else policy.strict_subprotocol:
-            logger.warning("%s was refused: it does not offer ocpp1.6", charge_point.id)
-            return socket.respond(400, "Offer the subprotocol ocpp1.6.\n")
-        return None
+        return response
 
     def _charge_point(self, path: str) -> ChargePoint | None:
         charge_point_id = id_in_path(path)
@@ -178,8 +207,10 @@ class OcppServer:
     async def _serve(self, socket: ServerConnection) -> None:
         """One connection from its handshake to its end."""
         charge_point = self._charge_point(socket.request.path) if socket.request else None
-        if charge_point is None:
+        if charge_point is None or socket.request is None:
             return
+        if self._guard is not None:
+            self._guard.entered(charge_point.id, _visitor(socket, socket.request))
         spoken = (socket.subprotocol or "").lower()
         if spoken == OCPP201:
             dialect = Dialect201(charge_point, self._clock, self._limits, self._names)
@@ -218,10 +249,22 @@ class OcppServer:
         task.add_done_callback(self._tasks.discard)
 
 
-def _shows_certificate(socket: ServerConnection, charge_point_id: str) -> bool:
-    """Whether the client showed the certificate of a charge point; `ssl` verified its chain."""
-    name = common_name(socket.transport.get_extra_info("peercert"))
-    return name.lower() == charge_point_id.lower()
+def _visitor(socket: ServerConnection, request: Request) -> Visitor:
+    extra = socket.transport.get_extra_info
+    return Visitor(
+        over_tls=extra("ssl_object") is not None,
+        certificate=client_certificate(extra("peercert")),
+        authorization=request.headers.get_all("Authorization"),
+        offered=offered_subprotocols(request),
+    )
+
+
+def _is_open(policy: AuthPolicy) -> bool:
+    return policy.password is None and policy.profile < MUTUAL_TLS
+
+
+def _port(server: Server) -> int:
+    return int(next(iter(server.sockets)).getsockname()[1])
 
 
 def _peer(socket: ServerConnection) -> str:

@@ -586,8 +586,11 @@ def test_the_template_is_valid(tmp_path: Path) -> None:
 
 def test_the_optional_lines_of_the_template_are_valid_too(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
+    (tmp_path / "tls").mkdir()
     for name in ("admin", "CP001", "CP001.nsec"):
         (tmp_path / "secrets" / name).write_text("0123456789abcdef")
+    for name in ("fullchain.pem", "privkey.pem", "chargers-ca.pem"):
+        (tmp_path / "tls" / name).write_text("PEM")
     lines: list[str] = []
     for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
         line = re.sub(r"^# (\[[a-z]+\])$", r"\1", line)

@@ -10,9 +10,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.ports import ChargerCommand, StartOutcome, StopOutcome
+from bridge.ocpp.admission import may_enter
 from bridge.ocpp.connection import Limits
 from bridge.ocpp.errors import CannotListen
-from bridge.ocpp.server import AuthPolicy, OcppServer, id_in_path, may_enter
+from bridge.ocpp.server import AuthPolicy, OcppServer, id_in_path
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, now_ms, serving
 
