@@ -115,6 +115,7 @@ class RelayPool:
         self._identities: dict[str, Identity] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
+        self._on_connected: list[Callable[[str], None]] = []
         self._subscriptions = Subscriptions(
             now_s=self._now_s,
             page_timeout_s=publish_timeout_s,
@@ -178,6 +179,10 @@ class RelayPool:
         """Wait until a relay that was added is connected; False when it takes too long."""
         relay = self._relays.get(normalised(url))
         return relay is not None and await relay.link.wait_connected(timeout_s)
+
+    def on_connected(self, call: Callable[[str], None]) -> None:
+        """Call with a relay's URL whenever a relay that was added is connected, or is again."""
+        self._on_connected.append(call)
 
     def health(self) -> dict[str, RelayHealth]:
         """How each relay is doing, by its URL."""
@@ -322,6 +327,26 @@ class RelayPool:
             await asyncio.gather(*late, return_exceptions=True)
         return sorted(found.values(), key=lambda event: (-event.created_at, event.id))
 
+    async def missing(self, url: str, ids: Sequence[str], *, timeout_s: float = 5.0) -> list[str]:
+        """Which of these events a relay that was added does not have.
+
+        Args:
+            ids: of events, hex; as many as relays send for one question, 500 at most.
+
+        Returns:
+            None of them when the relay does not answer.
+        """
+        relay = self._relays.get(normalised(url))
+        found: set[str] = set()
+
+        async def take(event: Heard) -> None:
+            found.add(event.id)
+
+        if relay is None:
+            return []
+        page = await relay.link.page(Filter(ids=tuple(ids)), take, timeout_s)
+        return [identifier for identifier in ids if identifier not in found and page.complete]
+
     async def subscribe(
         self, name: str, filters: Filter | Sequence[Filter], cursor: Cursor | None = None
     ) -> None:
@@ -365,8 +390,10 @@ class RelayPool:
             return
         if link.identity is not None:
             self._spawn(self._introduce(link, link.identity))
-        else:
-            await self._apply(link)
+            return
+        for call in self._on_connected:
+            call(link.url)
+        await self._apply(link)
 
     async def heard(self, link: RelayLink, request: str, heard: Heard) -> None:
         """An event came over a link."""

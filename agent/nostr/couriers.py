@@ -1,15 +1,19 @@
 """Signed events on their way to relays: one courier per relay, so that none waits for another.
 
 Messages and receipts are stored until the relay acknowledges them. Of replaceable events only
-the newest version matters: those are kept in memory, and made anew at each start.
+the newest version matters: those are kept in memory, and made anew at each start. A relay that
+comes back is asked whether it still has what it acknowledged last: some forget in a crash.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
+import anyio
 import anyio.abc
 
 from agent.clock import Clock
@@ -28,19 +32,56 @@ LAST_RETRY_S = 30.0
 _FINAL_REFUSALS = ("blocked", "invalid", "pow", "mute", "not a public relay")
 """Reasons (NIP-01) for which the same event will never be taken."""
 
+PROBED = 100
+"""How many of the replaceable events that a relay took last it is asked for when it is back."""
+
 log = logging.getLogger(__name__)
 
 
-class Couriers:
-    """Brings events to relays until they have them."""
+@dataclass
+class _Round:
+    """One relay's courier.
 
-    def __init__(self, journal: Journal, pool: RelayPool, clock: Clock) -> None:
+    Attributes:
+        wake: set when there may be something to do.
+        back: set when the connection came up again.
+        taken: addresses and ids of the replaceable events that it took last.
+    """
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    back: asyncio.Event = field(default_factory=asyncio.Event)
+    taken: deque[tuple[str, str]] = field(
+        default_factory=lambda: deque[tuple[str, str]](maxlen=PROBED)
+    )
+
+
+class Couriers:
+    """Brings events to relays until they have them.
+
+    Args:
+        journal: where messages and receipts wait.
+        pool: the relays.
+        clock: Unix milliseconds.
+        first_retry_s: after that time an event that did not arrive is offered again; the time
+            doubles, and ends when the relay comes back.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        pool: RelayPool,
+        clock: Clock,
+        *,
+        first_retry_s: float = FIRST_RETRY_S,
+    ) -> None:
         self._journal = journal
         self._pool = pool
         self._clock = clock
+        self._first_retry_s = first_retry_s
         self._own: tuple[str, ...] = ()
+        self._newest: dict[str, NostrEvent] = {}
         self._latest: dict[str, dict[str, NostrEvent]] = {}
-        self._wake: dict[str, asyncio.Event] = {}
+        self._rounds: dict[str, _Round] = {}
         self._group: anyio.abc.TaskGroup | None = None
 
     @property
@@ -52,6 +93,7 @@ class Couriers:
         """Carry in the background, first what is left from before."""
         self._group = group
         self._own = tuple(relays)
+        self._pool.on_connected(self._relay_is_back)
         for relay in {*self._own, *self._journal.publication_relays()}:
             self._rouse(relay)
 
@@ -84,6 +126,7 @@ class Couriers:
             address: what the event replaces: author, kind and identifier.
             event: signed.
         """
+        self._newest[address] = event
         for relay in self._own:
             self._latest.setdefault(relay, {})[address] = event
             self._rouse(relay)
@@ -97,25 +140,51 @@ class Couriers:
         }
 
     def _rouse(self, relay: str) -> None:
-        wake = self._wake.get(relay)
-        if wake is not None:
-            wake.set()
+        known = self._rounds.get(relay)
+        if known is not None:
+            known.wake.set()
         elif self._group is not None:
-            self._wake[relay] = wake = asyncio.Event()
-            wake.set()
-            self._group.start_soon(self._carry, relay, wake, name=f"courier {relay}")
+            self._rounds[relay] = new = _Round()
+            new.wake.set()
+            self._group.start_soon(self._carry, relay, new, name=f"courier {relay}")
 
-    async def _carry(self, relay: str, wake: asyncio.Event) -> None:
-        pause_s = FIRST_RETRY_S
+    def _relay_is_back(self, relay: str) -> None:
+        known = self._rounds.get(relay)
+        if known is not None:
+            known.back.set()
+            known.wake.set()
+
+    async def _carry(self, relay: str, here: _Round) -> None:
+        pause_s = self._first_retry_s
         while True:
-            await wake.wait()
-            wake.clear()
+            await here.wake.wait()
+            here.wake.clear()
+            if here.back.is_set():
+                here.back.clear()
+                pause_s = self._first_retry_s
+                await self._look_what_is_left(relay, here)
             if await self._bring_all(relay):
-                pause_s = FIRST_RETRY_S
+                pause_s = self._first_retry_s
                 continue
-            wake.set()
-            await anyio.sleep(pause_s)
+            here.wake.set()
+            with anyio.move_on_after(pause_s):
+                await here.back.wait()
             pause_s = min(2 * pause_s, LAST_RETRY_S)
+
+    async def _look_what_is_left(self, relay: str, here: _Round) -> None:
+        """Bring everything anew to a relay that has lost what it took last."""
+        asked = {
+            event.id: address
+            for address, identifier in here.taken
+            if (event := self._newest.get(address)) is not None and event.id == identifier
+        }
+        if not asked or not await self._pool.missing(relay, list(asked)):
+            return
+        log.warning("%s has lost events that it had taken: it gets all of them again", relay)
+        here.taken.clear()
+        waiting = self._latest.setdefault(relay, {})
+        for address, event in self._newest.items():
+            waiting.setdefault(address, event)
 
     async def _bring_all(self, relay: str) -> bool:
         """Bring what waits; False when something has to be tried again."""
@@ -128,6 +197,8 @@ class Couriers:
             batch = list(waiting.items())[:BATCH]
             acks = await self._offer(relay, [event for _, event in batch])
             for (address, event), ack in zip(batch, acks, strict=True):
+                if ack.ok:
+                    self._rounds[relay].taken.append((address, event.id))
                 if _is_over(ack) and waiting.get(address) is event:
                     del waiting[address]
             if not all(_is_over(ack) for ack in acks):

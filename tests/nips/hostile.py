@@ -157,6 +157,8 @@ class HostileRelay:
     def _matches(self, raw: dict[str, Any], wanted: dict[str, Any]) -> bool:
         if "kinds" in wanted and raw["kind"] not in wanted["kinds"]:
             return False
+        if "ids" in wanted and raw["id"] not in wanted["ids"]:
+            return False
         if "authors" in wanted and raw["pubkey"] not in wanted["authors"]:
             return False
         named = {tag[1] for tag in raw["tags"] if tag[0] == "p" and len(tag) > 1}
