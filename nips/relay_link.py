@@ -159,6 +159,7 @@ class RelayLink:
         self.last_event_at_ms: int | None = None
         self.notice = ""
         self.refusals = 0
+        self.answers = False
         self.used_at = time.monotonic()
         self._listener = listener
         self._channel_size = channel_size
@@ -334,6 +335,7 @@ class RelayLink:
         return asked.page
 
     def _lost(self, reason: str) -> None:
+        self.answers = False
         self._connected.clear()
         self._challenged.clear()
         self.challenge = ""
@@ -361,6 +363,7 @@ class RelayLink:
             case "EVENT":
                 await self._take_event(said[1], Heard(said[2], message))
             case "EOSE":
+                self.answers = True
                 asked = self._pages.get(said[1])
                 if asked is None:
                     await self._listener.ended_stored(self, said[1])
@@ -368,10 +371,12 @@ class RelayLink:
                     asked.page.complete = True
                     asked.done.set()
             case "OK":
+                self.answers = True
                 waiting = self._acks.get(said[1])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(Ack(said[2], said[3][:300]))
             case "CLOSED":
+                self.answers = True
                 asked = self._pages.get(said[1])
                 if asked is None:
                     await self._listener.closed(self, said[1], said[2])

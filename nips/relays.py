@@ -38,6 +38,7 @@ __all__ = ["Ack", "Cursor", "Filter", "Incoming", "RelayHealth", "RelayPool"]
 MAX_VISITED_RELAYS = 32
 VISIT_IDLE_S = 30.0
 MAX_RETRY_S = 300.0
+LATECOMERS_S = 0.3
 PRIVATE_CHANNEL_SIZE = 1024
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,11 @@ class _Relay:
         self.refused = 0
         self.rejected = 0
         self.closed_requests = 0
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether it is connected, and answered what it was asked last."""
+        return self.link.is_connected and self.link.answers
 
     def links(self) -> list[RelayLink]:
         return [self.link, *self.private.values()]
@@ -290,7 +296,8 @@ class RelayPool:
     ) -> list[NostrEvent]:
         """Ask relays for stored events, and return what came in time, newest first, each once.
 
-        A filter without `limit` is asked page by page until nothing is left.
+        A filter without `limit` is asked page by page until nothing is left. A relay that is away,
+        or has answered nothing yet, keeps nobody waiting for long while others answer.
 
         Args:
             relays: None for all that were added; others are visited, if they are public.
@@ -319,11 +326,18 @@ class RelayPool:
                 else:
                     await all_pages(link, part, take, timeout_s, part.until)
 
-        tasks = [asyncio.create_task(ask(url)) for url in urls]
+        tasks = {asyncio.create_task(ask(url)): self._relays.get(url) for url in urls}
+        trusted = [task for task, relay in tasks.items() if relay is None or relay.is_answering]
+        if trusted and len(trusted) < len(tasks):
+            began = time.monotonic()
+            await asyncio.wait(trusted, timeout=timeout_s)
+            timeout_s = min(LATECOMERS_S, max(0.0, timeout_s - (time.monotonic() - began)))
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout_s)
-            for task in late:
+            for task, relay in tasks.items():
                 task.cancel()
+                if relay is not None and task in late:
+                    relay.link.answers = False
             await asyncio.gather(*late, return_exceptions=True)
         return sorted(found.values(), key=lambda event: (-event.created_at, event.id))
 

@@ -35,7 +35,7 @@ from nips.profile import (
     parse_relay_list,
     relay_list,
 )
-from nips.relays import RelayPool
+from nips.relays import Ack, RelayPool
 from nips.status import (
     KIND_CONNECTOR_STATUS,
     ConnectorState,
@@ -44,6 +44,7 @@ from nips.status import (
 from nips.zaps import KIND_ZAP_RECEIPT, zap_request
 
 _CONNECT_S = 10.0
+_LATECOMERS_S = 1.0
 _T = TypeVar("_T")
 
 Watch = Callable[[NostrEvent | DirectMessage], None]
@@ -258,10 +259,22 @@ class NostrDriver:
         )
 
     async def _publish(self, event: NostrEvent, relays: Sequence[str] | None) -> None:
-        acks = await self._pool.publish(event, relays)
+        """Bring an event to relays; a slow one is not waited for long when another has it."""
+        urls = self.relays if relays is None else relays
+        offers = {asyncio.create_task(self._pool.publish(event, [url])) for url in urls}
+        acks: dict[str, Ack] = {}
+        while offers and not any(ack.ok for ack in acks.values()):
+            done, offers = await asyncio.wait(offers, return_when=asyncio.FIRST_COMPLETED)
+            for offer in done:
+                acks |= offer.result()
         if not any(ack.ok for ack in acks.values()):
             reasons = "; ".join(f"{url}: {ack.reason}" for url, ack in acks.items())
             raise DriverError(f"no relay took it ({reasons})")
+        if offers:
+            _, offers = await asyncio.wait(offers, timeout=_LATECOMERS_S)
+        for offer in offers:
+            offer.cancel()
+        await asyncio.gather(*offers, return_exceptions=True)
 
 
 @asynccontextmanager

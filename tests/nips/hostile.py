@@ -29,7 +29,7 @@ class HostileRelay:
         close_requests: end that many requests with CLOSED.
         prelude: raw frames sent before the stored events of each request; `$SUB` stands for
             the request's name.
-        repeat: how often each stored event is sent.
+        repeat: how often each event is sent.
         ignore_until: answer every request with everything.
         strict_auth: like strfry: private messages only for the one key that the connection
             authenticated first.
@@ -65,7 +65,8 @@ class HostileRelay:
             for connection, requests in list(self._open.items()):
                 for name, filters in list(requests.items()):
                     if any(self._matches(raw, wanted) for wanted in filters):
-                        await self._say(connection, "EVENT", name, raw)
+                        for _ in range(self.repeat):
+                            await self._say(connection, "EVENT", name, raw)
 
     async def handle(self, connection: ServerConnection) -> None:
         """One connection."""

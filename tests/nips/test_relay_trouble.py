@@ -46,6 +46,30 @@ async def test_a_silent_relay_gets_its_time_and_no_more() -> None:
         assert pool.health()[mute.url].refused == 1
 
 
+@pytest.mark.parametrize("trouble", ["silent", "away"])
+async def test_who_did_not_answer_keeps_no_question_waiting(trouble: str) -> None:
+    """Neither a relay that accepts and says nothing, nor one that is gone."""
+    async with (
+        misbehaving(silent=True) as mute,
+        serving() as relay,
+        pooling(relay.url) as pool,
+    ):
+        event = note("hello")
+        await pool.publish(event)
+        await pool.add(mute.url if trouble == "silent" else "ws://127.0.0.1:9")
+        if trouble == "silent":
+            assert await pool.wait_connected(mute.url, 10)
+        began = time.monotonic()
+        assert await pool.fetch(TO_BOB, timeout_s=30) == [event]
+        assert time.monotonic() - began < 10
+        # Alone, it gets all the time that there is.
+        await pool.remove(relay.url)
+        mute.silent = False
+        if trouble == "silent":
+            await mute.store(event)
+            assert await pool.fetch(TO_BOB, timeout_s=5) == [event]
+
+
 async def test_a_peer_that_speaks_no_websocket_is_not_connected() -> None:
     left = asyncio.Event()
 
