@@ -1,11 +1,10 @@
-"""`strom` for the operator: what is owed, what the wallet can do, what a charger said."""
+"""`strom` for the operator: what is owed, and what the wallet can do."""
 
 from __future__ import annotations
 
 import json
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +20,9 @@ from agent.machine.money import MSAT_PER_SAT
 from agent.ports import OwedRefund
 from agent.talk.wording import age
 from agent.views import owed_refunds
-from bridge.app import JOURNAL_FILE, MESSAGE_LOG_FOLDER
+from bridge.app import JOURNAL_FILE
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import Mistake, out
-from bridge.ocpp.message_log import Entry, follow, read
+from bridge.cli.output import out
 from wallet.connect import connect
 
 
@@ -32,7 +30,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(rich_help_panel=PANEL)(owed)
     app.command(rich_help_panel=PANEL)(wallet)
-    app.command(rich_help_panel=PANEL)(log)
 
 
 def owed(
@@ -118,40 +115,6 @@ async def _wallet(config: Path) -> None:
         out.print(f"  budget       {_sats(info.budget_msat)} may still be paid")
     for missing in info.missing:
         out.print(Text(f"  may not      {missing}"))
-
-
-def log(
-    charge_point: Annotated[str, typer.Argument(help="Its id.", metavar="ID")],
-    config: ConfigFile = DEFAULT_CONFIG,
-    following: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes.")
-    ] = False,
-) -> None:
-    """Show the OCPP messages of a charge point, secrets masked."""
-    checked = load(config)
-    points = {point.id.lower(): point.id for point in checked.charge_points}
-    known = points.get(charge_point.lower())
-    if known is None:
-        names = ", ".join(points.values()) or "none"
-        raise Mistake(f'{config} has no charge point "{charge_point}"; it has: {names}')
-    folder = checked.strom.data_dir / MESSAGE_LOG_FOLDER
-    entries = list(read(folder, known))
-    for entry in entries:
-        _tell(entry)
-    if following:
-        anyio.run(_follow, folder, known)
-    elif not entries:
-        out.print(f"{known} has said nothing yet.")
-
-
-async def _follow(folder: Path, charge_point_id: str) -> None:
-    async for entry in follow(folder, charge_point_id):
-        _tell(entry)
-
-
-def _tell(entry: Entry) -> None:
-    at = datetime.fromtimestamp(entry.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    out.print(Text(f"{at} {'←' if entry.incoming else '→'} {entry.frame}"))
 
 
 def _sats(amount_msat: int | None) -> str:

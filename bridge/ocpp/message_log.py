@@ -8,27 +8,23 @@ and the message, with a tab between each and on one line.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import BinaryIO
 
-import msgspec
+from bridge.ocpp.masking import masked
 
 logger = logging.getLogger(__name__)
-
-MASK = "***"
 
 _MAX_FRAME = 100_000
 _FLUSH_S = 1.0
 _FOLLOW_S = 0.5
 _MAX_WAITING = 8_000_000
 
-_SECRET_NAME = re.compile(r"(?i)authorizationkey|passw|secret|privatekey")
-_USERINFO = re.compile(r"://[^/@\s\"]{1,200}@")
 _FILE_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -118,32 +114,94 @@ def _files(folder: Path, charge_point_id: str) -> tuple[Path, Path]:
     return folder / f"{name}.log", folder / f"{name}.1.log"
 
 
-def read(folder: Path, charge_point_id: str) -> Iterator[Entry]:
+class Tail:
+    """The log of a charge point, from its beginning and on as it grows: each message once.
+
+    A file that was renamed since is read to its end before the next one is begun, and so is one
+    that was begun and renamed in between.
+
+    Args:
+        folder: where the files are; they need not exist yet.
+        charge_point_id: whose log.
+    """
+
+    def __init__(self, folder: Path, charge_point_id: str) -> None:
+        self._current, self._older = _files(folder, charge_point_id)
+        self._file: BinaryIO | None = None
+        self._cut = b""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def read(self) -> list[Entry]:
+        """The messages that reached the disk since the last call, oldest first."""
+        reading = self._file
+        # Opened before what is left is read: nothing is added to a file once it was renamed.
+        files = self._opened()
+        found = [] if reading is None else self._rest(reading)
+        places = [at for at, file in enumerate(files) if reading and _same(reading, file)]
+        newer = files[places[0] + 1 :] if places else files
+        for file in newer:
+            self._cut = b""
+            found += self._rest(file)
+        for file in files:
+            if not newer or file is not newer[-1]:
+                file.close()
+        if newer:
+            self.close()
+            self._file = newer[-1]
+        return found
+
+    def _opened(self) -> list[BinaryIO]:
+        """The older and the current file, where there are any, and never one file twice."""
+        while True:
+            files = [file for file in map(_opened, (self._older, self._current)) if file]
+            if len(files) < 2 or not _same(*files):
+                return files
+            # Renamed between the two openings.
+            for file in files:
+                file.close()
+
+    def _rest(self, file: BinaryIO) -> list[Entry]:
+        chunk = self._cut + file.read()
+        whole = chunk.rfind(b"\n") + 1
+        self._cut = chunk[whole:]
+        return list(_entries(chunk[:whole]))
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+def _same(one: BinaryIO, other: BinaryIO) -> bool:
+    return os.path.sameopenfile(one.fileno(), other.fileno())
+
+
+def read(folder: Path, charge_point_id: str) -> list[Entry]:
     """The messages of a charge point that are on the disk, oldest first."""
-    current, older = _files(folder, charge_point_id)
-    for path in (older, current):
-        if path.exists():
-            with path.open("rb") as file:
-                yield from _entries(file.read())
+    tail = Tail(folder, charge_point_id)
+    try:
+        return tail.read()
+    finally:
+        tail.close()
 
 
 async def follow(folder: Path, charge_point_id: str) -> AsyncIterator[Entry]:
-    """The messages of a charge point as they reach the disk, from now on."""
-    current, _ = _files(folder, charge_point_id)
-    offset = current.stat().st_size if current.exists() else 0
-    while True:
-        size = current.stat().st_size if current.exists() else 0
-        if size < offset:
-            offset = 0
-        if size > offset:
-            with current.open("rb") as file:
-                file.seek(offset)
-                chunk = file.read(size - offset)
-            whole = chunk[: chunk.rfind(b"\n") + 1]
-            offset += len(whole)
-            for entry in _entries(whole):
+    """The messages of a charge point that are on the disk, and on as they reach it."""
+    tail = Tail(folder, charge_point_id)
+    try:
+        while True:
+            for entry in tail.read():
                 yield entry
-        await asyncio.sleep(_FOLLOW_S)
+            await asyncio.sleep(_FOLLOW_S)
+    finally:
+        tail.close()
 
 
 def _entries(lines: bytes) -> Iterator[Entry]:
@@ -152,43 +210,3 @@ def _entries(lines: bytes) -> Iterator[Entry]:
         direction, tab, frame = rest.partition(b"\t")
         if tab and at_ms.isdigit() and direction in (b"<", b">"):
             yield Entry(int(at_ms), direction == b"<", frame.decode("utf-8", errors="replace"))
-
-
-def masked(frame: bytes) -> bytes:
-    """A frame without the secrets that OCPP carries: keys and passwords by their
-    name, and the user's part of URLs. What cannot be read and may hold one is left out."""
-    lower = frame.lower()
-    if not (
-        b"://" in lower
-        or b"authorizationkey" in lower
-        or b"passw" in lower
-        or b"secret" in lower
-        or b"privatekey" in lower
-    ):
-        return frame
-    try:
-        message: object = msgspec.json.decode(frame)
-    except (ValueError, RecursionError):
-        return b"(unreadable, and may hold a secret)"
-    return msgspec.json.encode(_without_secrets(message, 0))
-
-
-def _without_secrets(value: object, depth: int) -> object:
-    if depth > 32:
-        return MASK
-    if isinstance(value, str):
-        return _USERINFO.sub(f"://{MASK}@", value)
-    if isinstance(value, list):
-        return [_without_secrets(item, depth + 1) for item in cast(list[object], value)]
-    if not isinstance(value, dict):
-        return value
-    fields = cast(dict[str, Any], value)
-    names = json.dumps([fields.get("key"), fields.get("variable")], default=str)
-    holds_secret = _SECRET_NAME.search(names) is not None
-    return {
-        name: MASK
-        if _SECRET_NAME.search(name)
-        or (holds_secret and name in ("value", "attributeValue", "data"))
-        else _without_secrets(item, depth + 1)
-        for name, item in fields.items()
-    }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bridge.ocpp.message_log import MASK, Entry, MessageLog, follow, masked, read
+from bridge.ocpp.message_log import Entry, MessageLog, Tail, follow, read
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, now_ms, serving
 
@@ -81,33 +82,66 @@ async def test_it_can_be_followed(tmp_path: Path) -> None:
         group.cancel_scope.cancel()
 
 
-SECRET = "hunter2"
+def frames_of(tail: Tail) -> list[str]:
+    return [entry.frame for entry in tail.read()]
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        [2, "1", "ChangeConfiguration", {"key": "AuthorizationKey", "value": SECRET}],
-        [2, "1", "ChangeConfiguration", {"value": SECRET, "key": "authorizationkey"}],
-        [3, "1", {"configurationKey": [{"key": "AuthorizationKey", "value": SECRET}]}],
-        [2, "1", "GetDiagnostics", {"location": f"ftp://user:{SECRET}@host/x"}],
-        [2, "1", "X", {"setVariableData": [
-            {"variable": {"name": "BasicAuthPassword"}, "attributeValue": SECRET}]}],
-        [2, "1", "DataTransfer", {"vendorId": "x", "password": SECRET}],
-    ],
-)  # fmt: skip
-def test_secrets_are_masked(message: object) -> None:
-    text = masked(json.dumps(message).encode()).decode()
-    assert SECRET not in text
-    assert MASK in text
-    assert json.loads(text)
+def test_nothing_is_missed_where_a_file_is_full(tmp_path: Path) -> None:
+    """What was added between the last look and the renaming is read first."""
+    tail = Tail(tmp_path, "CP001")
+    assert tail.read() == []
+    log = MessageLog(tmp_path, lambda: 1, limit_bytes=100)
+    log.received("CP001", b"a")
+    write(log)
+    assert frames_of(tail) == ["a"]
+    assert tail.read() == []
+    log.received("CP001", b"b" * 95)
+    write(log)
+    assert not (tmp_path / "CP001.log").exists()
+    log.received("CP001", b"c")
+    write(log)
+    assert frames_of(tail) == ["b" * 95, "c"]
+    for frame in (b"d" * 95, b"e" * 95, b"f"):
+        log.received("CP001", frame)
+        write(log)
+    assert frames_of(tail) == ["d" * 95, "e" * 95, "f"]
+    assert [entry.frame for entry in read(tmp_path, "CP001")] == ["e" * 95, "f"]
+    tail.close()
 
 
-def test_what_cannot_be_read_and_names_a_secret_is_left_out() -> None:
-    frame = b'[2,"1","X",{"key":"AuthorizationKey","value":"' + SECRET.encode()
-    assert SECRET.encode() not in masked(frame)
+@given(st.lists(st.one_of(st.none(), st.integers(1, 40)), max_size=60))
+def test_who_looks_often_enough_reads_each_message_once(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int | None]
+) -> None:
+    """None is a look; a number a message of that length. One file fills between two looks."""
+    folder = tmp_path_factory.mktemp("log")
+    log = MessageLog(folder, lambda: 1, limit_bytes=100)
+    tail = Tail(folder, "CP001")
+    seen: list[str] = []
+    written: list[str] = []
+    since_look = 0
+    for step in steps:
+        if step is None or since_look > 100:
+            seen += frames_of(tail)
+            since_look = 0
+        if step is not None:
+            frame = f"{len(written)} ".ljust(step, "x")
+            since_look += len(frame) + 5
+            written.append(frame)
+            log.sent("CP001", frame.encode())
+            write(log)
+    seen += frames_of(tail)
+    tail.close()
+    assert seen == written
 
 
-def test_the_rest_stays_as_it_was() -> None:
-    frame = b'[2, "1","A", {"x":\xff}]'
-    assert masked(frame) == frame
+def test_a_line_that_is_half_written_waits_for_its_end(tmp_path: Path) -> None:
+    tail = Tail(tmp_path, "CP001")
+    with (tmp_path / "CP001.log").open("wb") as file:
+        file.write(b"1\t<\thal")
+        file.flush()
+        assert tail.read() == []
+        file.write(b"f\n")
+        file.flush()
+        assert tail.read() == [Entry(1, True, "half")]
+    tail.close()
