@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from agent import quotes
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
+from agent.connectors import Connectors, presumed_status
 from agent.journal.journal import Task
 from agent.machine.effects import StartCharging, StopCharging
 from agent.machine.events import (
@@ -27,16 +28,13 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
 from agent.outbox import Retry
 from agent.ports import (
     ChargePointView,
     Charger,
     ChargerCommand,
-    ConnectorView,
     MeterReport,
-    NotThePayer,
     Origin,
     Quote,
     QuoteRequest,
@@ -63,15 +61,6 @@ STOP_ATTEMPTS = 5
 
 log = logging.getLogger(__name__)
 
-_BLOCKING: dict[ConnectorStatus, Obstacle] = {
-    ConnectorStatus.CHARGING: Obstacle.OCCUPIED,
-    ConnectorStatus.SUSPENDED_EV: Obstacle.OCCUPIED,
-    ConnectorStatus.SUSPENDED_EVSE: Obstacle.OCCUPIED,
-    ConnectorStatus.RESERVED: Obstacle.RESERVED,
-    ConnectorStatus.UNAVAILABLE: Obstacle.UNAVAILABLE,
-    ConnectorStatus.FAULTED: Obstacle.FAULTED,
-}
-
 
 class ChargePointAgent:
     """One charge point; see `agent.ports.ChargePoint` for what bridges may ask of it."""
@@ -88,13 +77,12 @@ class ChargePointAgent:
         self._tariff = tariff
         self.face = face
         self.sessions = Sessions(config.id, commons)
+        self._connectors = Connectors(config, self.sessions, commons)
         self._commons = commons
         self._identity = identity
         self._charger: Charger | None = None
         self._attached = asyncio.Event()
         self._seen = False
-        self._statuses: dict[int, ConnectorStatus] = {}
-        self._enabled = True
 
     @property
     def id(self) -> str:
@@ -115,12 +103,11 @@ class ChargePointAgent:
     @property
     def online(self) -> bool:
         """Whether the charger is connected."""
-        return self._charger is not None
+        return self._connectors.online
 
     def resume(self) -> None:
         """Take up what the journal knows of this charge point."""
-        self._statuses = self._commons.journal.connectors(self.id)
-        self._enabled = self._commons.journal.setting(f"disabled:{self.id}") != "yes"
+        self._connectors.resume()
 
     async def resume_sessions(self, sessions: Sequence[Session]) -> None:
         """Take up live sessions; their charger counts as lost until it connects."""
@@ -131,12 +118,13 @@ class ChargePointAgent:
     async def attach(self, charger: Charger) -> None:
         """The charger connected; the newest connection owns the charge point."""
         self._charger = charger
+        self._connectors.online = True
         self._seen = True
         self._attached.set()
         now_ms = self._commons.clock()
         for session in self.sessions.open():
             if session.offline_since_ms is not None:
-                status = _presumed_status(session)
+                status = presumed_status(session)
                 back = ConnectorStatusChanged(f"back:{session.id}:{now_ms}", now_ms, status)
                 await self.sessions.submit(session.id, [back])
         self._commons.herald.status_changed(self.id)
@@ -146,6 +134,7 @@ class ChargePointAgent:
         if self._charger is not charger:
             return
         self._charger = None
+        self._connectors.online = False
         self._attached.clear()
         await self._tell_open_sessions(ConnectorStatus.OFFLINE)
         self._commons.herald.status_changed(self.id)
@@ -158,10 +147,7 @@ class ChargePointAgent:
 
     async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         """A connector reported its state (connector 0: the charge point as a whole)."""
-        if self._statuses.get(connector) is not status:
-            self._statuses[connector] = status
-            await self._commons.journal.set_connector(self.id, connector, status, at_ms)
-            self._commons.herald.status_changed(self.id)
+        await self._connectors.reported(connector, status, at_ms)
         session = self.sessions.on(connector)
         if session is not None:
             event = ConnectorStatusChanged(f"status:{session.id}:{status}:{at_ms}", at_ms, status)
@@ -187,7 +173,7 @@ class ChargePointAgent:
         if session is None:
             await self._commons.journal.add_transaction(self.id, transaction_id, report)
             return StartVerdict(transaction_id, accepted=False)
-        self._statuses[report.connector] = ConnectorStatus.CHARGING
+        self._connectors.started(report.connector)
         began_at_ms = report.started_at_ms if report.began_at_ms is None else report.began_at_ms
         event = TransactionStarted(
             f"started:{transaction_id}", began_at_ms, transaction_id, report.register_wh
@@ -251,27 +237,11 @@ class ChargePointAgent:
             report.reason,
         )
         session = await self.sessions.submit(session_id, [event])
-        if self._statuses.get(session.connector) in _BLOCKING:
-            self._statuses[session.connector] = ConnectorStatus.FINISHING
-            self._commons.herald.status_changed(self.id)
+        self._connectors.stopped(session.connector)
 
     def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""
-        if connector is None:
-            obstacles = [self.obstacle(c.id) for c in self.config.connectors]
-            return None if None in obstacles else obstacles[0]
-        if all(c.id != connector for c in self.config.connectors):
-            return Obstacle.UNAVAILABLE
-        if not self._enabled:
-            return Obstacle.DISABLED
-        if self.sessions.on(connector) is not None:
-            return Obstacle.OCCUPIED
-        if not self.online:
-            return Obstacle.OFFLINE
-        whole = self._statuses.get(0, ConnectorStatus.AVAILABLE)
-        if whole in (ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE):
-            return _BLOCKING[whole]
-        return _BLOCKING.get(self._statuses.get(connector, ConnectorStatus.AVAILABLE))
+        return self._connectors.obstacle(connector)
 
     async def view(self) -> ChargePointView:
         """What anyone may see."""
@@ -281,28 +251,14 @@ class ChargePointAgent:
             self.face,
             self._commons.sessions,
             online=self.online,
-            connectors=[self._connector_view(c.id) for c in self.config.connectors],
-        )
-
-    def _connector_view(self, connector: int) -> ConnectorView:
-        status = self._statuses.get(connector, ConnectorStatus.AVAILABLE)
-        session = self.sessions.on(connector)
-        ends_at_ms = None if session is None else credit_ends_at(session)
-        left_ms = None if ends_at_ms is None else max(0, ends_at_ms - self._commons.clock())
-        return ConnectorView(
-            id=connector,
-            status=status if self.online else ConnectorStatus.OFFLINE,
-            obstacle=self.obstacle(connector),
-            power_w=session.power_w if session else 0,
-            energy_wh=session.energy_wh if session else 0,
-            free_in_s=None if left_ms is None else left_ms // 1000,
+            connectors=self._connectors.views(),
         )
 
     async def quote(self, request: QuoteRequest) -> Quote:
         """Make an invoice with a frozen price; raises Refused before any invoice exists."""
         quotes.check_amount(request.amount_msat, self._commons)
         session, secret = self._topped_up(request)
-        connector = session.connector if session else self._free_connector(request)
+        connector = session.connector if session else self._connectors.free(request.connector)
         await self._commons.admit(request.amount_msat)
         holds = self._commons.holds
         quote = await quotes.make(
@@ -345,7 +301,7 @@ class ChargePointAgent:
         return read_zap(
             request,
             charge_point=self.id,
-            connectors=[c.id for c in self.config.connectors],
+            connectors=self._connectors.ids,
             addressed=addressed,
             identity=self._identity,
         )
@@ -366,30 +322,7 @@ class ChargePointAgent:
 
     def connector_for(self, named: int | None) -> int:
         """The connector that a payment is for: the one named, else one that is free."""
-        known = [c.id for c in self.config.connectors]
-        free = (connector for connector in known if self.obstacle(connector) is None)
-        return next(free, known[0]) if named is None else named
-
-    def _free_connector(self, request: QuoteRequest) -> int:
-        known = [c.id for c in self.config.connectors]
-        if request.connector is not None and request.connector not in known:
-            raise self._no_connector(request.connector)
-        asked = known if request.connector is None else [request.connector]
-        for connector in asked:
-            if self.obstacle(connector) is None:
-                return connector
-        obstacle = self.obstacle(asked[0]) or Obstacle.UNAVAILABLE
-        refusal = NotThePayer if obstacle is Obstacle.OCCUPIED else Refused
-        raise refusal(quotes.OBSTACLES[obstacle], obstacle)
-
-    def _no_connector(self, connector: int) -> Refused:
-        names = ", ".join(str(c.id) for c in self.config.connectors)
-        return Refused(
-            f"there is no connector {connector} here, only {names}",
-            word="no_connector",
-            connector=connector,
-            here=names,
-        )
+        return self._connectors.for_payment(named)
 
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once."""
@@ -416,9 +349,7 @@ class ChargePointAgent:
 
     async def set_enabled(self, enabled: bool) -> None:
         """Take new sessions or not, by the operator's word; it survives a restart."""
-        self._enabled = enabled
-        await self._commons.journal.set_setting(f"disabled:{self.id}", "" if enabled else "yes")
-        self._commons.herald.status_changed(self.id)
+        await self._connectors.set_enabled(enabled)
 
     def set_tariff(self, tariff: Tariff) -> None:
         """Sell by another tariff from now on; what was quoted before keeps its price."""
@@ -441,8 +372,8 @@ class ChargePointAgent:
         Raises:
             Refused: the connector does not exist, or the charger is not connected.
         """
-        if connector and all(c.id != connector for c in self.config.connectors):
-            raise self._no_connector(connector)
+        if connector:
+            self._connectors.check(connector)
         switched = command in (ChargerCommand.ENABLE, ChargerCommand.DISABLE)
         if switched and not connector:
             await self.set_enabled(command is ChargerCommand.ENABLE)
@@ -502,13 +433,3 @@ class ChargePointAgent:
         while self._charger is None:
             await self._attached.wait()
         return self._charger
-
-
-def _presumed_status(session: Session) -> ConnectorStatus:
-    """What a connector does whose charger came back and has not said it yet: it goes on.
-
-    Many chargers report no status when only the connection was lost, some never do.
-    """
-    looks_free = session.vanished_since_ms is not None
-    busy = session.status in _BLOCKING and session.status is not ConnectorStatus.RESERVED
-    return session.status if looks_free or busy else ConnectorStatus.CHARGING

@@ -1,0 +1,153 @@
+"""The connectors of a charge point: how they are, and why a payment could not start one now."""
+
+from __future__ import annotations
+
+from agent import quotes
+from agent.commons import Commons
+from agent.config.tables import ChargePointConfig
+from agent.machine.events import ConnectorStatus, Obstacle
+from agent.machine.forecast import credit_ends_at
+from agent.machine.model import Session
+from agent.ports import ConnectorView, NotThePayer, Refused
+from agent.sessions import Sessions
+
+_BLOCKING: dict[ConnectorStatus, Obstacle] = {
+    ConnectorStatus.CHARGING: Obstacle.OCCUPIED,
+    ConnectorStatus.SUSPENDED_EV: Obstacle.OCCUPIED,
+    ConnectorStatus.SUSPENDED_EVSE: Obstacle.OCCUPIED,
+    ConnectorStatus.RESERVED: Obstacle.RESERVED,
+    ConnectorStatus.UNAVAILABLE: Obstacle.UNAVAILABLE,
+    ConnectorStatus.FAULTED: Obstacle.FAULTED,
+}
+
+
+class Connectors:
+    """The connectors of one charge point.
+
+    Attributes:
+        online: whether the charger is connected.
+        enabled: whether the operator lets it take new sessions.
+    """
+
+    def __init__(self, config: ChargePointConfig, sessions: Sessions, commons: Commons) -> None:
+        self._config = config
+        self._sessions = sessions
+        self._commons = commons
+        self._statuses: dict[int, ConnectorStatus] = {}
+        self.online = False
+        self.enabled = True
+
+    @property
+    def ids(self) -> list[int]:
+        """The connectors in the operator's file."""
+        return [connector.id for connector in self._config.connectors]
+
+    def resume(self) -> None:
+        """Take up what the journal knows of them."""
+        journal = self._commons.journal
+        self._statuses = journal.connectors(self._config.id)
+        self.enabled = journal.setting(f"disabled:{self._config.id}") != "yes"
+
+    async def reported(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
+        """The charger reported a state (connector 0: the charge point as a whole)."""
+        if self._statuses.get(connector) is not status:
+            self._statuses[connector] = status
+            await self._commons.journal.set_connector(self._config.id, connector, status, at_ms)
+            self._commons.herald.status_changed(self._config.id)
+
+    def started(self, connector: int) -> None:
+        """A transaction began: it charges, whether the charger has said so or not."""
+        self._statuses[connector] = ConnectorStatus.CHARGING
+
+    def stopped(self, connector: int) -> None:
+        """A transaction ended: it charges no longer."""
+        if self._statuses.get(connector) in _BLOCKING:
+            self._statuses[connector] = ConnectorStatus.FINISHING
+            self._commons.herald.status_changed(self._config.id)
+
+    async def set_enabled(self, enabled: bool) -> None:
+        """Take new sessions or not, by the operator's word; it survives a restart."""
+        self.enabled = enabled
+        name = f"disabled:{self._config.id}"
+        await self._commons.journal.set_setting(name, "" if enabled else "yes")
+        self._commons.herald.status_changed(self._config.id)
+
+    def obstacle(self, connector: int | None) -> Obstacle | None:
+        """Why a payment could not start this connector (None: any) now; None when it could."""
+        if connector is None:
+            obstacles = [self.obstacle(known) for known in self.ids]
+            return None if None in obstacles else obstacles[0]
+        if connector not in self.ids:
+            return Obstacle.UNAVAILABLE
+        if not self.enabled:
+            return Obstacle.DISABLED
+        if self._sessions.on(connector) is not None:
+            return Obstacle.OCCUPIED
+        if not self.online:
+            return Obstacle.OFFLINE
+        whole = self._statuses.get(0, ConnectorStatus.AVAILABLE)
+        if whole in (ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE):
+            return _BLOCKING[whole]
+        return _BLOCKING.get(self._statuses.get(connector, ConnectorStatus.AVAILABLE))
+
+    def for_payment(self, named: int | None) -> int:
+        """The connector that a payment is for: the one named, else one that is free."""
+        free = (connector for connector in self.ids if self.obstacle(connector) is None)
+        return next(free, self.ids[0]) if named is None else named
+
+    def free(self, named: int | None) -> int:
+        """The connector that a payment could start now.
+
+        Args:
+            named: the one that is asked for; None for any.
+
+        Raises:
+            Refused: there is none; says why.
+        """
+        if named is not None:
+            self.check(named)
+        connector = self.for_payment(named)
+        obstacle = self.obstacle(connector)
+        if obstacle is None:
+            return connector
+        refusal = NotThePayer if obstacle is Obstacle.OCCUPIED else Refused
+        raise refusal(quotes.OBSTACLES[obstacle], obstacle)
+
+    def check(self, connector: int) -> None:
+        """Raises Refused when there is no such connector here."""
+        if connector not in self.ids:
+            names = ", ".join(str(known) for known in self.ids)
+            raise Refused(
+                f"there is no connector {connector} here, only {names}",
+                word="no_connector",
+                connector=connector,
+                here=names,
+            )
+
+    def views(self) -> list[ConnectorView]:
+        """What anyone may see of them."""
+        return [self._view(connector) for connector in self.ids]
+
+    def _view(self, connector: int) -> ConnectorView:
+        status = self._statuses.get(connector, ConnectorStatus.AVAILABLE)
+        session = self._sessions.on(connector)
+        ends_at_ms = None if session is None else credit_ends_at(session)
+        left_ms = None if ends_at_ms is None else max(0, ends_at_ms - self._commons.clock())
+        return ConnectorView(
+            id=connector,
+            status=status if self.online else ConnectorStatus.OFFLINE,
+            obstacle=self.obstacle(connector),
+            power_w=session.power_w if session else 0,
+            energy_wh=session.energy_wh if session else 0,
+            free_in_s=None if left_ms is None else left_ms // 1000,
+        )
+
+
+def presumed_status(session: Session) -> ConnectorStatus:
+    """What a connector does whose charger came back and has not said it yet: it goes on.
+
+    Many chargers report no status when only the connection was lost, some never do.
+    """
+    looks_free = session.vanished_since_ms is not None
+    busy = session.status in _BLOCKING and session.status is not ConnectorStatus.RESERVED
+    return session.status if looks_free or busy else ConnectorStatus.CHARGING
