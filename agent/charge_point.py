@@ -239,7 +239,7 @@ class ChargePointAgent:
         session = await self.sessions.submit(session_id, [event])
         self._connectors.stopped(session.connector)
 
-    def obstacle(self, connector: int | None) -> Obstacle | None:
+    async def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""
         return self._connectors.obstacle(connector)
 
@@ -341,7 +341,7 @@ class ChargePointAgent:
         return await self.sessions.hold(quote, self._obstacle_to_paid)
 
     def _obstacle_to_paid(self, connector: int) -> Obstacle | None:
-        obstacle = self.obstacle(connector)
+        obstacle = self._connectors.obstacle(connector)
         just_started = self._commons.clock() < self._commons.started_at_ms + START_UP_MS
         if obstacle is Obstacle.OFFLINE and just_started and not self._seen:
             return None

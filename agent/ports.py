@@ -372,7 +372,7 @@ class ChargePoint(Protocol):
         """What anyone may see."""
         ...
 
-    def obstacle(self, connector: int | None) -> Obstacle | None:
+    async def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""
         ...
 

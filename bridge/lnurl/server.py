@@ -119,7 +119,7 @@ class LnurlServer:
         charge_point, connector = await self._named(request)
         secret = one(request.query_params, "s", 128)
         if secret is None:
-            obstacle = charge_point.obstacle(connector)
+            obstacle = await charge_point.obstacle(connector)
             if obstacle is not None:
                 free_s = free_in_s(await charge_point.view(), connector)
                 said = words_for(request, self._settings.language)

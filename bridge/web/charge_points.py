@@ -62,7 +62,7 @@ def routes(context: Context) -> APIRouter:
             "charge_point.html",
             view=view,
             connector=connector,
-            obstacle=point.obstacle(connector),
+            obstacle=await point.obstacle(connector),
             offered=offered_sats(view),
             photo=bool(view.picture),
             play=context.play is not None,
@@ -78,7 +78,7 @@ def routes(context: Context) -> APIRouter:
             "charge_point/state.html",
             view=view,
             connector=connector,
-            obstacle=point.obstacle(connector),
+            obstacle=await point.obstacle(connector),
         )
 
     @router.post("/cp/{name}/invoice")

@@ -151,7 +151,7 @@ async def test_a_bystander_changes_nothing_and_learns_nothing(tmp_path: Path) ->
         assert talk.charger.asked == asked
         assert (await talk.world.site.session(secret)).state == "CHARGING"
         assert talk.world.point.tariff.name == "day"
-        assert talk.world.point.obstacle(2) is None
+        assert await talk.world.point.obstacle(2) is None
 
 
 async def test_old_commands_are_refused(tmp_path: Path) -> None:

@@ -433,7 +433,7 @@ async def test_a_flood_of_invoice_requests_is_slowed(tmp_path: Path) -> None:
             statuses.append(answer.get("status"))
         assert statuses.count("ERROR") == 980
         assert "wait" in await world.reason(path_of(str(first.callback)), amount=500_000)
-        assert world.point.obstacle(1) is None
+        assert await world.point.obstacle(1) is None
 
 
 async def test_a_thousand_unpaid_invoices_lock_nothing(world: HttpWorld) -> None:

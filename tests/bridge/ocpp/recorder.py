@@ -110,7 +110,7 @@ class RecordingChargePoint:
     async def view(self) -> ChargePointView:
         raise Refused("not here")
 
-    def obstacle(self, connector: int | None) -> Obstacle | None:
+    async def obstacle(self, connector: int | None) -> Obstacle | None:
         return None
 
     async def quote(self, request: QuoteRequest) -> Quote:
