@@ -102,7 +102,7 @@ class ChargePointAgent:
 
     @property
     def online(self) -> bool:
-        """Whether the charger is connected."""
+        """Whether the charger is connected and answers."""
         return self._connectors.online
 
     def resume(self) -> None:
@@ -118,7 +118,7 @@ class ChargePointAgent:
     async def attach(self, charger: Charger) -> None:
         """The charger connected; the newest connection owns the charge point."""
         self._charger = charger
-        self._connectors.online = True
+        self._connectors.connected = self._connectors.answering = True
         self._seen = True
         self._attached.set()
         now_ms = self._commons.clock()
@@ -134,10 +134,16 @@ class ChargePointAgent:
         if self._charger is not charger:
             return
         self._charger = None
-        self._connectors.online = False
+        self._connectors.connected = False
         self._attached.clear()
         await self._tell_open_sessions(ConnectorStatus.OFFLINE)
         self._commons.herald.status_changed(self.id)
+
+    async def answering(self, charger: Charger, answers: bool) -> None:
+        """A connected charger ceased to answer, or answers again."""
+        if self._charger is charger:
+            self._connectors.answering = answers
+            self._commons.herald.status_changed(self.id)
 
     async def _tell_open_sessions(self, status: ConnectorStatus) -> None:
         now_ms = self._commons.clock()

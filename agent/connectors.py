@@ -25,7 +25,8 @@ class Connectors:
     """The connectors of one charge point.
 
     Attributes:
-        online: whether the charger is connected.
+        connected: whether the charger is connected.
+        answering: whether it answers while it is.
         enabled: whether the operator lets it take new sessions.
     """
 
@@ -34,8 +35,14 @@ class Connectors:
         self._sessions = sessions
         self._commons = commons
         self._statuses: dict[int, ConnectorStatus] = {}
-        self.online = False
+        self.connected = False
+        self.answering = True
         self.enabled = True
+
+    @property
+    def online(self) -> bool:
+        """Whether the charger is connected and answers."""
+        return self.connected and self.answering
 
     @property
     def ids(self) -> list[int]:
@@ -83,8 +90,10 @@ class Connectors:
             return Obstacle.DISABLED
         if self._sessions.on(connector) is not None:
             return Obstacle.OCCUPIED
-        if not self.online:
+        if not self.connected:
             return Obstacle.OFFLINE
+        if not self.answering:
+            return Obstacle.NOT_ANSWERING
         whole = self._statuses.get(0, ConnectorStatus.AVAILABLE)
         if whole in (ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE):
             return _BLOCKING[whole]

@@ -348,6 +348,14 @@ class ChargePoint(Protocol):
         """The connection ended; nothing happens when a newer one has taken over."""
         ...
 
+    async def answering(self, charger: Charger, answers: bool) -> None:
+        """A connected charger ceased to answer, or answers again.
+
+        While it does not, nobody can pay for it. A charger answers when it connects; nothing
+        happens when a newer connection has taken over.
+        """
+        ...
+
     async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         """A connector reported its state (connector 0: the charge point as a whole)."""
         ...

@@ -20,6 +20,7 @@ ANSWER_S = 8.0
 
 OBSTACLES: dict[Obstacle, str] = {
     Obstacle.OFFLINE: "this charge point is offline",
+    Obstacle.NOT_ANSWERING: "the charger does not answer at the moment; try again soon",
     Obstacle.OCCUPIED: "this charge point is in use",
     Obstacle.FAULTED: "this charge point is out of order",
     Obstacle.UNAVAILABLE: "this charge point is switched off",

@@ -181,9 +181,7 @@ class App:
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port, app.ocpp_tls_port = ocpp.port, ocpp.tls_port
-            metrics = metrics_routes(
-                site, presence, lambda: len(ocpp.connected()), clock, security.expiries
-            )
+            metrics = metrics_routes(site, presence, ocpp, clock, security.expiries)
             web = _web(config, site, relays, links, wallet, clock, metrics)
             app.http_port = http.getsockname()[1]
             group = await stack.enter_async_context(anyio.create_task_group())

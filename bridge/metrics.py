@@ -52,6 +52,18 @@ class Works(Protocol):
         ...
 
 
+class Chargers(Protocol):
+    """Where chargers connect."""
+
+    def connected(self) -> Sequence[str]:
+        """The charge points whose chargers are connected."""
+        ...
+
+    def silent(self) -> Sequence[str]:
+        """Those of them whose chargers do not answer."""
+        ...
+
+
 class _Snapshot(Collector):
     """The figures of one moment; made for each request, and kept by nobody."""
 
@@ -61,7 +73,7 @@ class _Snapshot(Collector):
         sessions: Sequence[SessionView],
         health: Mapping[str, RelayHealth],
         depths: Mapping[str, int],
-        chargers: int,
+        chargers: Chargers,
         now_ms: int,
         certificates: Mapping[str, int],
     ) -> None:
@@ -81,7 +93,9 @@ class _Snapshot(Collector):
         yield _gauge(
             "strom_wallet_up", "Whether the wallet answers.", int("wallet" not in troubles)
         )
-        yield _gauge("strom_chargers_connected", "Chargers connected.", self._chargers)
+        connected, silent = len(self._chargers.connected()), len(self._chargers.silent())
+        yield _gauge("strom_chargers_connected", "Chargers connected.", connected)
+        yield _gauge("strom_chargers_silent", "Chargers connected that do not answer.", silent)
         states = Counter(view.state for view in self._sessions)
         sessions = GaugeMetricFamily("strom_sessions", "Open sessions.", labels=["state"])
         for state in SessionState:
@@ -132,7 +146,7 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 def routes(
     works: Works,
     relays: Relays,
-    chargers: Callable[[], int],
+    chargers: Chargers,
     clock: Callable[[], int],
     certificates: Callable[[], Mapping[str, int]],
 ) -> list[Route]:
@@ -141,7 +155,7 @@ def routes(
     Args:
         works: the site.
         relays: the relays of ours.
-        chargers: how many chargers are connected.
+        chargers: where chargers connect.
         clock: Unix milliseconds.
         certificates: when each expires, in Unix ms.
     """
@@ -149,7 +163,7 @@ def routes(
     async def metrics(_: Request) -> Response:
         sessions = await works.open_sessions()
         health, depths = relays.health(), relays.depths()
-        snapshot = _Snapshot(works, sessions, health, depths, chargers(), clock(), certificates())
+        snapshot = _Snapshot(works, sessions, health, depths, chargers, clock(), certificates())
         return Response(generate_latest(snapshot), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_: Request) -> Response:
@@ -159,7 +173,7 @@ def routes(
         body = {
             "status": status,
             "charge_points": len(works.charge_point_ids()),
-            "online": chargers(),
+            "online": len(chargers.connected()) - len(chargers.silent()),
             "troubles": sorted(troubles.values()),
         }
         return JSONResponse(body, 503 if status == "failing" else 200)

@@ -31,6 +31,7 @@ class Obstacle(StrEnum):
     """Why a payment buys no charging and goes back in full."""
 
     OFFLINE = "offline"
+    NOT_ANSWERING = "not answering"
     OCCUPIED = "occupied"
     FAULTED = "faulted"
     UNAVAILABLE = "unavailable"

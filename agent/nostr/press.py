@@ -36,6 +36,7 @@ REFRESH_S = 120
 EXPIRES_AFTER_S = 300
 LEAST_INTERVAL_S = 1.0
 
+_OFFLINE = (Obstacle.OFFLINE, Obstacle.NOT_ANSWERING)
 _IN_USE = frozenset({Obstacle.OCCUPIED, Obstacle.RESERVED})
 
 View = Callable[[str], Awaitable[ChargePointView]]
@@ -298,7 +299,7 @@ def _word(connector: ConnectorView) -> str:
         return "Available"
     if connector.obstacle in _IN_USE:
         return "In use"
-    return "Offline" if connector.obstacle is Obstacle.OFFLINE else "Out of order"
+    return "Offline" if connector.obstacle in _OFFLINE else "Out of order"
 
 
 def _summary(view: ChargePointView) -> str:

@@ -5,48 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from agent.journal.errors import JournalError
 from agent.ports import AgentError
 from bridge.ocpp import frames
 from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer
+from bridge.ocpp.limits import Limits
+from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.schemas import Payload
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection may take, and how long it may take.
-
-    Attributes:
-        frame_bytes: the largest frame; a larger one closes the connection (code 1009).
-        message_bytes: the largest frame that is neither an answer nor about a transaction.
-        queued_frames: frames that may wait to be read; then the socket is not read.
-        frames_per_s: lasting rate; what comes faster waits in the charger.
-        burst_frames: what may come at once.
-        ping_interval_s: seconds between our pings; None sends none.
-        ping_timeout_s: seconds that a pong may take before the connection counts as lost.
-        call_timeout_s: seconds that a charger may take to answer a call.
-        silence_s: a charger that says nothing for so long after connecting may be called.
-        heartbeat_s: the interval that a charger is told at its boot.
-    """
-
-    frame_bytes: int = 1 << 20
-    message_bytes: int = 1 << 17
-    queued_frames: int = 16
-    frames_per_s: float = 400.0
-    burst_frames: int = 800
-    ping_interval_s: float | None = 10.0
-    ping_timeout_s: float = 20.0
-    call_timeout_s: float = 30.0
-    silence_s: float = 5.0
-    heartbeat_s: int = 300
 
 
 class Handlers(Protocol):
@@ -99,11 +70,12 @@ class Connection:
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: HeardConnection,
         charge_point_id: str,
         handlers: Handlers,
         limits: Limits,
         log: FrameLog,
+        liveness: Liveness,
         on_ready: Callable[[], None],
     ) -> None:
         self.charge_point_id = charge_point_id
@@ -111,6 +83,7 @@ class Connection:
         self._handlers = handlers
         self._limits = limits
         self._log = log
+        self._liveness = liveness
         self._on_ready = on_ready
         self._ready = asyncio.Event()
         self._calls = 0
@@ -121,8 +94,14 @@ class Connection:
         self._complained = False
         self._closed = False
 
+    @property
+    def answers(self) -> bool:
+        """Whether the charger answers; see `bridge.ocpp.liveness`."""
+        return self._liveness.answers
+
     async def run(self) -> None:
         """Serve the charger until the connection ends; never raises for what it sends."""
+        self._liveness.start()
         try:
             try:
                 async with asyncio.timeout(self._limits.silence_s):
@@ -138,6 +117,7 @@ class Connection:
             logger.info("%s: the connection ended: %s", self.charge_point_id, closed)
         finally:
             self._closed = True
+            self._liveness.stop()
             for future in self._pending.values():
                 if not future.done():
                     future.set_exception(NoAnswer("the connection was lost"))
@@ -184,6 +164,7 @@ class Connection:
                 await self._send(frame)
                 answer = await future
         except TimeoutError:
+            self._liveness.did_not_answer()
             raise NoAnswer(f"{action}: no answer within {timeout_s:g} s") from None
         except ConnectionClosed:
             raise NoAnswer(f"{action}: the connection was lost") from None
@@ -195,6 +176,7 @@ class Connection:
 
     async def _take(self, frame: bytes) -> None:
         self._log.received(self.charge_point_id, frame)
+        self._liveness.spoke()
         if len(frame) > self._limits.message_bytes and not frames.may_be_large(frame):
             self._complain("it is too large")
             await self._socket.close(1009, "message too big")

@@ -11,11 +11,11 @@ from agent.machine.events import ConnectorStatus
 from agent.ports import ChargePoint
 from bridge.ocpp import frames
 from bridge.ocpp.charger import Calls, OcppCharger
-from bridge.ocpp.connection import Limits
 from bridge.ocpp.errors import CallFailed
 from bridge.ocpp.inbound import Inbound
+from bridge.ocpp.limits import Limits
 from bridge.ocpp.schemas import Payload
-from bridge.ocpp.settings import ask_for_statuses, settle
+from bridge.ocpp.settings import ask_for_heartbeat, ask_for_statuses, settle
 from bridge.ocpp.transaction_names import TransactionNames
 from bridge.ocpp.v201_charger import Ocpp201Charger, RemoteStarts
 from bridge.ocpp.v201_inbound import Inbound201
@@ -81,6 +81,12 @@ class Dialect16:
             self._were_reset.add(self._charge_point.id)
             await settle(self._charge_point.id, charger, wanted, may_reset=idle and first)
 
+    async def probe(self) -> None:
+        """Ask a charger for a sign of life."""
+        if self._charger is not None:
+            with suppress(CallFailed):
+                await ask_for_heartbeat(self._charger)
+
 
 class Dialect201:
     """OCPP 2.0.1 on one connection."""
@@ -128,3 +134,9 @@ class Dialect201:
             await asyncio.sleep(self._limits.silence_s)
             if not self._inbound.showed_status:
                 await self._charger.ask_for_statuses()
+
+    async def probe(self) -> None:
+        """Ask a station for a sign of life."""
+        if self._charger is not None:
+            with suppress(CallFailed):
+                await self._charger.ask_for_heartbeat()

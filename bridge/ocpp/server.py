@@ -27,9 +27,11 @@ from bridge.ocpp.admission import (
     refusal,
     select_subprotocol,
 )
-from bridge.ocpp.connection import Connection, FrameLog, Limits, NoLog
+from bridge.ocpp.connection import Connection, FrameLog, NoLog
 from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen, OcppError
+from bridge.ocpp.limits import Limits
+from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.transaction_names import TransactionNames
 
@@ -133,9 +135,9 @@ class OcppServer:
                 compression=None,
                 max_size=self._limits.frame_bytes,
                 max_queue=self._limits.queued_frames,
-                ping_interval=self._limits.ping_interval_s,
-                ping_timeout=self._limits.ping_timeout_s,
+                ping_interval=None,
                 close_timeout=_CLOSE_TIMEOUT_S,
+                create_connection=HeardConnection,
                 server_header="Strom",
                 logger=_wire_logger,
                 ssl=context,
@@ -163,6 +165,10 @@ class OcppServer:
     def connected(self) -> Sequence[str]:
         """The ids of the charge points whose chargers are connected now."""
         return tuple(self._owners)
+
+    def silent(self) -> Sequence[str]:
+        """The ids of the charge points whose chargers are connected and do not answer."""
+        return tuple(name for name, owner in self._owners.items() if not owner.answers)
 
     async def close(self) -> None:
         """Close all connections and stop listening."""
@@ -209,6 +215,8 @@ class OcppServer:
         charge_point = self._charge_point(socket.request.path) if socket.request else None
         if charge_point is None or socket.request is None:
             return
+        if not isinstance(socket, HeardConnection):
+            return
         if self._guard is not None:
             self._guard.entered(charge_point.id, _visitor(socket, socket.request))
         spoken = (socket.subprotocol or "").lower()
@@ -218,12 +226,24 @@ class OcppServer:
             dialect = Dialect16(
                 charge_point, self._clock, self._limits, self._settings, self._were_reset
             )
+
+        def answering(answers: bool) -> None:
+            self._spawn(charge_point.answering(charger, answers))
+
+        liveness = Liveness(
+            charge_point.id,
+            socket,
+            self._limits,
+            on_change=answering,
+            probe=lambda: self._spawn(dialect.probe()),
+        )
         connection = Connection(
             socket,
             charge_point.id,
             dialect,
             self._limits,
             self._log,
+            liveness,
             on_ready=lambda: self._spawn(dialect.prepare()),
         )
         charger = dialect.charger(connection, self._spawn)

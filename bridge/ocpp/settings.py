@@ -63,6 +63,15 @@ async def ask_for_statuses(charger: Sender) -> None:
     await charger.send(call.TriggerMessage(requested_message=MessageTrigger.status_notification))
 
 
+async def ask_for_heartbeat(charger: Sender) -> None:
+    """Have a charger that said nothing for long show that it is there (section 5.17).
+
+    Raises:
+        CallFailed: it did not answer, or refused; a refusal is a sign of life as well.
+    """
+    await charger.send(call.TriggerMessage(requested_message=MessageTrigger.heartbeat))
+
+
 async def apply(charger: Sender, wanted: Mapping[str, str]) -> Outcome:
     """Compare a charger's keys with the wanted ones and set those that differ.
 

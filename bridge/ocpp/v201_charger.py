@@ -141,6 +141,10 @@ class Ocpp201Charger:
             call.TriggerMessage(requested_message=MessageTriggerEnumType.status_notification)
         )
 
+    async def ask_for_heartbeat(self) -> None:
+        """TriggerMessage, use case F06; raises CallFailed, also where it is refused."""
+        await self.send(call.TriggerMessage(requested_message=MessageTriggerEnumType.heartbeat))
+
     async def ask_for_transaction(self, evse: int) -> None:
         """Have a station repeat a transaction's state, with its register; never raises."""
         message = call.TriggerMessage(

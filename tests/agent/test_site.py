@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from agent.machine.effects import Topic
 from agent.machine.events import ConnectorStatus, Obstacle
-from agent.ports import MeterReport, StartOutcome, StartReport, StopReport
+from agent.ports import (
+    MeterReport,
+    Origin,
+    QuoteRequest,
+    Refused,
+    StartOutcome,
+    StartReport,
+    StopReport,
+)
 from tests.agent.world import ManualClock, ScriptedCharger, running
 
 
@@ -55,6 +65,30 @@ async def test_a_charger_that_says_no_costs_nothing(tmp_path: Path) -> None:
             Obstacle.REJECTED,
             500_000,
         )
+
+
+async def test_a_charger_that_does_not_answer_takes_no_money_and_keeps_none(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        request = QuoteRequest(1_000_000, Origin.LNURL, connector=1)
+        quote = await world.point.quote(request)
+        await world.point.answering(ScriptedCharger(), False)
+        assert world.point.online
+        statuses = world.ear.statuses
+        await world.point.answering(charger, False)
+        assert world.ear.statuses == statuses + 1
+        with pytest.raises(Refused, match="the charger does not answer at the moment"):
+            await world.point.quote(request)
+        await world.wallet.driver_pay(quote.bolt11)
+        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        view = await world.site.session(quote.secret)
+        assert (view.obstacle, view.owed_msat) == (Obstacle.NOT_ANSWERING, 1_000_000)
+        assert charger.asked == []
+        await world.point.answering(charger, True)
+        await world.paid()
+        await world.until(lambda: bool(charger.asked))
 
 
 async def test_a_restart_goes_on_with_the_charge(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ class RecordingChargePoint:
         self.reports: list[Report] = []
         self.batches: list[int] = []
         self.failing = False
+        self.silent = False
         self._starts: dict[StartReport, int] = {}
         self._changed = anyio.Event()
 
@@ -87,6 +88,10 @@ class RecordingChargePoint:
     async def detach(self, charger: Charger) -> None:
         if charger in self.chargers:
             self.chargers.remove(charger)
+        self._notify()
+
+    async def answering(self, charger: Charger, answers: bool) -> None:
+        self.silent = not answers
         self._notify()
 
     async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:

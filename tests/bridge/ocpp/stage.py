@@ -11,7 +11,7 @@ from typing import Any
 from agent.machine.model import Session, SessionState
 from agent.ports import Quote
 from bridge.ocpp import timestamps
-from bridge.ocpp.connection import Limits
+from bridge.ocpp.limits import Limits
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from tests.agent.world import World, running
 from tests.bridge.ocpp.wire import RawCharger, charger, serving
@@ -115,10 +115,11 @@ async def booted(
     *,
     subprotocols: Sequence[str] | None = ("ocpp1.6",),
     credentials: bytes | None = None,
+    port: int | None = None,
 ) -> AsyncGenerator[RawCharger]:
     """A charger that booted and shows connector 1 as free."""
     async with charger(
-        stage.server, path, subprotocols=subprotocols, credentials=credentials
+        stage.server, path, port=port, subprotocols=subprotocols, credentials=credentials
     ) as raw:
         assert (await raw.boot())["status"] == "Accepted"
         await stage.status(raw, "Available")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from bridge.ocpp.connection import Limits
+from bridge.ocpp.limits import Limits
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, serving
 

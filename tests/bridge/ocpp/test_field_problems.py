@@ -15,7 +15,7 @@ import pytest
 
 from agent.machine.events import Obstacle, StopBy, TransactionStopped
 from agent.machine.model import SessionState
-from bridge.ocpp.connection import Limits
+from bridge.ocpp.limits import Limits
 from bridge.ocpp.server import AuthPolicy
 from tests.bridge.ocpp.stage import METER_START, Stage, booted, staged
 from tests.bridge.ocpp.wire import charger

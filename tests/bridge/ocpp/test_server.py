@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.ports import ChargerCommand, StartOutcome, StopOutcome
 from bridge.ocpp.admission import may_enter
-from bridge.ocpp.connection import Limits
 from bridge.ocpp.errors import CannotListen
+from bridge.ocpp.limits import Limits
 from bridge.ocpp.server import AuthPolicy, OcppServer, id_in_path
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, now_ms, serving
@@ -256,17 +256,6 @@ async def test_the_newest_connection_owns_the_charge_point() -> None:
             await new.call("Heartbeat", {})
         await point.until(lambda: not point.chargers)
         assert server.connected() == ()
-
-
-async def test_a_half_open_socket_is_found_by_pings_of_our_own() -> None:
-    site = RecordingSite("CP001")
-    point = site.points["CP001"]
-    limits = Limits(ping_interval_s=0.05, ping_timeout_s=0.05)
-    async with serving(site, limits=limits) as server, charger(server) as raw:
-        await raw.boot()
-        raw.socket.transport.pause_reading()
-        await point.until(lambda: not point.chargers)
-        raw.socket.transport.abort()
 
 
 async def test_closing_the_server_detaches_everyone() -> None:

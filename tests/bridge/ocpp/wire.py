@@ -15,7 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from agent.ports import Site
-from bridge.ocpp.connection import FrameLog, Limits
+from bridge.ocpp.connection import FrameLog
+from bridge.ocpp.limits import Limits
 from bridge.ocpp.server import AuthPolicy, OcppServer
 
 
@@ -103,16 +104,17 @@ async def charger(
     server: OcppServer,
     path: str = "/ocpp/CP001",
     *,
+    port: int | None = None,
     subprotocols: Sequence[str] | None = ("ocpp1.6",),
     credentials: bytes | None = None,
 ) -> AsyncGenerator[RawCharger]:
-    """A connected charger."""
+    """A connected charger; `port` is that of a proxy where one stands between."""
     headers: dict[str, str] = {}
     if credentials is not None:
         headers["Authorization"] = f"Basic {b64encode(credentials).decode()}"
     offered = [Subprotocol(name) for name in subprotocols] if subprotocols else None
     async with connect(
-        f"ws://127.0.0.1:{server.port}{path}",
+        f"ws://127.0.0.1:{port or server.port}{path}",
         subprotocols=offered,
         additional_headers=headers,
         proxy=None,
