@@ -79,7 +79,7 @@ def pay_late(session: Session, event: PaymentSettled) -> Result:
     if credited is session:
         return session, ()
     if _holds(session, event.payment_hash):
-        ended, end_effects = end_hold(credited)
+        ended, end_effects = end_hold(credited, event.amount_msat)
         return ended, (*effects, *end_effects)
     owing, due_effects = owe_the_rest(credited)
     return owing, (

@@ -78,9 +78,18 @@ def _told_at_the_end(closed: Session) -> tuple[Effect, ...]:
     return (SendMessage(Topic.FINISHED, closed.owed_msat), SendMessage(Topic.RECEIPT))
 
 
-def end_hold(closed: Session) -> Result:
-    """A closed session after a payment that was held was settled or let go."""
-    closed, effects = owe_the_rest(with_cost_fixed(closed))
+def end_hold(closed: Session, settled_msat: int = 0) -> Result:
+    """A closed session after a payment that was held was settled or let go.
+
+    Args:
+        closed: with the payment among those settled, or without it.
+        settled_msat: what was settled. It alone can add to the cost: a payment that came after
+            the end bought nothing and goes back whole.
+    """
+    total_msat = closed.bill.total_msat
+    cost_msat = min(total_msat, closed.cost_msat + settled_msat)
+    fixed = replace(closed, cost_msat=cost_msat, overshoot_msat=total_msat - cost_msat)
+    closed, effects = owe_the_rest(fixed)
     if closed.started_at_ms is not None:
         return closed, (*_told_at_the_end(closed), *effects)
     due = (SendMessage(Topic.REFUND_DUE, closed.owed_msat),) if effects else ()

@@ -8,10 +8,11 @@ from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
 from agent.machine.model import SessionState
 from agent.machine.refund import RefundState
-from agent.machine.session import step
+from agent.machine.session import opened, step
 from tests.agent.machine.examples import (
     HOUR,
     MINUTE,
+    POLICY,
     SAT,
     T0,
     after,
@@ -22,6 +23,7 @@ from tests.agent.machine.examples import (
     claimed,
     ended,
     failed,
+    held,
     named,
     offered,
     paid,
@@ -163,3 +165,25 @@ def test_nothing_ends_before_it_began_by_a_clock_that_runs_ahead() -> None:
     gone = after(session, waited(T0 + HOUR))
     assert gone.state is SessionState.CLOSED
     assert gone.closed_at_ms == gone.started_at_ms == T0 + 3 * HOUR
+
+
+def test_a_late_payment_does_not_pay_for_what_a_held_one_bought() -> None:
+    session, _ = opened("session", "CP001", 1, POLICY, held(payment_hash="held"))
+    closed = after(session, begun(), sampled(T0 + MINUTE, 41_000), ended(T0 + HOUR, 41_000))
+    assert (closed.state, closed.cost_msat) == (SessionState.CLOSED, 0)
+    late = after(closed, paid(T0 + HOUR, 500 * SAT, "late"))
+    assert late.owed_msat == 500 * SAT
+    back = after(
+        late, offered(T0 + HOUR, 500 * SAT), claimed(T0 + HOUR, 500 * SAT), sent(T0 + HOUR)
+    )
+    taken = after(back, paid(T0 + HOUR, 1_000 * SAT, "held"), arrived(T0 + HOUR))
+    assert (taken.cost_msat, taken.refunded_msat) == (300 * SAT, 500 * SAT)
+    assert taken.owed_msat == 700 * SAT
+
+
+def test_a_late_payment_pays_for_nothing_where_the_held_one_was_too_small() -> None:
+    session, _ = opened("session", "CP001", 1, POLICY, held(payment_hash="held"))
+    closed = after(session, begun(), sampled(T0 + MINUTE, 45_000), ended(T0 + HOUR, 45_000))
+    taken = after(closed, paid(T0 + HOUR, 500 * SAT, "late"), paid(T0 + HOUR, 1_000 * SAT, "held"))
+    assert (taken.cost_msat, taken.overshoot_msat) == (1_000 * SAT, 500 * SAT)
+    assert taken.owed_msat == 500 * SAT
