@@ -287,7 +287,7 @@ class ChargePointAgent:
             raw, recipient_pubkey=self.face.pubkey, amount_msat=amount_msat, own_relays=()
         )
         zap = self.read_zap(request, connector)
-        if self._commons.journal.is_handled(request.event_id):
+        if self._commons.journal.nostr.is_handled(request.event_id):
             raise Refused("this zap was paid before; zap again", word="zap_used")
         return await self.quote(
             QuoteRequest(

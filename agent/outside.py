@@ -116,7 +116,7 @@ class OutsidePayments:
     async def hear(self, receipt: NostrEvent) -> None:
         """Keep a receipt that may be about one of our payments; cheap checks only."""
         point = self._points.get(receipt.tag("p") or "")
-        if point is None or self._commons.journal.is_handled(receipt.id):
+        if point is None or self._commons.journal.nostr.is_handled(receipt.id):
             return
         signer = self._signers[point.config.lud16].pubkey
         if signer and receipt.pubkey != signer:

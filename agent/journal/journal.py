@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from agent.journal import codec
 from agent.journal.errors import JournalUnusable
+from agent.journal.nostr_book import NostrBook
 from agent.journal.outside import OutsideBook, store_quote
 from agent.journal.schema import MIGRATIONS
 from agent.journal.writer import Writer
@@ -43,17 +44,6 @@ class Transaction:
     charge_point: str
     connector: int
     session_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A signed event that one relay has not acknowledged yet."""
-
-    seq: int
-    event_id: str
-    relay: str
-    body: str
-    created_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +83,6 @@ _TRANSACTION = (
     "INSERT INTO transactions(id, charge_point, connector, id_tag, started_at_ms, register_wh,"
     " session_id) VALUES(?, ?, ?, ?, ?, ?, ?)"
 )
-_PUBLICATION = (
-    "INSERT INTO publications(event_id, relay, body, created_at_ms)"
-    " VALUES(?, ?, ?, ?) ON CONFLICT(event_id, relay) DO NOTHING"
-)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -114,6 +100,7 @@ class Journal:
         self._reading = reading
         self._writer = Writer(writing)
         self.outside = OutsideBook(self._writer, reading)
+        self.nostr = NostrBook(self._writer, reading)
         row = reading.execute("SELECT coalesce(max(id), 0) FROM transactions").fetchone()
         self._last_transaction_id: int = row[0]
 
@@ -409,72 +396,6 @@ class Journal:
             "SELECT name, value FROM settings WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
         )
         return {name[len(prefix) :]: value for name, value in rows}
-
-    def is_handled(self, event_id: str) -> bool:
-        """Whether a nostr event was dealt with before."""
-        row = self._reading.execute("SELECT 1 FROM handled WHERE event_id = ?", (event_id,))
-        return row.fetchone() is not None
-
-    async def set_handled(self, event_id: str, at_ms: int) -> None:
-        """Mark a nostr event as dealt with."""
-        await self.publish((), at_ms, handled=event_id)
-
-    async def publish(
-        self,
-        publications: Sequence[tuple[str, str, str]],
-        at_ms: int,
-        *,
-        delivered: int | None = None,
-        handled: str | None = None,
-    ) -> None:
-        """Store signed events until their relays acknowledge them.
-
-        Args:
-            publications: (event id, relay, JSON).
-            at_ms: now.
-            delivered: the stored effect that these events carry out: it is acknowledged in
-                the same transaction, so that it is worded exactly once.
-            handled: the id of the event that they answer: it is marked as dealt with in the
-                same transaction.
-        """
-
-        def unit(db: sqlite3.Connection) -> None:
-            for event_id, relay, body in publications:
-                db.execute(_PUBLICATION, (event_id, relay, body, at_ms))
-            if delivered is not None:
-                db.execute("DELETE FROM outbox WHERE seq = ?", (delivered,))
-            if handled is not None:
-                db.execute(
-                    "INSERT OR IGNORE INTO handled(event_id, at_ms) VALUES(?, ?)",
-                    (handled, at_ms),
-                )
-
-        await self._writer.write(unit)
-
-    def publication_relays(self) -> list[str]:
-        """The relays for which stored events wait."""
-        return list(self.publication_depths())
-
-    def publication_depths(self) -> dict[str, int]:
-        """How many stored events wait for each relay."""
-        rows = self._reading.execute("SELECT relay, count(*) FROM publications GROUP BY relay")
-        return dict(rows.fetchall())
-
-    def publications(self, relay: str, after_seq: int = 0, most: int = 500) -> list[Publication]:
-        """What a relay has not acknowledged yet, oldest first."""
-        rows = self._reading.execute(
-            "SELECT seq, event_id, relay, body, created_at_ms FROM publications"
-            " WHERE relay = ? AND seq > ? ORDER BY seq LIMIT ?",
-            (relay, after_seq, most),
-        )
-        return [Publication(*row) for row in rows]
-
-    async def published(self, seqs: Sequence[int]) -> None:
-        """A relay acknowledged events, or refused them for good."""
-        values = [(seq,) for seq in seqs]
-        await self._writer.write(
-            lambda db: db.executemany("DELETE FROM publications WHERE seq = ?", values)
-        )
 
 
 def is_live(session: Session) -> bool:

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from agent.journal import codec
+from agent.journal.nostr_book import Handled, store_handled
 from agent.journal.writer import Writer
 from agent.ports import Quote
 from agent.tariff.model import Tariff
@@ -175,4 +176,5 @@ class OutsideBook:
 
 def _done(db: sqlite3.Connection, receipt_id: str, at_ms: int) -> None:
     db.execute("DELETE FROM outside_receipts WHERE receipt_id = ?", (receipt_id,))
-    db.execute("INSERT OR IGNORE INTO handled(event_id, at_ms) VALUES(?, ?)", (receipt_id, at_ms))
+    # Payment hash, zap request and receipt are in `outside_payments` for ever.
+    store_handled(db, Handled(receipt_id, at_ms))

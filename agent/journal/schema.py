@@ -144,3 +144,17 @@ def m002_outside_address(db: Database) -> None:
         pk=("charge_point", "since_ms"),
         not_null={"body"},
     )
+
+
+@MIGRATIONS()
+def m003_half_done_messages(db: Database) -> None:
+    """Messages that are being acted on, and which handled events may ever be forgotten."""
+    db.create_table(
+        "begun",
+        {"message_id": str, "charge_point": str, "subject": str, "body": bytes},
+        pk="message_id",
+        not_null={"charge_point", "subject", "body"},
+    )
+    # Of the events that are there nobody knows any more what they were: all are kept.
+    db.table("handled").add_column("guards_money", int, not_null_default=1)
+    db.table("handled").create_index(["guards_money", "at_ms"])

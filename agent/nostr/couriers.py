@@ -18,6 +18,7 @@ import anyio.abc
 
 from agent.clock import Clock
 from agent.journal.journal import Journal
+from agent.journal.nostr_book import Handled
 from nips.event import NostrEvent
 from nips.relays import Ack, RelayPool
 
@@ -74,7 +75,7 @@ class Couriers:
         *,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        self._journal = journal
+        self._book = journal.nostr
         self._pool = pool
         self._clock = clock
         self._first_retry_s = first_retry_s
@@ -94,7 +95,7 @@ class Couriers:
         self._group = group
         self._own = tuple(relays)
         self._pool.on_connected(self._relay_is_back)
-        for relay in {*self._own, *self._journal.publication_relays()}:
+        for relay in {*self._own, *self._book.publication_relays()}:
             self._rouse(relay)
 
     async def send(
@@ -103,7 +104,7 @@ class Couriers:
         relays: Iterable[str] = (),
         *,
         delivered: int | None = None,
-        handled: str | None = None,
+        handled: Sequence[Handled] = (),
     ) -> None:
         """Store events for our relays and others, and carry them there.
 
@@ -111,11 +112,11 @@ class Couriers:
             events: signed.
             relays: where to bring them besides our own relays.
             delivered: the stored effect that these events carry out.
-            handled: the id of the event that these events answer.
+            handled: the events that these events answer.
         """
         targets = list(dict.fromkeys((*self._own, *relays)))
         rows = [(event.id, relay, event.to_json()) for event in events for relay in targets]
-        await self._journal.publish(rows, self._clock(), delivered=delivered, handled=handled)
+        await self._book.publish(rows, self._clock(), delivered=delivered, handled=handled)
         for relay in targets:
             self._rouse(relay)
 
@@ -133,7 +134,7 @@ class Couriers:
 
     def depths(self) -> dict[str, int]:
         """How many events each relay still has to get."""
-        stored = self._journal.publication_depths()
+        stored = self._book.publication_depths()
         return {
             relay: stored.get(relay, 0) + len(self._latest.get(relay, {}))
             for relay in {*self._own, *stored}
@@ -207,7 +208,7 @@ class Couriers:
 
     async def _bring_stored(self, relay: str) -> bool:
         after_seq, complete = 0, True
-        while batch := self._journal.publications(relay, after_seq, BATCH):
+        while batch := self._book.publications(relay, after_seq, BATCH):
             after_seq = batch[-1].seq
             acks = await self._offer(relay, [NostrEvent.parse(item.body) for item in batch])
             patience_ms = OWN_RELAY_PATIENCE_MS if relay in self._own else FOREIGN_RELAY_PATIENCE_MS
@@ -218,7 +219,7 @@ class Couriers:
                 if _is_over(ack) or item.created_at_ms < oldest_ms
             ]
             if over:
-                await self._journal.published(over)
+                await self._book.published(over)
             complete = complete and len(over) == len(batch)
             if not over:
                 return False

@@ -2,14 +2,16 @@
 
 Cheap checks come before any decryption: the ledger of handled events, the sizes, and how
 much a sender may say. An answer is stored in the transaction that marks its question handled.
+What was being acted on when Strom died is taken up again from the journal; what had not got
+so far is brought again by the relays, from their cursors on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import anyio
@@ -17,7 +19,9 @@ import anyio.abc
 
 from agent.buckets import Buckets
 from agent.clock import Clock
+from agent.journal import codec
 from agent.journal.journal import Journal
+from agent.journal.nostr_book import Begun, Handled
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
 from nips.dms import (
@@ -25,6 +29,7 @@ from nips.dms import (
     KIND_NIP04_MESSAGE,
     WRAP_BACKDATING_S,
     DirectMessage,
+    DmProtocol,
     read_message,
     write_message,
 )
@@ -41,6 +46,10 @@ RECEIPT_OVERLAP_S = 86_400
 OLDEST_MESSAGE_MS = 3_600_000
 """A driver who wrote that long ago does not wait for an answer any more."""
 
+FURTHEST_AHEAD_MS = 86_400_000
+"""Some phones are a time zone wrong. What is dated further ahead could be brought again when
+its being handled is long forgotten (see `agent.journal.pruning`)."""
+
 SENDER_BURST = 12
 SENDER_PER_MINUTE = 12
 WRAPS_BURST = 300
@@ -48,6 +57,8 @@ WRAPS_PER_MINUTE = 1200
 """Gift wraps hide their sender until they are decrypted: these bound a charge point's work."""
 
 MOST_AT_ONCE = 64
+_NEVER = 2**62
+"""The time of what waits in the journal: no relay has to bring it again."""
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +72,17 @@ class Heard:
         text: the words.
         sent_at_ms: when, as the author says.
         protocol: "nip04" or "nip17".
+        id: of the message, hex.
+        subject: what it turned out to be about when it was first acted on, before a crash; ""
+            for one that nobody has begun to act on.
     """
 
     sender: str
     text: str
     sent_at_ms: int
     protocol: str
+    id: str = ""
+    subject: str = ""
 
 
 Answer = Callable[[str, Heard], Awaitable[str]]
@@ -94,7 +110,8 @@ class _StoredCursor:
         self._overlap_s = overlap_s
         self._first_since_s = first_since_s
         self._known: dict[str, int] = {}
-        self.changed: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
+        self._changed: set[str] = set()
 
     def since(self, relay_url: str, subscription: str) -> int | None:
         name = f"cursor:{subscription}:{relay_url}"
@@ -105,7 +122,21 @@ class _StoredCursor:
         name = f"cursor:{subscription}:{relay_url}"
         if created_at > self._known.get(name, 0):
             self._known[name] = created_at
-            self.changed[name] = created_at
+            self._changed.add(name)
+
+    def to_store(self, oldest_under_way: int | None) -> list[tuple[str, int]]:
+        """Name and value of each cursor that moved; not past what is still being dealt with."""
+        moved: list[tuple[str, int]] = []
+        for name in list(self._changed):
+            value = self._known[name]
+            if oldest_under_way is None or value <= oldest_under_way:
+                self._changed.discard(name)
+            else:
+                value = oldest_under_way
+            if value > self._stored.get(name, 0):
+                self._stored[name] = value
+                moved.append((name, value))
+        return moved
 
 
 class Ears:
@@ -146,11 +177,14 @@ class Ears:
         self._answer = answer
         self._senders = Buckets(clock, SENDER_BURST, SENDER_PER_MINUTE)
         self._wraps = Buckets(clock, WRAPS_BURST, WRAPS_PER_MINUTE)
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, int] = {}
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def run(self) -> None:
-        """Hear until cancelled."""
+        """Take up what is half done, then hear until cancelled."""
+        half_done = self._journal.nostr.begun()
+        # Known before the relays bring them again.
+        self._under_way.update(dict.fromkeys([begun.message_id for begun in half_done], _NEVER))
         everyone = tuple(self._identities)
         now_s = self._clock() // 1000
         cursors = {
@@ -166,11 +200,14 @@ class Ears:
             receipts = Filter(kinds=(KIND_ZAP_RECEIPT,), tags={"p": self._receipts.pubkeys})
             await self._pool.subscribe("receipts", receipts, cursors["receipts"])
         async with anyio.create_task_group() as group:
+            for begun in half_done:
+                group.start_soon(self._take_up, begun)
             async for incoming in self._pool.incoming():
                 await self._hear(incoming, group)
                 for cursor in cursors.values():
-                    while cursor.changed:
-                        name, created_at = cursor.changed.popitem()
+                    for name, created_at in cursor.to_store(
+                        min(self._under_way.values(), default=None)
+                    ):
                         await self._journal.set_setting(name, str(created_at))
 
     async def _hear(self, incoming: Incoming, group: anyio.abc.TaskGroup) -> None:
@@ -183,7 +220,7 @@ class Ears:
         recipient = self._identities.get(event.tag("p") or "")
         if recipient is None or event.pubkey in self._identities:
             return
-        if event.id in self._under_way or self._journal.is_handled(event.id):
+        if event.id in self._under_way or self._journal.nostr.is_handled(event.id):
             return
         buckets, name = (
             (self._wraps, recipient[0])
@@ -193,7 +230,7 @@ class Ears:
         if not buckets.take(name):
             log.info("%s hears too much; a message was passed over", recipient[0])
             return
-        self._under_way.add(event.id)
+        self._under_way[event.id] = event.created_at
         await self._slots.acquire()
         group.start_soon(self._deal_with, incoming, *recipient)
 
@@ -206,49 +243,80 @@ class Ears:
                 message = read_message(identity, event)
             except NostrError as error:
                 log.info("%s: a message was not readable: %s", charge_point_id, error)
-                await self._journal.set_handled(event.id, self._clock())
+                await self._journal.nostr.set_handled(Handled(event.id, self._clock()))
                 return
+            handled = self._handled(message, event.id)
             if self._is_news(message, event.id) and self._may_speak(message, event.kind):
                 # Another wrapping of the same message may come at the same moment.
-                self._under_way.add(message.event_id)
+                self._under_way[message.event_id] = event.created_at
                 try:
-                    await self._reply(charge_point_id, identity, message)
+                    heard = Heard(
+                        message.sender,
+                        message.text,
+                        message.sent_at * 1000,
+                        message.protocol,
+                        message.event_id,
+                    )
+                    await self._reply(charge_point_id, identity, heard, handled)
                 finally:
-                    self._under_way.discard(message.event_id)
-            await self._journal.set_handled(event.id, self._clock())
+                    self._under_way.pop(message.event_id, None)
+            else:
+                await self._journal.nostr.set_handled(handled[-1])
         finally:
-            self._under_way.discard(event.id)
+            self._under_way.pop(event.id, None)
             self._slots.release()
 
+    def _handled(self, message: DirectMessage, event_id: str) -> list[Handled]:
+        """A message and its wrapping as they are remembered."""
+        at_ms = max(self._clock(), message.sent_at * 1000)
+        return [Handled(name, at_ms) for name in dict.fromkeys((message.event_id, event_id))]
+
+    async def _take_up(self, begun: Begun) -> None:
+        """Bring to its end what was half done when Strom last stopped."""
+        try:
+            handled = Handled(begun.message_id, self._clock())
+            known = next((k for k in self._identities.values() if k[0] == begun.charge_point), None)
+            if known is None:
+                log.warning("%s is gone, and a message to it unanswered", begun.charge_point)
+                await self._journal.nostr.set_handled(handled)
+                return
+            log.info("%s: a message that was half done is taken up", begun.charge_point)
+            heard = replace(codec.decode(begun.body, Heard), subject=begun.subject)
+            handled = replace(handled, at_ms=max(handled.at_ms, heard.sent_at_ms))
+            await self._reply(*known, heard, [handled])
+        finally:
+            self._under_way.pop(begun.message_id, None)
+
     def _is_news(self, message: DirectMessage, event_id: str) -> bool:
-        """Whether a message was not dealt with in another wrapping, and is not too old."""
+        """Whether a message was not dealt with in another wrapping, and is of these days."""
         if message.sender in self._identities:
             return False
-        known = message.event_id in self._under_way or self._journal.is_handled(message.event_id)
+        known = message.event_id in self._under_way or self._journal.nostr.is_handled(
+            message.event_id
+        )
         if message.event_id != event_id and known:
             return False
-        return self._clock() - message.sent_at * 1000 < OLDEST_MESSAGE_MS
+        age_ms = self._clock() - message.sent_at * 1000
+        return -FURTHEST_AHEAD_MS < age_ms < OLDEST_MESSAGE_MS
 
     def _may_speak(self, message: DirectMessage, kind: int) -> bool:
         return kind != KIND_GIFT_WRAP or self._senders.take(message.sender)
 
     async def _reply(
-        self, charge_point_id: str, identity: Identity, message: DirectMessage
+        self, charge_point_id: str, identity: Identity, heard: Heard, handled: Sequence[Handled]
     ) -> None:
-        self._directory.wrote(message.sender, message.protocol)
-        heard = Heard(message.sender, message.text, message.sent_at * 1000, message.protocol)
+        protocol: DmProtocol = "nip17" if heard.protocol == "nip17" else "nip04"
+        self._directory.wrote(heard.sender, protocol)
         text = await self._answer(charge_point_id, heard)
         if not text:
-            await self._journal.set_handled(message.event_id, self._clock())
+            await self._journal.nostr.set_handled(*handled)
             return
         # Acted first, looked up then: a stop must not wait for a relay that is slow to answer.
-        peer = await self._directory.peer(message.sender)
+        peer = await self._directory.peer(heard.sender)
         if peer.is_bot:
             # Two programs that answer each other never end.
             log.info("%s: a bot wrote; it gets no answer", charge_point_id)
-            await self._journal.set_handled(message.event_id, self._clock())
+            await self._journal.nostr.set_handled(*handled)
             return
-        event = write_message(
-            identity, message.sender, text, message.protocol, self._clock() // 1000
-        )
-        await self._couriers.send([event], peer.relays, handled=message.event_id)
+        event = write_message(identity, heard.sender, text, protocol, self._clock() // 1000)
+        await self._couriers.send([event], peer.relays, handled=handled)

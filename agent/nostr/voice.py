@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from agent.clock import Clock
 from agent.journal.journal import Journal, Task
+from agent.journal.nostr_book import Handled
 from agent.machine.effects import PublishZapReceipt, SendMessage
 from agent.machine.model import Session
 from agent.nostr.couriers import Couriers
@@ -89,7 +90,8 @@ class Voice:
             return
         relays = receipt_relays(request, self._couriers.relays, allow_loopback=self._allow_loopback)
         # The request is used up: nobody is given an invoice for it again.
-        await self._couriers.send([receipt], relays, delivered=seq, handled=request.event_id)
+        used_up = Handled(request.event_id, self._clock(), guards_money=True)
+        await self._couriers.send([receipt], relays, delivered=seq, handled=[used_up])
 
     async def _send_message(
         self, identity: Identity, session_id: str, effect: SendMessage, seq: int

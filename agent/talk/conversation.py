@@ -1,6 +1,9 @@
 """Direct messages answered: who asks decides what he may have, before anything is done.
 
 A session obeys only its payer. Everybody else learns what the charge point shows to all.
+
+What changes something is noted in the journal before it is done, with what it is about: after
+a crash in the middle the same message comes again, and is brought to its end and no further.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from agent.charge_point import ChargePointAgent
+from agent.journal import codec
+from agent.journal.nostr_book import Begun
 from agent.links import Links, SessionLinks, links_of
 from agent.machine.events import Payer
 from agent.machine.model import SessionState
@@ -164,7 +169,8 @@ class Conversation:
 
     async def _act(self, turn: _Turn, command: Command) -> str:
         age_ms = self._site.commons.clock() - turn.heard.sent_at_ms
-        if isinstance(command, _TIMELY) and age_ms > OLDEST_COMMAND_MS and command != Refund():
+        timely = isinstance(command, _TIMELY) and command != Refund() and not turn.heard.subject
+        if timely and age_ms > OLDEST_COMMAND_MS:
             return turn.words("dm.too_old", minutes=OLDEST_COMMAND_MS // 60_000)
         if isinstance(command, _OPERATORS_OWN) and not turn.operator:
             return replies.short_help(turn.words, turn.view, operator=False)
@@ -261,51 +267,72 @@ class Conversation:
             lnurl = links_of(self._public_url, quote.charge_point, quote.secret).topup_lnurl
         return replies.invoice(turn.words, quote, lnurl)
 
+    async def _begin(self, turn: _Turn, subject: str) -> None:
+        """Note that a message is being acted on, and what it is about."""
+        heard = turn.heard
+        if not heard.subject:
+            begun = Begun(heard.id, turn.point.id, subject, codec.encode(heard))
+            await self._site.commons.journal.nostr.begin(begun)
+
     async def _stop(self, turn: _Turn) -> str:
         own = await self._sessions(turn)
         if own:
-            return await self._stop_own(turn, own[0])
+            return await self._stop_own(turn, _begun_with(turn, own) or own[0])
         if turn.operator:
             told = replies.session_list(turn.words, await self._site.open_sessions())
             return replies.joined([told, turn.words("dm.op_which")])
         return self._no_session(turn)
 
     async def _stop_own(self, turn: _Turn, session: SessionView) -> str:
-        if session.closed_at_ms is not None:
+        running = session.closed_at_ms is None and session.state != SessionState.STOPPING
+        if running:
+            await self._begin(turn, session.id)
+            await self._site.stop(session.secret)
+        elif turn.heard.subject != session.id:
+            if session.closed_at_ms is None:
+                return turn.words("dm.stopping")
             told = replies.money_back(turn.words, session, self._links(session))
             return replies.joined([turn.words("dm.not_running"), told])
-        if session.state == SessionState.STOPPING:
-            return turn.words("dm.stopping")
-        await self._site.stop(session.secret)
-        begun = session.state != SessionState.STARTING
-        return turn.words("dm.stop_done" if begun else "dm.stop_cancelled")
+        charged = session.started_at_ms is not None
+        return turn.words("dm.stop_done" if charged else "dm.stop_cancelled")
 
     async def _stop_at(self, turn: _Turn, target: str) -> str:
         """An operator's stop of any session; of a driver only that of his own."""
         if not turn.operator:
             own = await self._sessions(turn)
-            if own and _is_at(own[0], target, turn.point.id):
-                return await self._stop_own(turn, own[0])
+            begun = _begun_with(turn, own)
+            if begun or (own and _is_at(own[0], target, turn.point.id)):
+                return await self._stop_own(turn, begun or own[0])
             return self._no_session(turn)
         sessions = await self._site.open_sessions()
-        meant = [session for session in sessions if _is_at(session, target, turn.point.id)]
+        begun, _, place = turn.heard.subject.partition(" ")
+        meant = [session for session in sessions if _is_at(session, begun or target, turn.point.id)]
+        if begun and not meant:
+            return turn.words("dm.op_stopped", id=begun, place=place)
         if not meant:
             return turn.words("dm.op_no_match", target=target[:40])
         if len(meant) > 1:
             told = replies.session_list(turn.words, meant)
             return replies.joined([told, turn.words("dm.op_which")])
+        place = replies.place(meant[0])
+        await self._begin(turn, f"{meant[0].id} {place}")
         await self._site.stop_by_operator(meant[0].id)
-        return turn.words("dm.op_stopped", id=meant[0].id, place=replies.place(meant[0]))
+        return turn.words("dm.op_stopped", id=meant[0].id, place=place)
 
     async def _refund(self, turn: _Turn, target: str) -> str:
         own = await self._sessions(turn)
         if not own:
             return self._no_session(turn)
-        session = next((s for s in own if _owes_freely(s)), own[0])
+        begun = _begun_with(turn, own)
+        if begun is not None and not _owes_freely(begun):
+            amount_msat = begun.owed_msat or begun.refunded_msat
+            return turn.words("dm.refund_sending", amount=turn.words.sat(amount_msat))
+        session = begun or next((s for s in own if _owes_freely(s)), own[0])
         if session.closed_at_ms is None:
             return turn.words("dm.refund_after_stop")
         if not target or not session.owed_msat:
             return replies.money_back(turn.words, session, self._links(session))
+        await self._begin(turn, session.id)
         await self._site.send_refund(session.secret, target)
         return turn.words("dm.refund_sending", amount=turn.words.sat(session.owed_msat))
 
@@ -327,6 +354,10 @@ class Conversation:
         return await self._charger(turn, ChargerCommand.UNLOCK, connector or known[0])
 
     async def _charger(self, turn: _Turn, command: ChargerCommand, connector: int) -> str:
+        if turn.heard.subject and command in (ChargerCommand.RESET, ChargerCommand.UNLOCK):
+            # What a charger did before the crash is not known, and not to be done again.
+            return turn.words("dm.op_interrupted")
+        await self._begin(turn, command)
         done = await turn.point.command(command, connector)
         match command:
             case ChargerCommand.ENABLE:
@@ -344,6 +375,7 @@ class Conversation:
         known = sorted(self._site.config.tariffs)
         if name.lower() not in [tariff.lower() for tariff in known]:
             return turn.words("dm.op_tariff_unknown", name=name[:40], known=", ".join(known))
+        await self._begin(turn, name)
         tariff = await self._site.set_tariff(turn.point.id, name)
         told = turn.words("dm.op_tariff", name=tariff.name)
         return replies.joined([told, replies.prices(turn.words, tariff)])
@@ -356,6 +388,11 @@ def _is_at(session: SessionView, target: str, here: str) -> bool:
     if wanted in (session.id.lower(), session.charge_point.lower(), place):
         return True
     return session.charge_point == here and wanted == str(session.connector)
+
+
+def _begun_with(turn: _Turn, own: list[SessionView]) -> SessionView | None:
+    """The session that a message was about when it was acted on before a crash."""
+    return next((session for session in own if session.id == turn.heard.subject), None)
 
 
 def _owes_freely(session: SessionView) -> bool:

@@ -196,7 +196,7 @@ async def test_money_for_somebody_else_starts_nothing(tmp_path: Path) -> None:
         at.world.clock.advance(WAIT_MS / 1000 + 1)
         await at.hear()
         assert at.world.journal.outside.waiting() == []
-        assert at.world.journal.is_handled(receipt.id)
+        assert at.world.journal.nostr.is_handled(receipt.id)
         assert at.world.site.charge_point("CP001").sessions.open() == []
     await thief.close()
 

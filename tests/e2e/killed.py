@@ -1,7 +1,8 @@
 """Strom as it is, but for one step at which it kills itself with SIGKILL.
 
 `STROM_KILL_AT` names the step: of a payout its intent, its being sent, its answer; of a held
-payment its being taken. Everything else is the real program.
+payment its being taken; of a message, followed by its first word, its being heard, begun, acted
+on and answered. Everything else is the real program.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 import bridge.app
+from agent.journal import codec, journal
 from agent.journal.journal import Journal, Step, Task
+from agent.journal.nostr_book import Begun, NostrBook
 from agent.machine.events import RefundClaimed, RefundSent, RefundSettled
+from agent.nostr.ears import Heard
+from agent.talk.conversation import Conversation
 from bridge.cli import main
 from wallet.base import HoldWallet, Wallet
 from wallet.connect import connect
@@ -30,6 +35,7 @@ PAYOUT_STEPS = (
     "after answer",
 )
 HOLD_STEPS = ("before taking", "after taking")
+MESSAGE_STEPS = ("heard", "begun", "acted on", "answered")
 
 
 def die(step: str) -> None:
@@ -53,6 +59,36 @@ class DeadlyJournal(Journal):
         if RefundSent in kinds:
             die("before send")
         return stored
+
+
+class DeadlyBook(NostrBook):
+    """Dies when a message is noted as begun, or its answer is stored and not yet sent."""
+
+    async def begin(self, begun: Begun) -> None:
+        await super().begin(begun)
+        die(f"begun {_first_word(codec.decode(begun.body, Heard).text)}")
+
+    async def publish(self, publications: Any, at_ms: int, **named: Any) -> None:
+        await super().publish(publications, at_ms, **named)
+        if publications and named.get("handled"):
+            die(f"answered {DeadlyConversation.last_word}")
+
+
+class DeadlyConversation(Conversation):
+    """Dies when it hears a message, or has acted on it."""
+
+    last_word = ""
+
+    async def answer(self, charge_point_id: str, heard: Heard) -> str:
+        die(f"heard {_first_word(heard.text)}")
+        told = await super().answer(charge_point_id, heard)
+        die(f"acted on {_first_word(heard.text)}")
+        DeadlyConversation.last_word = _first_word(heard.text)
+        return told
+
+
+def _first_word(text: str) -> str:
+    return text.split()[0]
 
 
 def deadly(*arguments: Any, **named: Any) -> Wallet:
@@ -82,5 +118,7 @@ def _then_die(call: Callable[..., Awaitable[T]], step: str) -> Callable[..., Awa
 if __name__ == "__main__":
     patched = cast("Any", bridge.app)
     patched.Journal = DeadlyJournal
+    patched.Conversation = DeadlyConversation
+    cast("Any", journal).NostrBook = DeadlyBook
     patched.connect = deadly
     main()

@@ -151,9 +151,11 @@ class Strom:
 
 
 @asynccontextmanager
-async def running(folder: Path, relay_url: str = "") -> AsyncGenerator[Strom]:
-    strom = Strom(folder, relay_url=relay_url)
-    await strom.start()
+async def running(
+    folder: Path, relay_url: str = "", program: str = "bridge.cli", **environment: str
+) -> AsyncGenerator[Strom]:
+    strom = Strom(folder, program=program, relay_url=relay_url)
+    await strom.start(**environment)
     try:
         yield strom
     finally:
@@ -161,12 +163,25 @@ async def running(folder: Path, relay_url: str = "") -> AsyncGenerator[Strom]:
         await strom.http.aclose()
 
 
+def _untraced(sent: bool, action: str, payload: dict[str, Any]) -> None:
+    del sent, action, payload
+
+
 @asynccontextmanager
 async def strom_and_charger(
-    folder: Path, relay_url: str = ""
+    folder: Path,
+    relay_url: str = "",
+    program: str = "bridge.cli",
+    trace: Callable[[bool, str, dict[str, Any]], None] = _untraced,
+    **environment: str,
 ) -> AsyncGenerator[tuple[Strom, SimulatedChargePoint]]:
-    async with running(folder, relay_url) as strom, anyio.create_task_group() as group:
-        charger = SimulatedChargePoint(strom.ocpp_url, "CP001", connectors=1, speed=100)
+    async with (
+        running(folder, relay_url, program, **environment) as strom,
+        anyio.create_task_group() as group,
+    ):
+        charger = SimulatedChargePoint(
+            strom.ocpp_url, "CP001", connectors=1, speed=100, trace=trace
+        )
         group.start_soon(charger.run)
         await strom.until(strom.online)
         yield strom, charger
