@@ -177,6 +177,7 @@ class Site:
                     group.start_soon(self.settlements.run)
                     group.start_soon(self.outside.run)
                     group.start_soon(self._timers.run)
+                    group.start_soon(self._journal.pruning.run, self.commons.clock)
                     yield self
                     group.cancel_scope.cancel()
             finally:

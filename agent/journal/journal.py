@@ -17,6 +17,7 @@ from agent.journal import codec
 from agent.journal.errors import JournalUnusable
 from agent.journal.nostr_book import NostrBook
 from agent.journal.outside import OutsideBook, store_quote
+from agent.journal.pruning import Pruning
 from agent.journal.schema import MIGRATIONS
 from agent.journal.writer import Writer
 from agent.machine.effects import Effect
@@ -101,6 +102,7 @@ class Journal:
         self._writer = Writer(writing)
         self.outside = OutsideBook(self._writer, reading)
         self.nostr = NostrBook(self._writer, reading)
+        self.pruning = Pruning(self._writer, reading)
         row = reading.execute("SELECT coalesce(max(id), 0) FROM transactions").fetchone()
         self._last_transaction_id: int = row[0]
 

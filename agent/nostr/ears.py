@@ -268,7 +268,9 @@ class Ears:
 
     def _handled(self, message: DirectMessage, event_id: str) -> list[Handled]:
         """A message and its wrapping as they are remembered."""
-        at_ms = max(self._clock(), message.sent_at * 1000)
+        now_ms = self._clock()
+        # What is dated still further ahead is not acted on, and need not be remembered so long.
+        at_ms = min(max(now_ms, message.sent_at * 1000), now_ms + FURTHEST_AHEAD_MS)
         return [Handled(name, at_ms) for name in dict.fromkeys((message.event_id, event_id))]
 
     async def _take_up(self, begun: Begun) -> None:

@@ -57,7 +57,8 @@ class Dora:
 
 
 @pytest.mark.parametrize(
-    ("step", "protocol"), zip(MESSAGE_STEPS, ("nip17", "nip04", "nip17", "nip04"), strict=True)
+    ("step", "protocol"),
+    list(zip(MESSAGE_STEPS, ("nip17", "nip04", "nip17", "nip04"), strict=True)),
 )
 async def test_a_message_is_acted_on_once_and_answered(
     tmp_path: Path, step: str, protocol: DmProtocol
