@@ -5,25 +5,7 @@ https://github.com/nostr-protocol/nips/blob/master/40.md (expiration)
 https://github.com/nostr-protocol/nips/blob/master/09.md (kind 5, deletion request)
 
 Kind 30716, connector status, is a draft of our own: an addressable event, one for each
-connector, with the identifier `{charge point}:{connector}`. All that a machine reads is in
-its tags; its content is a sentence for people. It always expires two or three heartbeats
-ahead, so that a bridge that died does not look available. It says nothing about drivers.
-
-| tag | values | |
-|---|---|---|
-| `d` | `CP001:1` | charge point and connector |
-| `status` | an OCPP 1.6 status: `Available`, `Preparing`, `Charging`, ... | required |
-| `updated_at` | Unix seconds of the last word from the charger | required |
-| `expiration` | Unix seconds (NIP-40) | required |
-| `connector` | an OCPI connector type, then the most it can give in W | |
-| `power` | what flows now, in W | |
-| `energy` | what this session has taken, in Wh | |
-| `free_at` | Unix seconds when it will probably be free | |
-| `price` | component, amount, currency, unit: `energy`, `0.45`, `EUR`, `kWh` | repeated |
-| `lud16` | the lightning address that starts this connector | |
-| `title`, `location` | for people | |
-| `g` | a geohash, lengths 3 and up | repeated |
-| `t` | `ev-charging` | |
+connector. The README describes it, for others to read and write it.
 """
 
 from __future__ import annotations
@@ -55,9 +37,27 @@ STATUSES = frozenset(
 )
 """The words of OCPP 1.6 section 7.7 (ChargePointStatus)."""
 
-_NUMBER = re.compile(r"\d{1,15}")
-_DECIMAL = re.compile(r"\d{1,15}(\.\d{1,9})?")
-_IDENTIFIER = re.compile(r"(.{1,100}):(\d{1,3})", re.DOTALL)
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
+_IDENTIFIER = re.compile(r"(.{1,100}):([0-9]{1,3})", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z_]{1,40}")
+_TYPE = re.compile(r"[A-Z0-9_]{1,40}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_GEOHASH = re.compile(r"[0-9b-hjkmnp-z]{1,12}")
+_ADDRESS = re.compile(r"[a-z0-9._+-]{1,64}@[^\s@/]{1,255}")
+_ONCE = (
+    "d",
+    "status",
+    "updated_at",
+    "expiration",
+    "connector",
+    "power",
+    "energy",
+    "free_at",
+    "lud16",
+    "title",
+    "location",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,24 +170,30 @@ def connector_status(state: ConnectorState) -> EventTemplate:
 
 
 def parse_connector_status(event: NostrEvent) -> ConnectorState:
-    """Read a kind 30716 event, also one that is not ours.
+    """Read a kind 30716 event, also one that is not ours; tags that are not known are passed over.
 
     Raises:
-        InvalidEvent: it is none, or a required tag is missing or wrong.
+        InvalidEvent: it is none, or a tag that is known is missing, wrong or there twice: half
+            a state, or a price without one of its parts, would mislead.
     """
     if event.kind != KIND_CONNECTOR_STATUS:
         raise InvalidEvent(f"expected kind {KIND_CONNECTOR_STATUS}, got kind {event.kind}")
+    for name in _ONCE:
+        if len(event.tags_named(name)) > 1:
+            raise InvalidEvent(f"the connector's status has the tag {name} more than once")
     identifier = _IDENTIFIER.fullmatch(event.tag("d") or "")
     if identifier is None:
         raise InvalidEvent("the connector's identifier (d tag) must read {charge point}:{number}")
     status = event.tag("status")
     if status not in STATUSES:
         raise InvalidEvent("the connector's status is not one of OCPP 1.6")
-    updated_at, expiration = _number(event, "updated_at"), _number(event, "expiration")
+    updated_at, expiration = _count(event, "updated_at"), _count(event, "expiration")
     if updated_at is None or expiration is None:
         raise InvalidEvent("the connector's status lacks updated_at or expiration")
-    connector = next(iter(event.tags_named("connector")), ())
-    connector_type, max_power = (*connector[1:3], "", "")[:2]
+    connector_type, max_power_w = _connector(event)
+    lud16 = event.tag("lud16") or ""
+    if lud16 and _ADDRESS.fullmatch(lud16) is None:
+        raise InvalidEvent("the connector's lud16 is not a lightning address")
     return ConnectorState(
         charge_point=identifier[1],
         connector=int(identifier[2]),
@@ -198,14 +204,55 @@ def parse_connector_status(event: NostrEvent) -> ConnectorState:
         title=event.tag("title") or "",
         location=event.tag("location") or "",
         connector_type=connector_type,
-        max_power_w=int(max_power) if _NUMBER.fullmatch(max_power) else None,
-        power_w=_number(event, "power"),
-        energy_wh=_number(event, "energy"),
-        free_at=_number(event, "free_at"),
-        prices=_prices(event.tags_named("price")),
-        lud16=event.tag("lud16") or "",
-        geohashes=tuple(tag[1] for tag in event.tags_named("g") if len(tag) > 1),
+        max_power_w=max_power_w,
+        power_w=_count(event, "power"),
+        energy_wh=_count(event, "energy"),
+        free_at=_count(event, "free_at"),
+        prices=tuple(_price(tag) for tag in event.tags_named("price")),
+        lud16=lud16,
+        geohashes=tuple(_geohash(tag) for tag in event.tags_named("g")),
     )
+
+
+def _connector(event: NostrEvent) -> tuple[str, int | None]:
+    """Type and power of the `connector` tag; "" and None without one."""
+    for tag in event.tags_named("connector"):
+        power = tag[2] if len(tag) > 2 else ""
+        if len(tag) < 2 or _TYPE.fullmatch(tag[1]) is None:
+            raise InvalidEvent("the connector's type is not a word of OCPI")
+        if power and _NUMBER.fullmatch(power) is None:
+            raise InvalidEvent("the connector's power is not a number of watts")
+        return tag[1], int(power) if power else None
+    return "", None
+
+
+def _count(event: NostrEvent, name: str) -> int | None:
+    """A whole number; None where the tag is missing."""
+    text = event.tag(name)
+    if text is None:
+        return None
+    if _NUMBER.fullmatch(text) is None:
+        raise InvalidEvent(f"the connector's {name} is not a whole number")
+    return int(text)
+
+
+def _price(tag: Sequence[str]) -> Price:
+    match tag:
+        case (_, component, amount, currency, unit, *_) if (
+            _WORD.fullmatch(component)
+            and _DECIMAL.fullmatch(amount)
+            and _CURRENCY.fullmatch(currency)
+            and _WORD.fullmatch(unit)
+        ):
+            return Price(component, amount, currency, unit)
+        case _:
+            raise InvalidEvent("a price must read: component, amount, currency, unit")
+
+
+def _geohash(tag: Sequence[str]) -> str:
+    if len(tag) < 2 or _GEOHASH.fullmatch(tag[1]) is None:
+        raise InvalidEvent("a place (g tag) is not a geohash")
+    return tag[1]
 
 
 def deletion(events: Sequence[NostrEvent], reason: str = "") -> EventTemplate:
@@ -268,11 +315,3 @@ def _has_address(event: NostrEvent) -> bool:
 def _number(event: NostrEvent, name: str) -> int | None:
     text = event.tag(name) or ""
     return int(text) if _NUMBER.fullmatch(text) else None
-
-
-def _prices(tags: Tags) -> tuple[Price, ...]:
-    return tuple(
-        Price(tag[1], tag[2], tag[3], tag[4])
-        for tag in tags
-        if len(tag) >= 5 and _DECIMAL.fullmatch(tag[2])
-    )

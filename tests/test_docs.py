@@ -14,6 +14,14 @@ import pytest
 from agent.config.tables import load
 from agent.config.warnings import warnings
 from bridge.cli import main
+from nips.event import NostrEvent
+from nips.status import (
+    STATUSES,
+    ConnectorState,
+    Price,
+    connector_status,
+    parse_connector_status,
+)
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -108,3 +116,37 @@ def test_every_picture_is_there() -> None:
     assert all((ROOT / picture).is_file() for picture in pictures)
     drawn = (ROOT / "docs/pictures/demo.svg").read_text()
     assert not re.search(r"url\(|<image|<script", drawn.replace("url(#", ""))
+
+
+def test_the_example_of_a_connectors_state_is_what_the_code_writes() -> None:
+    (example,) = [block for block in blocks("json") if '"kind": 30716' in block]
+    event = NostrEvent.parse(example)
+    written = connector_status(parse_connector_status(event))
+    assert (written.kind, written.content, written.tags) == (event.kind, event.content, event.tags)
+
+
+def test_the_table_of_a_connectors_state_names_every_tag() -> None:
+    section = README.partition("### Kind 30716")[2].partition("### ")[0]
+    named = {
+        tag
+        for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+        for tag in re.findall(r"`(\w+)`", row)
+    }
+    full = ConnectorState(
+        "CP001",
+        1,
+        "Charging",
+        updated_at=1,
+        expires_at=2,
+        title="x",
+        location="x",
+        connector_type="IEC_62196_T2",
+        power_w=1,
+        energy_wh=1,
+        free_at=1,
+        prices=(Price("energy", "1", "SAT", "kWh"),),
+        lud16="a@b.org",
+        geohashes=("u33",),
+    )
+    assert {tag[0] for tag in connector_status(full).tags} == named
+    assert all(f"`{status}`" in section for status in STATUSES)

@@ -37,6 +37,11 @@ EXPIRES_AFTER_S = 300
 LEAST_INTERVAL_S = 1.0
 
 _OFFLINE = (Obstacle.OFFLINE, Obstacle.NOT_ANSWERING)
+_NOT_FREE = {
+    Obstacle.OCCUPIED: ConnectorStatus.PREPARING,
+    Obstacle.RESERVED: ConnectorStatus.RESERVED,
+    Obstacle.FAULTED: ConnectorStatus.FAULTED,
+}
 _IN_USE = frozenset({Obstacle.OCCUPIED, Obstacle.RESERVED})
 
 View = Callable[[str], Awaitable[ChargePointView]]
@@ -184,11 +189,10 @@ class Press:
 
     def _state(self, view: ChargePointView, connector: ConnectorView, now_s: int) -> ConnectorState:
         configured = self._configured(view.id, connector.id)
-        offline = connector.status is ConnectorStatus.OFFLINE
         return ConnectorState(
             charge_point=view.id,
             connector=connector.id,
-            status=ConnectorStatus.UNAVAILABLE if offline else connector.status,
+            status=published_status(connector),
             updated_at=now_s,
             expires_at=now_s + EXPIRES_AFTER_S,
             text=f"{view.name}: {_word(connector)}, {price_line(view.tariff)}",
@@ -292,6 +296,19 @@ def _offer(view: ChargePointView) -> str:
         f"Zap me and I charge: {price_line(view.tariff)}, from {least} sat. "
         "What you do not use comes back. Write me: help, price, status, stop."
     )
+
+
+def published_status(connector: ConnectorView) -> ConnectorStatus:
+    """A connector's state in the words of OCPP, as it is for the next driver.
+
+    One that is offline or switched off is not available, and one that somebody has paid for
+    and not plugged in yet is no longer.
+    """
+    if ConnectorStatus.OFFLINE is connector.status or connector.obstacle in _OFFLINE:
+        return ConnectorStatus.UNAVAILABLE
+    if connector.status is ConnectorStatus.AVAILABLE and connector.obstacle is not None:
+        return _NOT_FREE.get(connector.obstacle, ConnectorStatus.UNAVAILABLE)
+    return connector.status
 
 
 def _word(connector: ConnectorView) -> str:

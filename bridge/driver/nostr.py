@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -117,17 +117,18 @@ class NostrDriver:
         tags = {"g": tuple(geohashes)} if geohashes else {}
         authors = (author,) if author else ()
         wanted = Filter(kinds=(KIND_CONNECTOR_STATUS,), authors=authors, tags=tags)
-        newest: dict[str, tuple[Coordinate, ConnectorState]] = {}
+        newest: dict[Coordinate, NostrEvent] = {}
         for event in await self._pool.fetch(wanted):
-            coordinate = event.coordinate
-            try:
-                state = parse_connector_status(event)
-            except InvalidEvent:
-                continue
-            # Newest first: of an older version nothing is wanted.
-            newest.setdefault(str(coordinate), (coordinate, state))
+            # Newest first: an older version counts no more, whatever the newest says.
+            newest.setdefault(event.coordinate, event)
         now_s = self._clock() // 1000
-        return [found for found in newest.values() if found[1].expires_at > now_s]
+        found: list[tuple[Coordinate, ConnectorState]] = []
+        for coordinate, event in newest.items():
+            with suppress(InvalidEvent):
+                state = parse_connector_status(event)
+                if state.expires_at > now_s:
+                    found.append((coordinate, state))
+        return found
 
     async def _newest(self, kind: int, author: str) -> NostrEvent | None:
         found = await self._pool.fetch(Filter(kinds=(kind,), authors=(author,)))

@@ -14,6 +14,7 @@ import anyio
 from agent.config.tables import checked
 from agent.machine.events import ConnectorStatus
 from agent.machine.money import MSAT_PER_SAT
+from agent.nostr.press import published_status
 from bridge.app import App
 from bridge.driver.nostr import NostrDriver, connected
 from bridge.simulator import SimulatedChargePoint
@@ -105,7 +106,7 @@ class Place:
         published, true = "", "?"
         while published != true:
             (connector,) = (await self.app.site.view("CP001")).connectors
-            published, true = await self.published(), str(connector.status)
+            published, true = await self.published(), str(published_status(connector))
             taken_s = time.monotonic() - began
             assert taken_s < RIGHT_WITHIN_S, f"{published} is published, {true} is true"
 

@@ -80,12 +80,47 @@ def test_a_wrong_state_is_refused(name: str, values: tuple[str, ...]) -> None:
         parse_connector_status(CHARGER.sign(30716, "", tags, NOW_S))
 
 
-def test_optional_tags_that_are_wrong_count_as_absent() -> None:
-    tags = [*connector_status(replace(STATE, prices=(), power_w=None)).tags]
-    tags += [("power", "much"), ("price", "energy", "cheap", "EUR", "kWh"), ("price",), ("g",)]
-    assert parse_connector_status(CHARGER.sign(30716, STATE.text, tags, NOW_S)) == replace(
-        STATE, prices=(), power_w=None
-    )
+@pytest.mark.parametrize(
+    "tag",
+    [
+        ("power", "much"),
+        ("power", "-1"),
+        ("power", "\uff11\uff12"),
+        ("power", "1", "2"),
+        ("energy", "1.5"),
+        ("free_at", "soon"),
+        ("connector",),
+        ("connector", "Type 2"),
+        ("connector", "IEC_62196_T2", "22 kW"),
+        ("price",),
+        ("price", "energy", "0.45", "EUR"),
+        ("price", "energy", "0,45", "EUR", "kWh"),
+        ("price", "energy", "-0.45", "EUR", "kWh"),
+        ("price", "energy", "1e3", "EUR", "kWh"),
+        ("price", "energy", "0.45", "euro", "kWh"),
+        ("lud16", "cp001"),
+        ("g",),
+        ("g", "U33"),
+        ("status", "Available"),
+        ("d", "CP001:2"),
+        ("title", "another"),
+    ],
+)
+def test_a_state_is_read_whole_or_not_at_all(tag: tuple[str, ...]) -> None:
+    template = connector_status(STATE)
+    once = {"status", "d", "title"}
+    kept = [
+        known
+        for known in template.tags
+        if known[0] != tag[0] or known[0] in once or tag == ("power", "1", "2")
+    ]
+    with pytest.raises(InvalidEvent):
+        parse_connector_status(CHARGER.sign(30716, STATE.text, [*kept, tag], NOW_S))
+
+
+def test_tags_that_are_not_known_are_passed_over() -> None:
+    tags = [*connector_status(STATE).tags, ("x",), ("evse", "DE*ABC*E1")]
+    assert parse_connector_status(CHARGER.sign(30716, STATE.text, tags, NOW_S)) == STATE
 
 
 def test_a_user_status_is_read_back() -> None:

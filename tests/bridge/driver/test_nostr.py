@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from bridge.driver.nostr import connected
 from nips.dms import KIND_NIP04_MESSAGE
 from nips.filters import Filter
+from nips.status import ConnectorState, connector_status
 from tests.nips.hostile import misbehaving
 from tests.nips.support import clock_ms, key_of, pooling, serving
 
@@ -23,3 +25,19 @@ async def test_a_relay_that_answers_nothing_does_not_hold_up_a_message() -> None
         await dora.say(key_of("charger").pubkey, "status", "nip04")
         assert len(await reader.fetch(Filter(kinds=(KIND_NIP04_MESSAGE,)))) == 1
         assert time.monotonic() - began < 5
+
+
+async def test_an_older_state_never_counts_again() -> None:
+    """Not even when the newest cannot be read: a relay may keep both."""
+    charger, now_s = key_of("charger"), clock_ms() // 1000
+    state = ConnectorState("CP001", 1, "Available", now_s, now_s + 300)
+    older = charger.sign_template(connector_status(state), now_s - 10)
+    broken = charger.sign(30_716, "", [*older.tags, ("power", "much")], now_s)
+    other = charger.sign_template(connector_status(replace(state, connector=2)), now_s)
+    async with (
+        misbehaving() as relay,
+        connected(key_of("dora"), (relay.url,), clock_ms) as dora,
+    ):
+        await relay.store(older, broken, other)
+        ((coordinate, found),) = await dora.connectors()
+        assert (coordinate.identifier, found.connector) == ("CP001:2", 2)
