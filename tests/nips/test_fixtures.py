@@ -11,13 +11,20 @@ from typing import Any
 import pytest
 
 from nips.dms import read_message
-from nips.errors import NostrError
+from nips.errors import InvalidEvent, NostrError
 from nips.event import NostrEvent
 from nips.http_auth import HttpAuth
-from nips.identity import Identity
+from nips.identity import Identity, decode_naddr, decode_nprofile, decode_npub
 from nips.profile import parse_dm_relays, parse_listing, parse_profile, parse_relay_list
-from nips.status import ConnectorState, Price, parse_connector_status, parse_user_status
+from nips.status import (
+    ConnectorState,
+    Price,
+    is_expired,
+    parse_connector_status,
+    parse_user_status,
+)
 from nips.zaps import check_receipt, parse_zap_request
+from tests.nips.make_fixtures import FILES
 from tests.nips.support import key_of
 
 FOLDER = Path(__file__).parents[2] / "relay-fixtures"
@@ -88,7 +95,23 @@ def check_http_auth(line: Line) -> None:
     HttpAuth(lambda: line["now"] * 1000).verify(header, line["url"], line["method"])
 
 
+def check_expiration(line: Line) -> None:
+    if is_expired(NostrEvent.parse(line["event"]), line["now"]):
+        raise InvalidEvent("expired")
+
+
+def check_entity(line: Line) -> None:
+    code = line["event"]
+    if code.startswith("naddr"):
+        pubkey = decode_naddr(code)[0].pubkey
+    else:
+        pubkey = decode_nprofile(code)[0] if code.startswith("nprofile") else decode_npub(code)
+    assert pubkey == line["hex"]
+
+
 CHECKS = {
+    "entities": check_entity,
+    "expirations": check_expiration,
     "events": check_event,
     "zap-requests": check_zap_request,
     "zap-receipts": check_zap_receipt,
@@ -113,3 +136,10 @@ def test_every_file_has_valid_and_invalid_cases() -> None:
     verdicts = {(file, line["verdict"]) for file, line in lines()}
     assert verdicts == {(file, verdict) for file in CHECKS for verdict in ("valid", "invalid")}
     assert all(line["rule"] for _, line in lines())
+    names = [(file, line["name"]) for file, line in lines()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_case_is_recorded() -> None:
+    made = {(file, str(line["name"])) for file, make in FILES.items() for line in make()}
+    assert made == {(file, line["name"]) for file, line in lines()}
