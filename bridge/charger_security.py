@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import anyio
 
@@ -11,10 +13,17 @@ from agent.clock import Clock
 from agent.config.ocpp import OcppConfig
 from agent.config.secret_files import read_secret
 from agent.config.tables import Config
-from bridge.ocpp.admission import AuthPolicy, Visitor
+from agent.ports import AgentError, ChargePoint
+from bridge.ocpp.admission import AuthPolicy, Refusal, Visitor
 from bridge.ocpp.certificates import Certificates
+from bridge.ocpp.passwords import Passwords
+from bridge.ocpp.rotation import Rekeyable, Rotation
 from bridge.ocpp.server import TlsListener
 from bridge.ocpp.tls import TlsFiles
+
+REPLACED_FOLDER = "ocpp-passwords"
+
+log = logging.getLogger(__name__)
 
 
 def tls_files(ocpp: OcppConfig) -> TlsFiles | None:
@@ -39,6 +48,7 @@ class ChargerSecurity:
     def __init__(self, config: Config, clock: Clock, alerts: Alerts) -> None:
         self._listen = config.ocpp.tls_listen
         self._points = {point.id: point for point in config.charge_points}
+        self._rotation = Rotation(Passwords(config.strom.data_dir / REPLACED_FOLDER), alerts)
         files = tls_files(config.ocpp)
         self._certificates = None if files is None else Certificates(files, clock, alerts)
 
@@ -50,19 +60,48 @@ class ChargerSecurity:
         return TlsListener(self._listen, self._certificates.context)
 
     def policy(self, charge_point_id: str) -> AuthPolicy:
-        """How a charge point has to show itself; raises OSError without its password's file."""
+        """How a charge point has to show itself.
+
+        Raises:
+            OSError: its password's file cannot be read.
+            PasswordUnreadable: nor can the one that takes its place.
+        """
         point = self._points[charge_point_id]
-        return AuthPolicy(
-            password=None if point.password_file is None else read_secret(point.password_file),
+        known = AuthPolicy()
+        if point.password_file is not None:
+            first = read_secret(point.password_file)
+            known = self._rotation.accepted(charge_point_id, first, rotates=point.rotate_password)
+        return replace(
+            known,
             strict_subprotocol=point.strict_subprotocol,
             profile=point.security_profile or 0,
             certificate_name=point.certificate_name,
         )
 
-    def entered(self, charge_point_id: str, visitor: Visitor) -> None:
+    async def entered(self, charge_point_id: str, visitor: Visitor) -> None:
         """A charge point was let in."""
         if self._certificates is not None and visitor.certificate is not None:
             self._certificates.shown(charge_point_id, visitor.certificate)
+        if self._points[charge_point_id].password_file is not None:
+            await self._rotation.entered(charge_point_id, visitor.authorization)
+
+    def refused(self, charge_point_id: str, refusal: Refusal) -> None:
+        """A charge point was not let in."""
+        if refusal.locked_out:
+            self._rotation.locked_out(charge_point_id)
+
+    async def prepared(
+        self, charge_point: ChargePoint, charger: Rekeyable, visitor: Visitor
+    ) -> None:
+        """A charge point may be called: its first password is replaced where that is wanted."""
+        point = self._points[charge_point.id]
+        if point.password_file is None or not point.rotate_password:
+            return
+        try:
+            first = read_secret(point.password_file)
+            await self._rotation.prepared(charge_point, charger, visitor.authorization, first)
+        except (AgentError, OSError) as error:
+            log.warning("%s keeps its first password for now: %s", charge_point.id, error)
 
     def expiries(self) -> Mapping[str, int]:
         """When certificates expire, in Unix ms, by whose they are."""

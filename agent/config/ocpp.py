@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 
 from agent.config.errors import key_path, shown_text
 from agent.config.table import Table
-from agent.config.values import HostPort, ReadableFile, SecretFile, text, whole
+from agent.config.values import Flag, HostPort, ReadableFile, SecretFile, text, whole
 
 BASIC, TLS, MUTUAL_TLS = 1, 2, 3
 
@@ -29,10 +29,12 @@ class ChargerSecurity(Table):
     """The keys of a charge point that say how its charger must show itself.
 
     `security_profile` is the least that is accepted; without it `password_file` decides alone.
+    With `rotate_password` that password is only the first one.
     """
 
     security_profile: Annotated[int, whole(0, MUTUAL_TLS)] | None = None
     password_file: SecretFile | None = None
+    rotate_password: Flag = False
     certificate_name: Annotated[str, text(64)] = ""
 
     @property
@@ -62,7 +64,7 @@ def contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
         point = _table(item)
         for key, sentence in _of_a_point(point, ocpp):
             shown = point.get(key)
-            value = f" = {shown_text(shown) if isinstance(shown, str) else shown}"
+            value = f" = {shown_text(shown) if isinstance(shown, str) else str(shown).lower()}"
             yield f"{key_path(('charge_points', index, key), raw)}{value}: {sentence}"
 
 
@@ -82,6 +84,11 @@ def _of_a_point(point: Mapping[str, Any], ocpp: Mapping[str, Any]) -> Iterator[t
             "security_profile",
             "expected client_ca in [ocpp] besides: it says whose client certificates count",
         )
+    if point.get("rotate_password") is True:
+        if not has_password:
+            yield "rotate_password", "expected a password_file besides: the first password"
+        if any(key.lower() == "authorizationkey" for key in _table(point.get("ocpp_settings"))):
+            yield "rotate_password", "expected no AuthorizationKey in ocpp_settings besides"
     if point.get("certificate_name") and profile != MUTUAL_TLS:
         yield "certificate_name", "expected security_profile = 3 besides: no other one has it"
 

@@ -36,6 +36,34 @@ def write_new_secret(path: Path, content: str) -> bool:
     Raises:
         OSError: it cannot be written.
     """
+    draft = _drafted(path, content)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)
+    return True
+
+
+def write_secret(path: Path, content: str) -> None:
+    """Write a secret in place of what the file held: complete or not at all, mode 0600.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    draft = _drafted(path, content)
+    try:
+        draft.replace(path)
+    except OSError:
+        draft.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _drafted(path: Path, content: str) -> Path:
+    """The content in a file of its own beside the path, safe on the disk."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -44,13 +72,10 @@ def write_new_secret(path: Path, content: str) -> bool:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
+    except OSError:
         draft.unlink()
-    _sync_folder(path.parent)
-    return True
+        raise
+    return draft
 
 
 def _sync_folder(folder: Path) -> None:

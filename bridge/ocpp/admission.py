@@ -15,7 +15,10 @@ from websockets.http11 import Request
 from websockets.typing import Subprotocol
 
 from agent.config.ocpp import MUTUAL_TLS, TLS
+from agent.ports import ChargePoint
+from bridge.ocpp.charger import OcppCharger
 from bridge.ocpp.tls import ClientCertificate
+from bridge.ocpp.v201_charger import Ocpp201Charger
 
 OCPP16 = "ocpp1.6"
 OCPP201 = "ocpp2.0.1"
@@ -30,6 +33,8 @@ class AuthPolicy:
 
     Attributes:
         password: of HTTP Basic authentication (security profiles 1 and 2); None lets anyone in.
+        besides: another password that is accepted.
+        retired: a password that was replaced, and is not accepted any more.
         strict_subprotocol: refuse a charger that does not offer "ocpp1.6"; chargers in the
             field forget it, so this is off by default.
         profile: the least security profile: 2 demands TLS, 3 a client certificate besides.
@@ -40,6 +45,8 @@ class AuthPolicy:
     strict_subprotocol: bool = False
     profile: int = 0
     certificate_name: str = ""
+    besides: str | None = None
+    retired: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +68,32 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a charger may not connect: HTTP status, words for it, and words for the operator."""
+    """Why a charger may not connect: HTTP status, words for it, and words for the operator.
+
+    `locked_out` is set for one that shows a password which was replaced.
+    """
 
     status: int
     answer: str
     reason: str
+    locked_out: bool = False
 
 
 class Guard(Protocol):
-    """Is told who comes in."""
+    """Is told who comes to the door."""
 
-    def entered(self, charge_point_id: str, visitor: Visitor) -> None:
+    async def entered(self, charge_point_id: str, visitor: Visitor) -> None:
         """A charge point's charger was let in."""
+        ...
+
+    def refused(self, charge_point_id: str, refusal: Refusal) -> None:
+        """A charge point's charger was not let in."""
+        ...
+
+    async def prepared(
+        self, charge_point: ChargePoint, charger: OcppCharger | Ocpp201Charger, visitor: Visitor
+    ) -> None:
+        """A charger that was let in may be called now, and was asked for what it must tell."""
         ...
 
 
@@ -101,9 +122,17 @@ def refusal(policy: AuthPolicy, charge_point_id: str, visitor: Visitor) -> Refus
                 "Show the client certificate of this charge point.\n",
                 f'its client certificate is issued to {shown}, not to "{wanted}"',
             )
-    if policy.password is not None and not may_enter(policy.password, visitor.authorization):
-        shown = "its password is wrong" if visitor.authorization else "it showed no password"
-        return Refusal(401, "The user name or password is wrong.\n", shown)
+    known = [one for one in (policy.password, policy.besides) if one is not None]
+    if known and not any(may_enter(one, visitor.authorization) for one in known):
+        old = policy.retired is not None and may_enter(policy.retired, visitor.authorization)
+        reason = (
+            "it shows a password that was replaced"
+            if old
+            else "its password is wrong"
+            if visitor.authorization
+            else "it showed no password"
+        )
+        return Refusal(401, "The user name or password is wrong.\n", reason, locked_out=old)
     if not usable(visitor.offered) if visitor.offered else policy.strict_subprotocol:
         return Refusal(400, "Offer the subprotocol ocpp1.6.\n", "it does not offer ocpp1.6")
     return None

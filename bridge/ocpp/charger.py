@@ -9,11 +9,19 @@ from ocpp.v16 import call
 from ocpp.v16.enums import AvailabilityType, ResetType
 
 from agent.ports import ChargerCommand, StartOutcome, StopOutcome
-from bridge.ocpp.errors import CallFailed, InvalidCall
+from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
+from bridge.ocpp.passwords import PasswordOutcome
 from bridge.ocpp.readings import as_text
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
 
 logger = logging.getLogger(__name__)
+
+_PASSWORD_OUTCOMES = {
+    "Accepted": PasswordOutcome.TAKEN,
+    "RebootRequired": PasswordOutcome.NEEDS_RESTART,
+    "Rejected": PasswordOutcome.REFUSED,
+    "NotSupported": PasswordOutcome.REFUSED,
+}
 
 
 class Calls(Protocol):
@@ -78,6 +86,18 @@ class OcppCharger:
                 wanted = AvailabilityType.operative if operative else AvailabilityType.inoperative
                 message = call.ChangeAvailability(connector_id=connector, type=wanted)
                 return await self._status(message) in ("Accepted", "Scheduled")
+
+    async def set_password(self, password: str) -> PasswordOutcome:
+        """AuthorizationKey, in hex: security whitepaper ed. 3, use case A01."""
+        value = password.encode().hex().upper()
+        message = call.ChangeConfiguration(key="AuthorizationKey", value=value)
+        try:
+            answer = await self.send(message)
+        except CallRefused:
+            return PasswordOutcome.REFUSED
+        except CallFailed:
+            return PasswordOutcome.UNKNOWN
+        return _PASSWORD_OUTCOMES.get(as_text(answer.get("status"), 50), PasswordOutcome.UNKNOWN)
 
     async def _status(self, message: object) -> str:
         """The `status` of the answer; "" when there was none."""

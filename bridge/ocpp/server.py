@@ -62,7 +62,7 @@ class OcppServer:
         listen: "host:port"; port 0 lets the system choose.
         policy: who may connect, by charge point id as configured.
         clock: our time in Unix ms.
-        guard: is told who was let in.
+        guard: is told who comes to the door.
         limits: what one connection may take.
         log: keeps what goes over the wire.
         tls: a second listener, for wss:// (security profiles 2 and 3).
@@ -196,6 +196,8 @@ class OcppServer:
         if refused is None:
             return None
         logger.warning("%s was refused: %s (%s)", charge_point.id, refused.reason, _peer(socket))
+        if self._guard is not None:
+            self._guard.refused(charge_point.id, refused)
         response = socket.respond(refused.status, refused.answer)
         if refused.status == HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = 'Basic realm="OCPP", charset="UTF-8"'
@@ -217,8 +219,9 @@ class OcppServer:
             return
         if not isinstance(socket, HeardConnection):
             return
+        visitor = _visitor(socket, socket.request)
         if self._guard is not None:
-            self._guard.entered(charge_point.id, _visitor(socket, socket.request))
+            self._spawn(self._guard.entered(charge_point.id, visitor))
         spoken = (socket.subprotocol or "").lower()
         if spoken == OCPP201:
             dialect = Dialect201(charge_point, self._clock, self._limits, self._names)
@@ -237,6 +240,12 @@ class OcppServer:
             on_change=answering,
             probe=lambda: self._spawn(dialect.probe()),
         )
+
+        async def prepare() -> None:
+            await dialect.prepare()
+            if self._guard is not None:
+                await self._guard.prepared(charge_point, charger, visitor)
+
         connection = Connection(
             socket,
             charge_point.id,
@@ -244,7 +253,7 @@ class OcppServer:
             self._limits,
             self._log,
             liveness,
-            on_ready=lambda: self._spawn(dialect.prepare()),
+            on_ready=lambda: self._spawn(prepare()),
         )
         charger = dialect.charger(connection, self._spawn)
         older = self._owners.get(charge_point.id)

@@ -25,7 +25,8 @@ from ocpp.v201.enums import (
 
 from agent.ports import ChargerCommand, StartOutcome, StopOutcome
 from bridge.ocpp.charger import Calls
-from bridge.ocpp.errors import CallFailed, InvalidCall
+from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
+from bridge.ocpp.passwords import PasswordOutcome
 from bridge.ocpp.readings import POWER, REGISTER, as_text, objects
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
 from bridge.ocpp.settings import WANTED_SAMPLES_S
@@ -177,6 +178,33 @@ class Ocpp201Charger:
                     result.get("variable"),
                     status,
                 )
+
+    async def set_password(self, password: str) -> PasswordOutcome:
+        """SetVariables with BasicAuthPassword, as it is: use case A01."""
+        data = SetVariableDataType(
+            attribute_value=password,
+            component=ComponentType(name="SecurityCtrlr"),
+            variable=VariableType(name="BasicAuthPassword"),
+        )
+        try:
+            answer = await self.send(call.SetVariables(set_variable_data=[data]))
+        except CallRefused:
+            return PasswordOutcome.REFUSED
+        except CallFailed:
+            return PasswordOutcome.UNKNOWN
+        results = [
+            as_text(result.get("attributeStatus"), 50)
+            for result in objects(answer.get("setVariableResult"))
+        ]
+        match results:
+            case ["Accepted"]:
+                return PasswordOutcome.TAKEN
+            case ["RebootRequired"]:
+                return PasswordOutcome.NEEDS_RESTART
+            case [status] if status:
+                return PasswordOutcome.REFUSED
+            case _:
+                return PasswordOutcome.UNKNOWN
 
     async def _status(self, message: object) -> str:
         try:

@@ -26,6 +26,8 @@ class ObedientStation(Station):
                 return self._remote_stop(payload)
             case "GetConfiguration":
                 return self.keys.get(payload.get("key") or []), None
+            case "ChangeConfiguration" if payload["key"] == "AuthorizationKey":
+                return self._take_password(payload["value"])
             case "ChangeConfiguration":
                 status = self.keys.change(payload["key"], payload["value"])
                 return {"status": status}, None
@@ -49,6 +51,23 @@ class ObedientStation(Station):
                 return {"status": "UnknownVendorId"}, None
             case _:
                 return None
+
+    def _take_password(self, value: str) -> tuple[Payload, Then | None]:
+        """AuthorizationKey: hex digits, shown from the next connection on (whitepaper, A01)."""
+        try:
+            password = bytes.fromhex(value).decode()
+        except ValueError:
+            return {"status": "Rejected"}, None
+        if self._password is None or not 16 <= len(password) <= 20:
+            return {"status": "Rejected"}, None
+        self._password = password
+        self._say("takes a new password")
+
+        async def reconnect() -> None:
+            if self._wire is not None:
+                await self._wire.close()
+
+        return {"status": "Accepted"}, reconnect
 
     def _remote_start(self, payload: Payload) -> tuple[Payload, Then | None]:
         wanted = payload.get("connectorId")

@@ -65,7 +65,7 @@ class Station:
         self.online = False
         self.queue: deque[Queued] = deque()
         self._url = url
-        self._password = password
+        self._password: str | None = password
         self._speed = speed
         self._clock = clock
         self._say = say

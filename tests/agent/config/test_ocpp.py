@@ -110,6 +110,16 @@ def test_what_goes_together(folder: Path, text: str, least: int) -> None:
             ],
         ),
         (
+            POINT + "rotate_password = true",
+            ["rotate_password = true: expected a password_file besides: the first password"],
+        ),
+        (
+            POINT
+            + PASSWORD
+            + 'rotate_password = true\nocpp_settings = { authorizationKey = "hush" }',
+            ["rotate_password = true: expected no AuthorizationKey in ocpp_settings besides"],
+        ),
+        (
             POINT + "security_profile = 4",
             ["security_profile = 4: expected a whole number from 0 to 3"],
         ),
