@@ -82,15 +82,17 @@ async def refused(app: App, password: str) -> bool:
 async def asked_for_password(raw: RawCharger, answer: object = None) -> dict[str, Any]:
     """Boot, and answer all that is asked until the new password comes; returns that call.
 
-    That one is answered with `answer`: not at all when it is None, with a CALLERROR of it when it is a list.
+    That one is answered with `answer`: not at all when it is None, with a CALLERROR of that
+    code when it is a text.
     """
     await raw.boot()
     while True:
         frame = await raw.asked()
         payload = frame[3]
         if payload.get("key") == "AuthorizationKey":
-            if isinstance(answer, list):
-                await raw.send([4, frame[1], *answer])
+            if isinstance(answer, str):
+                no_details: dict[str, str] = {}
+                await raw.send([4, frame[1], answer, "", no_details])
             elif answer is not None:
                 await raw.send([3, frame[1], answer])
             return payload
@@ -172,7 +174,7 @@ async def test_a_charger_that_refuses_keeps_its_password(
     async with opened(prepared(tmp_path)) as app:
         async with dialled(app, FIRST) as socket:
             raw = RawCharger(socket)
-            await asked_for_password(raw, answer or ["NotSupported", "no such key", {}])
+            await asked_for_password(raw, answer or "NotSupported")
             await settled(lambda: "keeps its first password" in caplog.text)
         for _ in range(2):
             async with dialled(app, FIRST) as socket:

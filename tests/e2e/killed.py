@@ -3,23 +3,29 @@
 `STROM_KILL_AT` names the step: of a payout its intent, its being sent, its answer; of a held
 payment its being taken; of a message, followed by its first word, its being heard, begun, acted
 on and answered. Everything else is the real program.
+payment its being taken; of a charger's new password its being stored, answered and confirmed.
+Everything else is the real program.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import bridge.app
+import bridge.charger_security
 from agent.journal import codec, journal
 from agent.journal.journal import Journal, Step, Task
 from agent.journal.nostr_book import Begun, NostrBook
 from agent.machine.events import RefundClaimed, RefundSent, RefundSettled
 from agent.nostr.ears import Heard
+from agent.ports import ChargePoint
 from agent.talk.conversation import Conversation
 from bridge.cli import main
+from bridge.ocpp.passwords import Passwords, Replacement
+from bridge.ocpp.rotation import Rekeyable, Rotation
 from wallet.base import HoldWallet, Wallet
 from wallet.connect import connect
 
@@ -36,12 +42,48 @@ PAYOUT_STEPS = (
 )
 HOLD_STEPS = ("before taking", "after taking")
 MESSAGE_STEPS = ("heard", "begun", "acted on", "answered")
+PASSWORD_STEPS = (
+    "before storing",
+    "after storing",
+    "after answer of charger",
+    "before confirming",
+    "after confirming",
+)
 
 
 def die(step: str) -> None:
     """End here, without a word to anybody, if this is the step."""
     if step == STEP:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyPasswords(Passwords):
+    """Dies before or after it has stored or confirmed a charger's new password."""
+
+    def propose(self, charge_point_id: str, first: str) -> Replacement:
+        die("before storing")
+        proposed = super().propose(charge_point_id, first)
+        die("after storing")
+        return proposed
+
+    def confirm(self, charge_point_id: str) -> None:
+        die("before confirming")
+        super().confirm(charge_point_id)
+        die("after confirming")
+
+
+class DeadlyRotation(Rotation):
+    """Dies when a charger has answered, and before Strom knows."""
+
+    async def prepared(
+        self,
+        charge_point: ChargePoint,
+        charger: Rekeyable,
+        authorization: Sequence[str],
+        first: str,
+    ) -> None:
+        vars(charger)["set_password"] = _then_die(charger.set_password, "after answer of charger")
+        await super().prepared(charge_point, charger, authorization, first)
 
 
 class DeadlyJournal(Journal):
@@ -121,4 +163,7 @@ if __name__ == "__main__":
     patched.Conversation = DeadlyConversation
     cast("Any", journal).NostrBook = DeadlyBook
     patched.connect = deadly
+    guarded = cast("Any", bridge.charger_security)
+    guarded.Passwords = DeadlyPasswords
+    guarded.Rotation = DeadlyRotation
     main()
