@@ -66,6 +66,17 @@ class Alerts:
             self._told.discard(name)
             self._message(name, f"✓ {sentence}")
 
+    def happened(self, name: str, sentence: str) -> None:
+        """Something happened that is over at once: operators get a message, one in a while.
+
+        Args:
+            name: of what happened.
+            sentence: for the operator, without secrets.
+        """
+        last_ms = self._told_at_ms.get(name)
+        if last_ms is None or self._clock() - last_ms >= QUIET_MS:
+            self._message(name, f"⚠ {sentence}")
+
     def current(self) -> Mapping[str, str]:
         """What is wrong now, by name."""
         return dict(self._troubles)

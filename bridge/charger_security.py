@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
+import msgspec
 
 from agent.alerts import Alerts
 from agent.clock import Clock
@@ -16,12 +17,16 @@ from agent.config.tables import Config
 from agent.ports import AgentError, ChargePoint
 from bridge.ocpp.admission import AuthPolicy, Refusal, Visitor
 from bridge.ocpp.certificates import Certificates
+from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.passwords import Passwords
 from bridge.ocpp.rotation import Rekeyable, Rotation
+from bridge.ocpp.security_extension import ALARMING
 from bridge.ocpp.server import TlsListener
 from bridge.ocpp.tls import TlsFiles
 
 REPLACED_FOLDER = "ocpp-passwords"
+EVENTS_FOLDER = "ocpp-security"
+EVENTS_BYTES = 200_000
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +53,8 @@ class ChargerSecurity:
     def __init__(self, config: Config, clock: Clock, alerts: Alerts) -> None:
         self._listen = config.ocpp.tls_listen
         self._points = {point.id: point for point in config.charge_points}
+        self._alerts = alerts
+        self._events = MessageLog(config.strom.data_dir / EVENTS_FOLDER, clock, EVENTS_BYTES)
         self._rotation = Rotation(Passwords(config.strom.data_dir / REPLACED_FOLDER), alerts)
         files = tls_files(config.ocpp)
         self._certificates = None if files is None else Certificates(files, clock, alerts)
@@ -90,6 +97,15 @@ class ChargerSecurity:
         if refusal.locked_out:
             self._rotation.locked_out(charge_point_id)
 
+    def security_event(self, charge_point_id: str, kind: str, info: str) -> None:
+        """A charger reports a security event: it is kept, and an alarming one is told of."""
+        self._events.received(charge_point_id, msgspec.json.encode({"type": kind, "info": info}))
+        if kind in ALARMING:
+            told = f"{kind} ({info})" if info else kind
+            self._alerts.happened(
+                f"{kind} {charge_point_id}", f"{charge_point_id} reports a security event: {told}"
+            )
+
     async def prepared(
         self, charge_point: ChargePoint, charger: Rekeyable, visitor: Visitor
     ) -> None:
@@ -113,7 +129,8 @@ class ChargerSecurity:
             self._certificates.renew()
 
     async def run(self) -> None:
-        """Watch over the certificates until cancelled."""
-        if self._certificates is not None:
-            await self._certificates.run()
-        await anyio.sleep_forever()
+        """Watch over the certificates and keep security events, until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._events.run)
+            if self._certificates is not None:
+                group.start_soon(self._certificates.run)

@@ -14,6 +14,7 @@ from bridge.cli import (
     charger_log,
     demo,
     driver,
+    events,
     find,
     operator,
     serve,
@@ -56,6 +57,7 @@ serve.register(app)
 sticker.register(app)
 books.register(app)
 charger_log.register(app)
+events.register(app)
 driver.register(app)
 find.register(app)
 verify.register(app)

@@ -90,6 +90,10 @@ class Guard(Protocol):
         """A charge point's charger was not let in."""
         ...
 
+    def security_event(self, charge_point_id: str, kind: str, info: str) -> None:
+        """A charger reports a security event."""
+        ...
+
     async def prepared(
         self, charge_point: ChargePoint, charger: OcppCharger | Ocpp201Charger, visitor: Visitor
     ) -> None:

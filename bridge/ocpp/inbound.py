@@ -179,27 +179,6 @@ class Inbound:
         del payload, now_ms
         return b'{"status":"UnknownVendorId"}'
 
-    async def security_event(self, payload: Payload, now_ms: int) -> bytes:
-        """OCPP 1.6 security whitepaper ed. 3, SecurityEventNotification."""
-        del now_ms
-        logger.warning(
-            "%s reports a security event: %s %s",
-            self._charge_point.id,
-            as_text(payload.get("type"), 50),
-            as_text(payload.get("techInfo"), 255),
-        )
-        return frames.EMPTY
-
-    async def sign_certificate(self, payload: Payload, now_ms: int) -> bytes:
-        """OCPP 1.6 security whitepaper ed. 3, SignCertificate: Strom is no authority."""
-        del payload, now_ms
-        return _checked("SignCertificate", {"status": "Rejected"})
-
-    async def noted(self, payload: Payload, now_ms: int) -> bytes:
-        """A notification that is of interest in the message log alone."""
-        del payload, now_ms
-        return frames.EMPTY
-
     async def _sampled(
         self, meter_value: object, connector: int, transaction_id: int | None, now_ms: int
     ) -> None:
@@ -245,14 +224,8 @@ _HANDLERS: dict[str, Callable[[Inbound, Payload, int], Awaitable[bytes]]] = {
     "Authorize": Inbound.authorize,
     "BootNotification": Inbound.boot_notification,
     "DataTransfer": Inbound.data_transfer,
-    "DiagnosticsStatusNotification": Inbound.noted,
-    "FirmwareStatusNotification": Inbound.noted,
     "Heartbeat": Inbound.heartbeat,
-    "LogStatusNotification": Inbound.noted,
     "MeterValues": Inbound.meter_values,
-    "SecurityEventNotification": Inbound.security_event,
-    "SignCertificate": Inbound.sign_certificate,
-    "SignedFirmwareStatusNotification": Inbound.noted,
     "StartTransaction": Inbound.start_transaction,
     "StatusNotification": Inbound.status_notification,
     "StopTransaction": Inbound.stop_transaction,

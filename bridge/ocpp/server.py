@@ -32,6 +32,7 @@ from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen, OcppError
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.liveness import HeardConnection, Liveness
+from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.transaction_names import TransactionNames
 
@@ -249,7 +250,7 @@ class OcppServer:
         connection = Connection(
             socket,
             charge_point.id,
-            dialect,
+            SecurityExtension(charge_point.id, dialect, self._security_event),
             self._limits,
             self._log,
             liveness,
@@ -271,6 +272,10 @@ class OcppServer:
             if self._owners.get(charge_point.id) is connection:
                 del self._owners[charge_point.id]
             await charge_point.detach(charger)
+
+    def _security_event(self, charge_point_id: str, kind: str, info: str) -> None:
+        if self._guard is not None:
+            self._guard.security_event(charge_point_id, kind, info)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

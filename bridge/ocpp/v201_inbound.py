@@ -238,11 +238,6 @@ class Inbound201:
         )
         self._evses.pop(name, None)
 
-    async def rejected(self, payload: Payload, now_ms: int) -> bytes:
-        """SignCertificate, use case A02: Strom is no authority."""
-        del payload, now_ms
-        return b'{"status":"Rejected"}'
-
     async def data_transfer(self, payload: Payload, now_ms: int) -> bytes:
         """Use case P02; no vendor's extension is known here."""
         del payload, now_ms
@@ -312,8 +307,6 @@ def _checked(action: str, payload: dict[str, Any]) -> bytes:
 
 _NOTED = (
     "ClearedChargingLimit",
-    "FirmwareStatusNotification",
-    "LogStatusNotification",
     "NotifyChargingLimit",
     "NotifyCustomerInformation",
     "NotifyDisplayMessages",
@@ -323,7 +316,6 @@ _NOTED = (
     "PublishFirmwareStatusNotification",
     "ReportChargingProfiles",
     "ReservationStatusUpdate",
-    "SecurityEventNotification",
 )
 _HANDLERS: dict[str, Callable[[Inbound201, Payload, int], Awaitable[bytes]]] = {
     **dict.fromkeys(_NOTED, Inbound201.noted),
@@ -332,7 +324,6 @@ _HANDLERS: dict[str, Callable[[Inbound201, Payload, int], Awaitable[bytes]]] = {
     "DataTransfer": Inbound201.data_transfer,
     "Heartbeat": Inbound201.heartbeat,
     "MeterValues": Inbound201.meter_values,
-    "SignCertificate": Inbound201.rejected,
     "StatusNotification": Inbound201.status_notification,
     "TransactionEvent": Inbound201.transaction_event,
 }

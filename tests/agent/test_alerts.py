@@ -66,3 +66,23 @@ async def test_troubles_do_not_hide_each_other() -> None:
         "✓ the relay speaks",
     ]
     assert list(operators.alerts.current()) == ["wallet"]
+
+
+async def test_what_happens_is_told_once_in_a_while_and_is_no_trouble() -> None:
+    operators = Operators()
+    for _ in range(3):
+        operators.alerts.happened("tamper", "the case was opened")
+    assert await operators.settle() == ["⚠ the case was opened"]
+    operators.clock.advance(QUIET_MS / 1000)
+    operators.alerts.happened("tamper", "the case was opened")
+    assert len(await operators.settle()) == 2
+    assert operators.alerts.current() == {}
+
+
+async def test_what_gets_worse_is_told_again() -> None:
+    operators = Operators()
+    operators.alerts.raised("certificate", "it expires in 29 days")
+    operators.clock.advance(QUIET_MS / 1000)
+    operators.alerts.raised("certificate", "it expires in 6 days", again=True)
+    assert await operators.settle() == ["⚠ it expires in 29 days", "⚠ it expires in 6 days"]
+    assert operators.alerts.current() == {"certificate": "it expires in 6 days"}

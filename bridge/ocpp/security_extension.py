@@ -1,0 +1,111 @@
+"""What chargers say in the security extension, the same in OCPP 1.6 and 2.0.1.
+
+OCPP 1.6 security whitepaper, edition 3, sections 3 to 5 and appendix 2 (security events):
+https://openchargealliance.org/protocols/open-charge-point-protocol/
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from bridge.ocpp import frames
+from bridge.ocpp.readings import as_text
+from bridge.ocpp.schemas import Payload
+
+logger = logging.getLogger(__name__)
+
+ALARMING = frozenset(
+    {
+        "AttemptedReplayAttacks",
+        "FirmwareUpdated",
+        "InvalidFirmwareSignature",
+        "InvalidFirmwareSigningCertificate",
+        "MaintenanceLoginAccepted",
+        "MaintenanceLoginFailed",
+        "MemoryExhaustion",
+        "SecurityLogWasCleared",
+        "TamperDetectionActivated",
+    }
+)
+"""Events that operators are told of. The whitepaper's own list of critical ones is about what a
+charger must report, and has what comes with every boot: restarts, a clock that was set."""
+
+_REPORTS = frozenset(
+    {
+        "DiagnosticsStatusNotification",
+        "FirmwareStatusNotification",
+        "LogStatusNotification",
+        "SignedFirmwareStatusNotification",
+    }
+)
+
+Tell = Callable[[str, str, str], None]
+"""Keeps a security event: charge point id, type, and what is known besides."""
+
+
+class Handlers(Protocol):
+    """Answers to what a charger says."""
+
+    @property
+    def error_codes(self) -> Mapping[str, str]:
+        """Error codes that this version of OCPP spells otherwise than 1.6."""
+        ...
+
+    def knows(self, action: str) -> bool:
+        """Whether there is an answer to this action."""
+        ...
+
+    async def answer(self, action: str, payload: Payload) -> bytes:
+        """The answer to a call, as JSON."""
+        ...
+
+
+class SecurityExtension:
+    """Handlers that answer the messages of the security extension, and leave the rest to others.
+
+    Args:
+        charge_point_id: who speaks.
+        others: the handlers of all else.
+        tell: keeps a security event.
+    """
+
+    def __init__(self, charge_point_id: str, others: Handlers, tell: Tell) -> None:
+        self._id = charge_point_id
+        self._others = others
+        self._tell = tell
+
+    @property
+    def error_codes(self) -> Mapping[str, str]:
+        """Error codes that this version of OCPP spells otherwise than 1.6."""
+        return self._others.error_codes
+
+    def knows(self, action: str) -> bool:
+        """Whether there is an answer to this action."""
+        own = action in _REPORTS or action in ("SecurityEventNotification", "SignCertificate")
+        return own or self._others.knows(action)
+
+    async def answer(self, action: str, payload: Payload) -> bytes:
+        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+        if action == "SecurityEventNotification":
+            kind = _plain(payload.get("type"), 50) or "an event without a type"
+            info = _plain(payload.get("techInfo"), 255)
+            level = logging.WARNING if kind in ALARMING else logging.INFO
+            logger.log(level, "%s reports a security event: %s %s", self._id, kind, info)
+            self._tell(self._id, kind, info)
+            return frames.EMPTY
+        if action == "SignCertificate":
+            # Strom is no authority: it holds no key that could sign.
+            logger.warning("%s wants a certificate signed: rejected", self._id)
+            return b'{"status":"Rejected"}'
+        if action in _REPORTS:
+            logger.info("%s: %s %s", self._id, action, _plain(payload.get("status"), 50))
+            return frames.EMPTY
+        return await self._others.answer(action, payload)
+
+
+def _plain(value: object, longest: int) -> str:
+    """Text on one line, for the log and for messages."""
+    text = " ".join(as_text(value, longest).split())
+    return "".join(letter for letter in text if letter.isprintable())
