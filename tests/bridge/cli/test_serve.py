@@ -6,16 +6,20 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
+
+from tests.bridge.ocpp.pki import Authority
 
 CONFIG = """
 [strom]
@@ -126,6 +130,29 @@ async def test_a_changed_file_that_cannot_be_served_is_not_taken(tmp_path: Path)
             await served.writes("^error: .* in use")
             await served.writes("goes on with what it had")
             await served.writes("Strom serves 1 charge point")
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.process.wait() == 0
+
+
+async def test_a_renewed_certificate_is_taken_up_on_sighup(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.server()
+    table = '[ocpp]\ntls_listen = "127.0.0.1:0"\ncertificate = "server.pem"\nkey = "server.key"\n[nostr]'
+    async with serving(tmp_path, CONFIG.replace("[nostr]", table)) as served:
+        line = await served.writes("Strom serves")
+        found = re.search(r"with TLS on port (\d+)", line)
+        assert found is not None
+
+        def shown() -> str:
+            return ssl.get_server_certificate(("127.0.0.1", int(found.group(1))), timeout=10)
+
+        first = await anyio.to_thread.run_sync(shown)
+        assert await anyio.to_thread.run_sync(shown) == first
+        authority.server()
+        served.process.send_signal(signal.SIGHUP)
+        await served.writes("has not changed")
+        await served.writes("certificates were read anew")
+        assert await anyio.to_thread.run_sync(shown) != first
         served.process.send_signal(signal.SIGTERM)
         assert await served.process.wait() == 0
 
