@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -39,6 +40,13 @@ def simulate(
     password_file: Annotated[
         Path | None, typer.Option(help="A file with its OCPP password.", metavar="FILE")
     ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="Whose certificates it trusts (PEM).", metavar="FILE")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Its client certificate (PEM).", metavar="FILE")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The key of that.", metavar="FILE")] = None,
     auto: Annotated[bool, typer.Option("--auto", help="Plug in whenever somebody paid.")] = False,
 ) -> None:
     """Be a charge point: type plug, unplug, stop and other words to act at it."""
@@ -55,11 +63,24 @@ def simulate(
         charge_point_id,
         connectors=connectors,
         password=password,
+        tls=_tls(ca, certificate, key) if url.startswith("wss:") else None,
         max_power_w=power,
         speed=speed,
         say=lambda sentence: out.print(Text(sentence)),
     )
     anyio.run(_run, charger, auto)
+
+
+def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    """What it trusts over TLS, and what it shows of itself."""
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        named = ", ".join(str(path) for path in (ca, certificate, key) if path is not None)
+        raise Mistake(f"{named} cannot be used for TLS: {error.strerror or error}") from None
+    return context
 
 
 async def _run(charger: SimulatedChargePoint, auto: bool) -> None:

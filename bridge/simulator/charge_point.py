@@ -21,6 +21,7 @@ class SimulatedChargePoint(ObedientStation):
         charge_point_id: who it is.
         connectors: how many connectors it has.
         password: for HTTP Basic authentication.
+        tls: whom it trusts over wss://, and its client certificate; None: as this machine does.
         max_power_w: what each connector gives.
         speed: how many times faster energy flows; see `station`.
         clock: its clock, in Unix ms.
@@ -37,7 +38,7 @@ class SimulatedChargePoint(ObedientStation):
             while True:
                 await self.until(lambda: self._powered and self._reachable)
                 try:
-                    async with open_wire(self._url, self.id, self._password) as socket:
+                    async with open_wire(self._url, self.id, self._password, self._tls) as socket:
                         attempt = 0
                         await self._connected(Wire(socket, self._told, self._trace))
                 except (OSError, TimeoutError, WebSocketException) as error:

@@ -9,6 +9,7 @@ Heartbeats, ConnectionTimeOut and back-off keep to real time.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Station:
         *,
         connectors: int = 1,
         password: str | None = None,
+        tls: ssl.SSLContext | None = None,
         max_power_w: int = 11_000,
         speed: float = 1.0,
         clock: Callable[[], int] = _now_ms,
@@ -65,6 +67,7 @@ class Station:
         self.online = False
         self.queue: deque[Queued] = deque()
         self._url = url
+        self._tls = tls
         self._password: str | None = password
         self._speed = speed
         self._clock = clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -135,8 +136,13 @@ class Wire:
             await then()
 
 
-def open_wire(url: str, charge_point_id: str, password: str | None) -> connect:
-    """A connection to be opened, with HTTP Basic authentication where there is a password."""
+def open_wire(
+    url: str, charge_point_id: str, password: str | None, tls: ssl.SSLContext | None = None
+) -> connect:
+    """A connection to be opened, with HTTP Basic authentication where there is a password.
+
+    `tls` is for wss://, in place of what this machine trusts.
+    """
     headers: dict[str, str] = {}
     if password is not None:
         credentials = b64encode(f"{charge_point_id}:{password}".encode()).decode()
@@ -148,6 +154,7 @@ def open_wire(url: str, charge_point_id: str, password: str | None) -> connect:
         address,
         subprotocols=[Subprotocol("ocpp1.6")],
         additional_headers=headers,
+        ssl=tls if address.startswith("wss:") else None,
         compression=None,
         open_timeout=10,
         close_timeout=2,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
+import sys
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -115,6 +118,35 @@ async def test_operators_hear_of_a_certificate_that_expires(tmp_path: Path) -> N
         ground.renew(100)
         app.security.renew()
         assert "certificate server" not in app.alerts.current()
+
+
+async def test_the_simulated_charge_point_has_profile_3(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    certificate, key = ground.chargers.issue("own", cn="SN-4711")
+    async with ground.open() as app:
+        url = f"wss://localhost:{app.ocpp_tls_port}/ocpp"
+        trusted = str(ground.authority.file)
+        own = ("--certificate", str(certificate), "--key", str(key))
+        ran = await anyio.open_process(
+            [
+                *(sys.executable, "-m", "bridge.cli", "simulate"),
+                *("--id", "CP002", "--url", url, "--ca", trusted, *own),
+            ],
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        )
+        async with ran:
+            assert ran.stdout is not None
+            said = ""
+            while "booted" not in said:
+                said += (await ran.stdout.receive()).decode()
+            ran.kill()
+
+
+def test_simulate_with_files_that_are_no_certificates(strom: Strom, tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("x")
+    ran = strom("simulate", "--url", "wss://localhost:1/ocpp", "--ca", "x.pem")
+    assert ran.code == 1
+    assert ran.err.startswith("error: x.pem cannot be used for TLS")
 
 
 def test_check_shows_certificates_and_profiles(strom: Strom, tmp_path: Path) -> None:

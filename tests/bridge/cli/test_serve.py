@@ -137,7 +137,8 @@ async def test_a_changed_file_that_cannot_be_served_is_not_taken(tmp_path: Path)
 async def test_a_renewed_certificate_is_taken_up_on_sighup(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     authority.server()
-    table = '[ocpp]\ntls_listen = "127.0.0.1:0"\ncertificate = "server.pem"\nkey = "server.key"\n[nostr]'
+    files = 'certificate = "server.pem"\nkey = "server.key"'
+    table = f'[ocpp]\ntls_listen = "127.0.0.1:0"\n{files}\n[nostr]'
     async with serving(tmp_path, CONFIG.replace("[nostr]", table)) as served:
         line = await served.writes("Strom serves")
         found = re.search(r"with TLS on port (\d+)", line)
