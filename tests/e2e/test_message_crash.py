@@ -43,6 +43,7 @@ class Dora:
     async def say(self, text: str, protocol: DmProtocol) -> None:
         event = write_message(self.identity, self.point, text, protocol, now_ms() // 1000)
         relay = self._strom.relay_url
+        assert await self._pool.wait_connected(relay, 10)
         assert (await self._pool.publish(event, [relay]))[relay].ok
 
     async def told(self, words: str) -> str:
