@@ -16,7 +16,7 @@ from agent import quotes
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
 from agent.connectors import Connectors, presumed_status
-from agent.journal.journal import Task
+from agent.journal.journal import Task, Transaction
 from agent.machine.effects import StartCharging, StopCharging
 from agent.machine.events import (
     ConnectorStatus,
@@ -58,6 +58,12 @@ START_UP_MS = 60_000
 waits for its charger instead of being paid back at once."""
 
 STOP_ATTEMPTS = 5
+
+IGNORED_STOPS = 3
+"""When so many had no effect, an operator must see to it."""
+
+FRESH_MS = 60_000
+"""What a meter showed longer ago says nothing of whether power flows now."""
 
 log = logging.getLogger(__name__)
 
@@ -217,12 +223,21 @@ class ChargePointAgent:
                 and session.transaction_id == report.transaction_id
             ):
                 return session
+        named = report.transaction_id
+        other = None if named is None else self._commons.journal.transaction(named)
+        if other is not None:
+            return self._past_session(other, report.sampled_at_ms)
         session = self.sessions.on(report.connector)
         if session is None or session.started_at_ms is None:
             return None
-        named = report.transaction_id
-        stranger = named is not None and self._commons.journal.transaction(named) is not None
-        return None if stranger or report.sampled_at_ms < session.started_at_ms else session
+        return None if report.sampled_at_ms < session.started_at_ms else session
+
+    def _past_session(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
+        """The closed session whose transaction still runs, as its meter shows just now."""
+        is_fresh = self._commons.clock() - sampled_at_ms <= FRESH_MS
+        if not is_fresh or not transaction.session_id or transaction.charge_point != self.id:
+            return None
+        return self.sessions.get(transaction.session_id)
 
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
@@ -424,9 +439,12 @@ class ChargePointAgent:
         """
         charger = await self._connected()
         session = self.sessions.get(session_id)
-        over = session.state is SessionState.CLOSED
-        if over and session.transaction_id == transaction_id:
+        own = session.transaction_id == transaction_id
+        over = session.state is SessionState.CLOSED and not own
+        if own and session.transaction_ended:
             return
+        if own and session.stop_attempts > IGNORED_STOPS:
+            self._connectors.ignores_stop(session.connector)
         for attempt in range(STOP_ATTEMPTS if over else 1):
             outcome = await charger.stop(transaction_id)
             log.info("%s: stop of transaction %d: %s", self.id, transaction_id, outcome)

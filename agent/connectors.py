@@ -19,6 +19,9 @@ _BLOCKING: dict[ConnectorStatus, Obstacle] = {
     ConnectorStatus.UNAVAILABLE: Obstacle.UNAVAILABLE,
     ConnectorStatus.FAULTED: Obstacle.FAULTED,
 }
+_WITHOUT_POWER = frozenset(
+    {ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.FINISHING}
+)
 
 
 class Connectors:
@@ -61,6 +64,8 @@ class Connectors:
             self._statuses[connector] = status
             await self._commons.journal.set_connector(self._config.id, connector, status, at_ms)
             self._commons.herald.status_changed(self._config.id)
+        if status in _WITHOUT_POWER:
+            self._has_stopped(connector)
 
     def started(self, connector: int) -> None:
         """A transaction began: it charges, whether the charger has said so or not."""
@@ -68,9 +73,26 @@ class Connectors:
 
     def stopped(self, connector: int) -> None:
         """A transaction ended: it charges no longer."""
+        self._has_stopped(connector)
         if self._statuses.get(connector) in _BLOCKING:
             self._statuses[connector] = ConnectorStatus.FINISHING
             self._commons.herald.status_changed(self._config.id)
+
+    def ignores_stop(self, connector: int) -> None:
+        """Stops had no effect on it: the operators hear of it."""
+        self._commons.alerts.raised(
+            self._trouble(connector),
+            f"{self._config.id}: connector {connector} ignores that it shall stop: power may be "
+            "flowing that nobody pays for. Write unlock or reset to it, or switch it off.",
+        )
+
+    def _has_stopped(self, connector: int) -> None:
+        self._commons.alerts.cleared(
+            self._trouble(connector), f"{self._config.id}: connector {connector} has stopped."
+        )
+
+    def _trouble(self, connector: int) -> str:
+        return f"stop ignored {self._config.id}/{connector}"
 
     async def set_enabled(self, enabled: bool) -> None:
         """Take new sessions or not, by the operator's word; it survives a restart."""

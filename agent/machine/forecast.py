@@ -6,6 +6,8 @@ from agent.machine.events import ConnectorStatus
 from agent.machine.model import Session, SessionState
 from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, WH_PER_KWH, Usage, total_msat
 
+_MOST_DOUBLINGS = 3
+
 MW_MS_PER_WH = MS_PER_HOUR
 """Watt times milliseconds in one watt-hour."""
 
@@ -23,7 +25,8 @@ def deadline(session: Session) -> int | None:
     if session.offline_since_ms is not None:
         times.append(session.offline_since_ms + policy.offline_timeout_ms)
     elif session.state is SessionState.STOPPING:
-        times.append(session.stop_sent_at_ms + policy.stop_repeat_ms)
+        times.append(stop_repeats_at(session))
+        times.append(session.stopping_since_ms + policy.stop_give_up_ms)
     else:
         ends_at_ms = credit_ends_at(session)
         if ends_at_ms is not None:
@@ -32,6 +35,12 @@ def deadline(session: Session) -> int | None:
         if no_energy_at_ms is not None:
             times.append(no_energy_at_ms)
     return min(times, default=None)
+
+
+def stop_repeats_at(session: Session) -> int:
+    """When a stop that had no effect is asked for again, in Unix ms: after growing pauses."""
+    doublings = min(max(session.stop_attempts - 1, 0), _MOST_DOUBLINGS)
+    return session.stop_sent_at_ms + (session.policy.stop_repeat_ms << doublings)
 
 
 def credit_ends_at(session: Session) -> int | None:

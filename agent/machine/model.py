@@ -31,7 +31,8 @@ class Policy(Struct, frozen=True):
             last reading.
         vanished_timeout_ms: how long a connector may look free before the missing
             StopTransaction is given up.
-        stop_repeat_ms: a stop that had no effect is asked for again after this.
+        stop_repeat_ms: a stop that had no effect is asked for again after this, and then
+            after growing pauses.
         stop_give_up_ms: after this a charger that will not stop is settled by its last
             reading.
         no_energy_timeout_ms: a session in which nothing flows for so long is ended;
@@ -90,6 +91,7 @@ class Session(Struct, frozen=True):
         offline_since_ms: since when the charger has been lost.
         vanished_since_ms: since when the connector looks free although nothing stopped.
         stop_sent_at_ms: when the stop was last asked for.
+        stop_attempts: how often it was asked for.
         stopping_since_ms: when it was first asked for.
         cost_msat: what the session cost; set when it closes, never above the credit.
         overshoot_msat: what the bill passed the credit by: the operator bears it.
@@ -127,6 +129,7 @@ class Session(Struct, frozen=True):
     vanished_since_ms: int | None = None
     stop_by: StopBy | None = None
     stop_sent_at_ms: int = 0
+    stop_attempts: int = 0
     stopping_since_ms: int = 0
     closed_at_ms: int | None = None
     obstacle: Obstacle | None = None

@@ -54,7 +54,13 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle, no_energy_ends_at
+from agent.machine.forecast import (
+    MW_MS_PER_WH,
+    credit_ends_at,
+    is_idle,
+    no_energy_ends_at,
+    stop_repeats_at,
+)
 from agent.machine.metering import Meter
 from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.settling import (
@@ -70,7 +76,7 @@ from agent.machine.settling import (
     settle,
     with_refund,
 )
-from agent.machine.stopping import ask_to_stop, given_up, insist, stop
+from agent.machine.stopping import ask_again, ask_to_stop, given_up, insist, stop
 from agent.machine.table import look_up, row, table
 
 RESTART_AFTER_MS = 20_000
@@ -247,9 +253,9 @@ def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChange
         return session, ()
     if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | _PAUSED:
         return session, ()
-    if event.at_ms < session.stop_sent_at_ms + session.policy.stop_repeat_ms:
+    if event.at_ms < stop_repeats_at(session):
         return session, ()
-    return replace(session, stop_sent_at_ms=event.at_ms), ask_to_stop(session)
+    return ask_again(session, event.at_ms)
 
 
 def _end_in_vain(session: Session, event: TransactionStopped) -> Result:

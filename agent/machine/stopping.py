@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from agent.machine.effects import Effect, PublishStatus, SendMessage, StopCharging, Topic
 from agent.machine.events import DeadlineReached, StopBy
+from agent.machine.forecast import stop_repeats_at
 from agent.machine.model import Session, SessionState
 from agent.machine.settling import Result, close
 
@@ -17,6 +18,7 @@ def stop(session: Session, at_ms: int, by: StopBy) -> Result:
         state=SessionState.STOPPING,
         stop_by=by,
         stop_sent_at_ms=at_ms,
+        stop_attempts=1,
         stopping_since_ms=at_ms,
     )
     return stopping, (
@@ -33,6 +35,13 @@ def ask_to_stop(session: Session) -> tuple[Effect, ...]:
     return (StopCharging(session.transaction_id),)
 
 
+def ask_again(session: Session, at_ms: int) -> Result:
+    """The charger is asked once more."""
+    attempts = session.stop_attempts + 1
+    asked = replace(session, stop_sent_at_ms=at_ms, stop_attempts=attempts)
+    return asked, ask_to_stop(asked)
+
+
 def insist(session: Session, event: DeadlineReached) -> Result:
     """A stop that had no effect is asked for again, and at last given up."""
     policy = session.policy
@@ -43,8 +52,8 @@ def insist(session: Session, event: DeadlineReached) -> Result:
     if event.at_ms >= session.stopping_since_ms + policy.stop_give_up_ms:
         closed, effects = close(session, event.at_ms)
         return closed, (SendMessage(Topic.CHARGER_SILENT), *effects)
-    if event.at_ms >= session.stop_sent_at_ms + policy.stop_repeat_ms:
-        return replace(session, stop_sent_at_ms=event.at_ms), ask_to_stop(session)
+    if event.at_ms >= stop_repeats_at(session):
+        return ask_again(session, event.at_ms)
     return session, ()
 
 

@@ -217,7 +217,7 @@ def test_a_charger_that_will_not_stop_is_asked_again_and_given_up_at_last() -> N
         assert at_ms is not None
         session, effects = step(session, waited(at_ms))
         asked += StopCharging(7) in effects and session.state is SessionState.STOPPING
-    assert asked == 59
+    assert asked == 9
     assert SendMessage(Topic.CHARGER_SILENT) in effects
     assert session.cost_msat == 300 * SAT
 

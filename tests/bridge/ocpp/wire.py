@@ -82,6 +82,11 @@ class RawCharger:
                 return frame
             self._asked.append(frame)
 
+    @property
+    def waiting(self) -> int:
+        """Calls of the central system that came before the last answer and wait here."""
+        return len(self._asked)
+
     async def asked(self) -> list[Any]:
         """The next call of the central system."""
         return self._asked.popleft() if self._asked else await self.receive()
