@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.machine.model import SessionState
+from bridge.ocpp.connection import NoLog
 from bridge.ocpp.server import AuthPolicy
 from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
 from tests.bridge.ocpp.stage import Stage, staged
@@ -70,9 +72,9 @@ def reports(folder: Path) -> list[dict[str, Any]]:
 
 
 async def ocpp_cli(
-    node_modules: Path, folder: Path, seconds: float | None, *arguments: str
+    node_modules: Path, folder: Path, until: Awaitable[None] | None, *arguments: str
 ) -> dict[str, Any]:
-    """Run ocpp-ws-cli, for so long where it does not end by itself; returns its report."""
+    """Run ocpp-ws-cli, until then where it does not end by itself; returns its report."""
     process = await asyncio.create_subprocess_exec(
         str(node_modules / ".bin" / "ocpp"),
         *arguments,
@@ -85,10 +87,10 @@ async def ocpp_cli(
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        if seconds is None:
+        if until is None:
             await process.wait()
         else:
-            await asyncio.sleep(seconds)
+            await until
             process.send_signal(signal.SIGINT)
             while not reports(folder):
                 await asyncio.sleep(0.05)
@@ -116,16 +118,41 @@ async def test_a_fuzzer_disturbs_nobody(
 ) -> None:
     async with serving(OpenSite("CP001")) as server, charger(server) as bystander:
         url = f"ws://127.0.0.1:{server.port}/ocpp"
-        await ocpp_cli(node_modules, tmp_path, 5, "fuzz", "-e", url, "-w", "3", "-f")
-        assert "currentTime" in await bystander.call("Heartbeat", {})
+        fuzzing = asyncio.create_task(
+            ocpp_cli(node_modules, tmp_path, asyncio.sleep(15), "fuzz", "-e", url, "-w", "3", "-f")
+        )
+        answers = 0
+        while not fuzzing.done():
+            assert "currentTime" in await bystander.call("Heartbeat", {})
+            answers += 1
+            await asyncio.sleep(0.1)
+        await fuzzing
+        assert answers > 50
     assert "Traceback" not in caplog.text
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+class Boots(NoLog):
+    """Counts the boots that were answered."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+
+    def sent(self, charge_point_id: str, frame: bytes) -> None:
+        self.answered += b'"interval"' in frame
+
+
 async def test_a_load_of_chargers_all_boot(tmp_path: Path, node_modules: Path) -> None:
-    async with serving(OpenSite()) as server:
+    """It runs until it is interrupted, which is when the last boot was answered."""
+    boots = Boots()
+    async with serving(OpenSite(), log=boots) as server:
         url = f"ws://127.0.0.1:{server.port}/ocpp"
-        report = await ocpp_cli(
-            node_modules, tmp_path, 8, "load-test", "-e", url, "-c", "200", "-r", "2"
-        )
-    assert report["metrics"]["booted"] == 200
+
+        async def all_booted() -> None:
+            while boots.answered < 1000:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1)
+
+        arguments = ("load-test", "-e", url, "-c", "1000", "-r", "3")
+        report = await ocpp_cli(node_modules, tmp_path, all_booted(), *arguments)
+    assert report["metrics"]["booted"] == 1000
