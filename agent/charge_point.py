@@ -200,8 +200,9 @@ class ChargePointAgent:
     async def meter_sampled(self, reports: Sequence[MeterReport]) -> None:
         """The meter was read; returns once that is stored. Safe to repeat."""
         samples: dict[str, list[MeterSampled]] = {}
+        known: dict[int, Transaction | None] = {}
         for report in reports:
-            session = self._session_of_sample(report)
+            session = self._session_of_sample(report, known)
             if session is not None:
                 at_ms, register_wh, power_w = (
                     report.sampled_at_ms,
@@ -215,8 +216,13 @@ class ChargePointAgent:
         for session_id, events in samples.items():
             await self.sessions.submit(session_id, events)
 
-    def _session_of_sample(self, report: MeterReport) -> Session | None:
-        """By the transaction it names, else by the connector: chargers often name none, or 0."""
+    def _session_of_sample(
+        self, report: MeterReport, known: dict[int, Transaction | None]
+    ) -> Session | None:
+        """By the transaction it names, else by the connector: chargers often name none, or 0.
+
+        A message may have thousands of readings: what the journal says is kept in `known`.
+        """
         for session in self.sessions.open():
             if (
                 session.transaction_id is not None
@@ -224,7 +230,9 @@ class ChargePointAgent:
             ):
                 return session
         named = report.transaction_id
-        other = None if named is None else self._commons.journal.transaction(named)
+        if named is not None and named not in known:
+            known[named] = self._commons.journal.transaction(named)
+        other = None if named is None else known[named]
         if other is not None:
             return self._past_session(other, report.sampled_at_ms)
         session = self.sessions.on(report.connector)

@@ -6,8 +6,10 @@ is taken as unknown, and the frame itself stays in the message log.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 MAX_READINGS = 5000
 """Readings of one message that are passed on; the rest stays in the message log."""
+
+_READINGS_AT_ONCE = 200
+"""After so many of a long message other chargers have their turn."""
 
 _MAX_TRANSACTIONS = 64
 
@@ -183,11 +188,13 @@ class Inbound:
         self, meter_value: object, connector: int, transaction_id: int | None, now_ms: int
     ) -> None:
         reports: list[MeterReport] = []
-        for reading in readings(meter_value):
-            if len(reports) == MAX_READINGS:
-                break
+        for reading in islice(readings(meter_value), MAX_READINGS):
             self._charger_clock.measure(reading.written, now_ms, live=False)
             reports.append(self._report(reading, connector, transaction_id, now_ms))
+            if len(reports) == _READINGS_AT_ONCE:
+                await self._charge_point.meter_sampled(reports)
+                reports = []
+                await asyncio.sleep(0)
         if reports:
             await self._charge_point.meter_sampled(reports)
 
