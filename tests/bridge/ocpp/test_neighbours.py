@@ -33,7 +33,7 @@ async def floods(raw: RawCharger) -> None:
 async def nests(raw: RawCharger) -> None:
     while True:
         await raw.send(f'[2,"n","StopTransaction",{DEEP}]')
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
 
 
 async def sends_large_stops(raw: RawCharger) -> None:
