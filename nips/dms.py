@@ -214,4 +214,4 @@ def write_message(
         wrap = nip59_make_gift_wrap(identity.keys, peer, unsigned)
     except NostrSdkError as error:
         raise InvalidMessage(f"the message cannot be encrypted: {error}") from None
-    return NostrEvent.from_sdk(wrap)
+    return NostrEvent.from_own(wrap.as_json())

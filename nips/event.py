@@ -1,7 +1,8 @@
 """NIP-01: Basic protocol flow, the event. https://github.com/nostr-protocol/nips/blob/master/01.md
 
 An event that came from outside exists here only as a `NostrEvent` whose id and signature
-were verified: there is no other way to parse one.
+were verified: there is no other way to parse one. Until then it is an `UnverifiedEvent`, which
+tells no more than the id and the time that it claims.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
 from nostr_sdk import Event, NostrSdkError
 
 from nips.errors import InvalidEvent
@@ -21,9 +23,12 @@ MAX_EVENT_BYTES = 262_144
 """No relay that we know passes on larger events (strfry: 65,536)."""
 
 HEX_64 = re.compile(r"[0-9a-f]{64}")
+HEX_128 = re.compile(r"[0-9a-f]{128}")
 COORDINATE = re.compile(r"(\d{1,5}):([0-9a-f]{64}):(.*)", re.DOTALL)
 
 Tags = tuple[tuple[str, ...], ...]
+
+_FORGED = "the event's id or signature is wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,37 +112,17 @@ class NostrEvent:
             InvalidEvent: its id or its signature is wrong.
         """
         if not event.verify():
-            raise InvalidEvent("the event's id or signature is wrong")
-        return cls.from_verified(cast("dict[str, object]", json.loads(event.as_json())))
+            raise InvalidEvent(_FORGED)
+        return cls.from_own(event.as_json())
 
     @classmethod
-    def from_verified(cls, raw: Mapping[str, object]) -> NostrEvent:
-        """From the fields that nostr-sdk wrote of an event that was verified."""
-        return cls(
-            id=cast("str", raw["id"]),
-            pubkey=cast("str", raw["pubkey"]),
-            created_at=cast("int", raw["created_at"]),
-            kind=cast("int", raw["kind"]),
-            tags=freeze_tags(cast("list[list[str]]", raw["tags"])),
-            content=cast("str", raw["content"]),
-            sig=cast("str", raw["sig"]),
-        )
+    def from_own(cls, json_text: str) -> NostrEvent:
+        """Take over an event that this process has signed itself: it is not verified."""
+        return _DECODER.decode(json_text)
 
     def to_json(self) -> str:
         """The event as it goes over the wire."""
-        return json.dumps(
-            {
-                "id": self.id,
-                "pubkey": self.pubkey,
-                "created_at": self.created_at,
-                "kind": self.kind,
-                "tags": self.tags,
-                "content": self.content,
-                "sig": self.sig,
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+        return _ENCODER.encode(self).decode()
 
     def tag(self, name: str) -> str | None:
         """The first value of the first tag of that name; "" when the tag has no value."""
@@ -154,6 +139,67 @@ class NostrEvent:
     def coordinate(self) -> Coordinate:
         """The event's address; meaningful for replaceable and addressable kinds."""
         return Coordinate(self.kind, self.pubkey, self.tag("d") or "")
+
+
+_DECODER = msgspec.json.Decoder(NostrEvent)
+_ENCODER = msgspec.json.Encoder()
+
+
+class UnverifiedEvent:
+    """An event as a relay sent it."""
+
+    __slots__ = ("_claimed",)
+
+    def __init__(self, claimed: NostrEvent) -> None:
+        self._claimed = claimed
+
+    @classmethod
+    def parse(cls, raw: bytes | msgspec.Raw) -> UnverifiedEvent:
+        """Read the fields of an event.
+
+        Raises:
+            InvalidEvent: it is too large, or no event.
+        """
+        if len(memoryview(raw)) > MAX_EVENT_BYTES:
+            raise InvalidEvent(f"the event is longer than {MAX_EVENT_BYTES} bytes")
+        try:
+            claimed = _DECODER.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise InvalidEvent("not a nostr event") from None
+        written_well = (
+            HEX_64.fullmatch(claimed.id)
+            and HEX_64.fullmatch(claimed.pubkey)
+            and HEX_128.fullmatch(claimed.sig)
+        )
+        if not written_well:
+            raise InvalidEvent("id, key and signature of an event are lower-case hex")
+        return cls(claimed)
+
+    @property
+    def id(self) -> str:
+        """What it says its id is, hex."""
+        return self._claimed.id
+
+    @property
+    def created_at(self) -> int:
+        """What it says its time is, Unix seconds."""
+        return self._claimed.created_at
+
+    def verified(self) -> NostrEvent:
+        """The event, if it is genuine.
+
+        Raises:
+            InvalidEvent: its id or its signature is wrong.
+        """
+        # What nostr-sdk judges is written anew from the fields that were read here: so no two
+        # readings of one text can differ.
+        try:
+            genuine = Event.from_json(self._claimed.to_json()).verify()
+        except NostrSdkError as error:
+            raise InvalidEvent(f"not a nostr event: {_cause(error)}") from None
+        if not genuine:
+            raise InvalidEvent(_FORGED)
+        return self._claimed
 
 
 def freeze_tags(tags: Iterable[Sequence[str]]) -> Tags:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nips.errors import NostrError
-from nips.event import NostrEvent
+from nips.event import NostrEvent, UnverifiedEvent
 from nips.filters import Filter
 from nips.identity import Identity
-from nips.relay_link import Ack, Heard, RelayLink
+from nips.relay_link import Ack, RelayLink
 from nips.relay_urls import check_relay_url, normalised, resolves_publicly
 from nips.subscriptions import (
     QUEUE_SIZE,
@@ -37,9 +37,9 @@ __all__ = ["Ack", "Cursor", "Filter", "Incoming", "RelayHealth", "RelayPool"]
 
 MAX_VISITED_RELAYS = 32
 VISIT_IDLE_S = 30.0
+VISIT_LOOK_S = 1.0
 MAX_RETRY_S = 300.0
 LATECOMERS_S = 0.3
-PRIVATE_CHANNEL_SIZE = 1024
 
 _log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class RelayPool:
         if url not in self._relays:
             link = RelayLink(url, self)
             self._relays[url] = _Relay(link)
-            await link.open()
+            link.open()
 
     async def remove(self, url: str) -> None:
         """Disconnect from a relay for good."""
@@ -273,10 +273,10 @@ class RelayPool:
                 return None
             link = self._visited.get(url)
         if link is None:
-            link = RelayLink(url, self, channel_size=PRIVATE_CHANNEL_SIZE)
+            link = RelayLink(url, self)
             self._visited[url] = link
             try:
-                await link.open()
+                link.open()
             except NostrError:
                 del self._visited[url]
                 return None
@@ -314,7 +314,7 @@ class RelayPool:
                 return
             for part in (chunk for item in wanted for chunk in item.chunks()):
 
-                async def take(event: Heard, part: Filter = part) -> None:
+                async def take(event: UnverifiedEvent, part: Filter = part) -> None:
                     verified = verified_match(event, part) if len(found) < max_events else None
                     if verified is not None:
                         found[verified.id] = verified
@@ -353,7 +353,7 @@ class RelayPool:
         relay = self._relays.get(normalised(url))
         found: set[str] = set()
 
-        async def take(event: Heard) -> None:
+        async def take(event: UnverifiedEvent) -> None:
             found.add(event.id)
 
         if relay is None:
@@ -409,7 +409,7 @@ class RelayPool:
             call(link.url)
         await self._apply(link)
 
-    async def heard(self, link: RelayLink, request: str, heard: Heard) -> None:
+    async def heard(self, link: RelayLink, request: str, heard: UnverifiedEvent) -> None:
         """An event came over a link."""
         await self._subscriptions.heard(link, request, heard)
 
@@ -489,28 +489,18 @@ class RelayPool:
     async def _private_link(self, relay: _Relay, identity: Identity) -> RelayLink:
         link = relay.private.get(identity.pubkey)
         if link is None:
-            link = RelayLink(
-                relay.link.url, self, identity=identity, channel_size=PRIVATE_CHANNEL_SIZE
-            )
+            link = RelayLink(relay.link.url, self, identity=identity)
             relay.private[identity.pubkey] = link
-            await link.open()
+            link.open()
         return link
 
     async def _watch(self) -> None:
         while True:
-            links = [link for relay in self._relays.values() for link in relay.links()]
-            for link in [*links, *self._visited.values()]:
-                await link.look()
+            await asyncio.sleep(VISIT_LOOK_S)
             for url, link in list(self._visited.items()):
                 if time.monotonic() - link.used_at > VISIT_IDLE_S:
                     del self._visited[url]
                     await link.close()
-            for link in list(self._subscriptions.lagged):
-                self._subscriptions.lagged.discard(link)
-                _log.warning("%s: events came faster than they were handled", link.url)
-                self._subscriptions.forget(link)
-                await self._apply(link)
-            await asyncio.sleep(max(0.1, len(links) * 0.001))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

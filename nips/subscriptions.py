@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from nips.errors import InvalidEvent
-from nips.event import NostrEvent
+from nips.event import NostrEvent, UnverifiedEvent
 from nips.filters import Filter
-from nips.relay_link import Heard, RelayLink
+from nips.relay_link import RelayLink
 
 REMEMBERED_IDS = 100_000
 QUEUE_SIZE = 20_000
@@ -27,7 +26,6 @@ PAGE_HINT = 50
 """A relay that sent fewer stored events than this had no more: no cap is that low."""
 PAGE_LIMIT = 500
 MAX_PAGES = 400
-LAG_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +126,6 @@ class Subscriptions:
         self._caught_up: dict[tuple[str, str], int] = {}
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._queue: asyncio.Queue[Incoming | _Passed | None] = asyncio.Queue(queue_size)
-        self.lagged: set[RelayLink] = set()
 
     def set(self, name: str, filters: Filter | Sequence[Filter], cursor: Cursor | None) -> None:
         """Take a subscription in, or change it; `apply` asks the relays."""
@@ -224,7 +221,7 @@ class Subscriptions:
                 wanted[f"{subscription.name}/{place}"] = (subscription, part)
         return wanted
 
-    async def heard(self, link: RelayLink, request: str, heard: Heard) -> None:
+    async def heard(self, link: RelayLink, request: str, heard: UnverifiedEvent) -> None:
         """An event came over a link: verify it, and pass it on if it is new."""
         asked = self._requests.get(link, {}).get(request)
         if asked is None:
@@ -237,7 +234,7 @@ class Subscriptions:
                 return
             self._remember(identifier)
             name = asked.subscription.name
-            await self._put(link, Incoming(link.url, verified, name, asked.live))
+            await self._queue.put(Incoming(link.url, verified, name, asked.live))
         asked.newest = max(asked.newest, created_at)
         if asked.live:
             await self._pass(link, asked)
@@ -256,7 +253,7 @@ class Subscriptions:
             await self._now_live(link, asked)
 
     async def _catch_up(self, link: RelayLink, request: str, asked: _Request) -> None:
-        async def take(event: Heard) -> None:
+        async def take(event: UnverifiedEvent) -> None:
             if self._requests.get(link, {}).get(request) is asked:
                 await self.heard(link, request, event)
 
@@ -289,7 +286,7 @@ class Subscriptions:
         if newest:
             # A time in the future would make the next connection miss what comes till then.
             at = min(newest, self._now_s())
-            await self._put(link, _Passed(link.url, subscription, at))
+            await self._queue.put(_Passed(link.url, subscription, at))
 
     def _newest_if_caught_up(self, url: str, name: str) -> int | None:
         newest = 0
@@ -306,20 +303,13 @@ class Subscriptions:
         for key in [key for key in self._caught_up if key[0] == url and name in (None, key[1])]:
             del self._caught_up[key]
 
-    async def _put(self, link: RelayLink, item: Incoming | _Passed) -> None:
-        began = time.monotonic()
-        await self._queue.put(item)
-        if time.monotonic() - began > LAG_S:
-            # nostr-sdk may have dropped events meanwhile: ask again once there is room.
-            self.lagged.add(link)
-
     def _remember(self, identifier: str) -> None:
         self._seen[identifier] = None
         if len(self._seen) > REMEMBERED_IDS:
             self._seen.popitem(last=False)
 
 
-def verified_match(heard: Heard, wanted: Filter) -> NostrEvent | None:
+def verified_match(heard: UnverifiedEvent, wanted: Filter) -> NostrEvent | None:
     """The event, if it is genuine and was asked for."""
     try:
         verified = heard.verified()
@@ -331,7 +321,7 @@ def verified_match(heard: Heard, wanted: Filter) -> NostrEvent | None:
 async def all_pages(
     link: RelayLink,
     wanted: Filter,
-    take: Callable[[Heard], Awaitable[None]],
+    take: Callable[[UnverifiedEvent], Awaitable[None]],
     timeout_s: float,
     until: int | None,
 ) -> bool:

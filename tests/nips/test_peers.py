@@ -67,7 +67,7 @@ async def test_a_lying_relay_cannot_redirect_money() -> None:
     async with misbehaving(prelude=prelude) as liar, pooling(liar.url) as pool:
         directory = PeerDirectory(pool, lambda: 0)
         assert await directory.lightning_address(DRIVER.pubkey) is None
-        assert pool.health()[liar.url].rejected_events == 1
+        assert pool.health()[liar.url].rejected_events == 2
 
 
 async def test_the_newest_profile_counts_even_if_an_old_one_comes_first() -> None:
