@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, cast
 
 from nostr_sdk import (
@@ -47,6 +48,7 @@ MAX_NIP04_CHARS = 65_536
 MAX_WRAP_CHARS = 131_072
 """Three layers of base64 over the longest text, with room for tags."""
 MAX_TAGS = 100
+REMEMBERED_KEYS = 256
 
 _NIP18_MARK = "[//]: # (nip18)"
 
@@ -94,9 +96,7 @@ def _read_nip04(identity: Identity, event: NostrEvent) -> DirectMessage:
     if "?iv=" not in event.content:
         raise InvalidMessage("the message is not encrypted as NIP-04 says")
     try:
-        text = nip04_decrypt(
-            identity.keys.secret_key(), PublicKey.parse(event.pubkey), event.content
-        )
+        text = nip04_decrypt(identity.keys.secret_key(), _key(event.pubkey), event.content)
     except NostrSdkError:
         raise InvalidMessage("the message cannot be decrypted") from None
     return DirectMessage(event.pubkey, _words(text), event.created_at, "nip04", event.id)
@@ -127,9 +127,15 @@ def _read_nip17(identity: Identity, wrap: NostrEvent) -> DirectMessage:
     return DirectMessage(author, _words(text), created_at, "nip17", identifier)
 
 
+@lru_cache(REMEMBERED_KEYS)
+def _key(pubkey: str) -> PublicKey:
+    """The point behind a public key: who is read from is then written to."""
+    return PublicKey.parse(pubkey)
+
+
 def _decrypt(identity: Identity, peer: str, payload: str, what: str) -> str:
     try:
-        return nip44_decrypt(identity.keys.secret_key(), PublicKey.parse(peer), payload)
+        return nip44_decrypt(identity.keys.secret_key(), _key(peer), payload)
     except NostrSdkError:
         raise InvalidMessage(f"the {what} cannot be decrypted") from None
 
@@ -197,7 +203,7 @@ def write_message(
         InvalidMessage: the recipient is no public key, or the text is too long to encrypt.
     """
     try:
-        peer = PublicKey.parse(recipient)
+        peer = _key(recipient)
         if protocol == "nip04":
             content = nip04_encrypt(identity.keys.secret_key(), peer, text)
             return identity.sign(KIND_NIP04_MESSAGE, content, [["p", recipient]], at_s)

@@ -210,7 +210,7 @@ class Couriers:
         after_seq, complete = 0, True
         while batch := self._book.publications(relay, after_seq, BATCH):
             after_seq = batch[-1].seq
-            acks = await self._offer(relay, [NostrEvent.parse(item.body) for item in batch])
+            acks = await self._offer(relay, [NostrEvent.from_own(item.body) for item in batch])
             patience_ms = OWN_RELAY_PATIENCE_MS if relay in self._own else FOREIGN_RELAY_PATIENCE_MS
             oldest_ms = self._clock() - patience_ms
             over = [

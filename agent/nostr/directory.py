@@ -1,11 +1,13 @@
 """What is known of the people a charge point talks with: where and how they read, their address.
 
-Looked up on our own relays, and remembered for a while.
+Looked up on our own relays, and remembered for a while. Who asks while relays are being asked
+is answered by the next question, which is about everyone who waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +29,11 @@ from nips.relays import Filter, RelayPool
 REMEMBERED_MS = 600_000
 LARGEST = 10_000
 LOOK_UP_S = 3.0
+LOOK_UPS_AT_ONCE = 2
+MOST_IN_ONE = 100
+"""Three events of each of so many: less than relays send for one question."""
+
+_KINDS = (KIND_PROFILE, KIND_RELAY_LIST, KIND_DM_RELAYS)
 
 T = TypeVar("T")
 
@@ -57,6 +64,8 @@ class Directory:
         self._clock = clock
         self._peers: dict[str, Peer] = {}
         self._last_used: dict[str, DmProtocol] = {}
+        self._waiting: dict[str, asyncio.Future[Peer]] = {}
+        self._askers: set[asyncio.Task[None]] = set()
 
     async def peer(self, pubkey: str, *, fresh: bool = False) -> Peer:
         """What is known of somebody; what the relays do not say stays empty.
@@ -69,16 +78,43 @@ class Directory:
         now_ms = self._clock()
         if known is not None and not fresh and now_ms - known.known_at_ms < REMEMBERED_MS:
             return known
-        asked = Filter(kinds=(KIND_PROFILE, KIND_RELAY_LIST, KIND_DM_RELAYS), authors=(pubkey,))
-        newest: dict[int, NostrEvent] = {}
-        for event in await self._pool.fetch([asked], timeout_s=LOOK_UP_S):
-            if event.pubkey == pubkey and event.created_at >= _time(newest.get(event.kind)):
-                newest[event.kind] = event
-        found = _peer(newest, now_ms)
+        waiting = self._waiting.get(pubkey)
+        if waiting is None:
+            waiting = self._waiting[pubkey] = asyncio.get_running_loop().create_future()
+            if len(self._askers) < LOOK_UPS_AT_ONCE:
+                # A task of its own: who asks may give up, and others still wait.
+                asker = asyncio.create_task(self._ask(), name="directory")
+                self._askers.add(asker)
+                asker.add_done_callback(self._askers.discard)
+        return await asyncio.shield(waiting)
+
+    async def _ask(self) -> None:
+        while self._waiting:
+            await self._look_up(list(self._waiting)[:MOST_IN_ONE])
+
+    async def _look_up(self, pubkeys: Sequence[str]) -> None:
+        """Ask the relays about everyone at once, and tell who waits for it."""
+        asked = {pubkey: self._waiting.pop(pubkey) for pubkey in pubkeys}
+        newest: dict[str, dict[int, NostrEvent]] = {pubkey: {} for pubkey in pubkeys}
+        wanted = Filter(kinds=_KINDS, authors=tuple(pubkeys), limit=len(_KINDS) * len(pubkeys))
+        try:
+            for event in await self._pool.fetch([wanted], timeout_s=LOOK_UP_S):
+                theirs = newest[event.pubkey]
+                if event.created_at >= _time(theirs.get(event.kind)):
+                    theirs[event.kind] = event
+            now_ms = self._clock()
+            for pubkey, waiting in asked.items():
+                found = _peer(newest[pubkey], now_ms)
+                self._remember(pubkey, found)
+                waiting.set_result(found)
+        finally:
+            for waiting in asked.values():
+                waiting.cancel()
+
+    def _remember(self, pubkey: str, peer: Peer) -> None:
         if len(self._peers) >= LARGEST:
             self._peers.clear()
-        self._peers[pubkey] = found
-        return found
+        self._peers[pubkey] = peer
 
     def wrote(self, pubkey: str, protocol: DmProtocol) -> None:
         """Somebody wrote to us: what he hears from now on comes in his protocol."""

@@ -1,0 +1,70 @@
+"""Looking people up: many at once, in few questions, and nobody waits for one who gave up."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.nostr.directory import LOOK_UPS_AT_ONCE, MOST_IN_ONE, Directory
+from nips.event import NostrEvent
+from nips.identity import Identity
+from nips.profile import Profile, dm_relays, profile
+from tests.nips.hostile import misbehaving
+from tests.nips.support import clock_ms, key_of, now_s, pooling, until
+
+CROWD = [key_of(f"driver {number}") for number in range(2 * MOST_IN_ONE)]
+
+
+def shown(identity: Identity, name: str = "Dora") -> list[NostrEvent]:
+    templates = (
+        profile(Profile(name=name, lud16=f"{name.lower()}@example.com")),
+        dm_relays([f"wss://{identity.pubkey[:8]}.example.com"]),
+    )
+    return [identity.sign_template(template, now_s()) for template in templates]
+
+
+async def test_a_crowd_is_looked_up_in_a_few_questions_and_each_is_himself() -> None:
+    async with misbehaving() as relay, pooling(relay.url) as pool:
+        for identity in CROWD:
+            await relay.store(*shown(identity))
+        directory = Directory(pool, clock_ms)
+        found = await asyncio.gather(*(directory.peer(identity.pubkey) for identity in CROWD))
+        for identity, peer in zip(CROWD, found, strict=True):
+            assert peer.relays == (f"wss://{identity.pubkey[:8]}.example.com",)
+            assert (peer.protocol, peer.lud16) == ("nip17", "dora@example.com")
+        assert relay.requests == len(CROWD) // MOST_IN_ONE
+        await asyncio.gather(*(directory.peer(identity.pubkey) for identity in CROWD))
+        assert relay.requests == len(CROWD) // MOST_IN_ONE
+
+
+async def test_who_gives_up_takes_nobody_with_him() -> None:
+    ann, ben = CROWD[:2]
+    async with misbehaving() as relay, pooling(relay.url) as pool:
+        await relay.store(*shown(ben, "Ben"))
+        relay.silent = True
+        directory = Directory(pool, clock_ms)
+        impatient = asyncio.create_task(directory.peer(ann.pubkey))
+        patient = asyncio.create_task(directory.peer(ben.pubkey))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        assert (await patient).lud16 == ""
+        relay.silent = False
+        assert await directory.lightning_address(ben.pubkey) == "ben@example.com"
+
+
+async def test_a_fresh_look_is_not_answered_by_a_question_that_was_asked_before() -> None:
+    dora = CROWD[0]
+    async with misbehaving(mute_after=0) as relay, pooling(relay.url) as pool:
+        directory = Directory(pool, clock_ms)
+        early = [
+            asyncio.create_task(directory.peer(identity.pubkey))
+            for identity in CROWD[:LOOK_UPS_AT_ONCE]
+        ]
+        await until(lambda: relay.requests > 0)
+        relay.mute_after = None
+        await relay.store(*shown(dora))
+        assert await directory.lightning_address(dora.pubkey) == "dora@example.com"
+        await asyncio.gather(*early)
