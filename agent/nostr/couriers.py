@@ -26,7 +26,7 @@ OWN_RELAY_PATIENCE_MS = 7 * 86_400_000
 FOREIGN_RELAY_PATIENCE_MS = 3_600_000
 """How long an event is offered to a relay of ours, and to one that a stranger named."""
 
-BATCH = 100
+BATCH = 250
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
 

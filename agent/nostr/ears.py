@@ -56,7 +56,7 @@ WRAPS_BURST = 300
 WRAPS_PER_MINUTE = 1200
 """Gift wraps hide their sender until they are decrypted: these bound a charge point's work."""
 
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 256
 _NEVER = 2**62
 """The time of what waits in the journal: no relay has to bring it again."""
 

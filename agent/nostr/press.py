@@ -35,6 +35,7 @@ from nips.status import (
 REFRESH_S = 120
 EXPIRES_AFTER_S = 300
 LEAST_INTERVAL_S = 1.0
+AT_ONCE = 50
 
 _OFFLINE = (Obstacle.OFFLINE, Obstacle.NOT_ANSWERING)
 _NOT_FREE = {
@@ -90,11 +91,12 @@ class Press:
     async def run(self, view: View) -> None:
         """Publish everything, then what changes, and each state again before it expires."""
         due_at_ms: dict[str, int] = {}
-        for charge_point_id in self._points:
-            shown = await view(charge_point_id)
-            await self.publish_profile(shown)
-            await self.publish_status(shown)
-            due_at_ms[charge_point_id] = self._clock() + self._refresh_ms()
+        everyone = list(self._points)
+        for start in range(0, len(everyone), AT_ONCE):
+            some = everyone[start : start + AT_ONCE]
+            # Together, because what is remembered of them is then stored together.
+            await asyncio.gather(*[self._publish_all(await view(name)) for name in some])
+            due_at_ms |= {name: self._clock() + self._refresh_ms() for name in some}
         kinds = frozenset({KIND_GEOMETRY}) & frozenset(self._config.nostr.place_kinds)
         await self._published.keep_only(self._current, kinds)
         while True:
@@ -113,6 +115,10 @@ class Press:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _publish_all(self, view: ChargePointView) -> None:
+        await self.publish_profile(view)
+        await self.publish_status(view)
 
     def _refresh_ms(self) -> int:
         """When to publish a state again: at another time for each, so that relays get them
