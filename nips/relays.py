@@ -13,17 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from nips.errors import NostrError
 from nips.event import NostrEvent, UnverifiedEvent
 from nips.filters import Filter
 from nips.identity import Identity
+from nips.pooled_relay import PooledRelay, RelayHealth
 from nips.relay_link import Ack, RelayLink
-from nips.relay_urls import check_relay_url, normalised, resolves_publicly
+from nips.relay_urls import check_relay_url, normalised
 from nips.subscriptions import (
     QUEUE_SIZE,
     Cursor,
@@ -32,64 +30,14 @@ from nips.subscriptions import (
     all_pages,
     verified_match,
 )
+from nips.visits import Visits
 
 __all__ = ["Ack", "Cursor", "Filter", "Incoming", "RelayHealth", "RelayPool"]
 
-MAX_VISITED_RELAYS = 32
-VISIT_IDLE_S = 30.0
-VISIT_LOOK_S = 1.0
 MAX_RETRY_S = 300.0
 LATECOMERS_S = 0.3
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RelayHealth:
-    """How a relay is doing.
-
-    Attributes:
-        last_event_at_ms: when it last sent any event, Unix milliseconds.
-        failures: failed attempts to connect.
-        rejected_events: events it sent that were forged or not asked for.
-        closed_requests: requests of ours that it ended.
-        published: events it accepted.
-        refused: events it did not accept, or not in time.
-        notice: what it last said to its operator's attention.
-        private_links: connections that speak for one identity each.
-    """
-
-    url: str
-    connected: bool
-    last_event_at_ms: int | None
-    failures: int
-    rejected_events: int
-    closed_requests: int
-    published: int
-    refused: int
-    notice: str
-    private_links: int
-
-
-class _Relay:
-    """One relay: a link shared by all identities, and one for each where it insists."""
-
-    def __init__(self, link: RelayLink) -> None:
-        self.link = link
-        self.private: dict[str, RelayLink] = {}
-        self.is_private = False
-        self.published = 0
-        self.refused = 0
-        self.rejected = 0
-        self.closed_requests = 0
-
-    @property
-    def is_answering(self) -> bool:
-        """Whether it is connected, and answered what it was asked last."""
-        return self.link.is_connected and self.link.answers
-
-    def links(self) -> list[RelayLink]:
-        return [self.link, *self.private.values()]
 
 
 class RelayPool:
@@ -113,11 +61,10 @@ class RelayPool:
         queue_size: int = QUEUE_SIZE,
     ) -> None:
         self._clock = clock
-        self._allow_loopback = allow_loopback
         self._publish_timeout_s = publish_timeout_s
         self._retry_s = retry_s
-        self._relays: dict[str, _Relay] = {}
-        self._visited: OrderedDict[str, RelayLink] = OrderedDict()
+        self._relays: dict[str, PooledRelay] = {}
+        self._visits = Visits(self, self._spawn, allow_loopback=allow_loopback)
         self._identities: dict[str, Identity] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -132,13 +79,13 @@ class RelayPool:
         )
 
     async def open(self, relays: Iterable[str] = ()) -> None:
-        """Start to watch the links, and connect to these relays without waiting for them.
+        """Start to visit other relays, and connect to these relays without waiting for them.
 
         Raises:
             InvalidRelayUrl: one of them is no URL of a relay.
         """
         if self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch(), name="relay pool")
+            self._watcher = asyncio.create_task(self._visits.run(), name="relay pool")
         for url in relays:
             await self.add(url)
 
@@ -149,9 +96,8 @@ class RelayPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._watcher = None
         links = [link for relay in self._relays.values() for link in relay.links()]
-        links += self._visited.values()
+        links += self._visits.take_all()
         self._relays.clear()
-        self._visited.clear()
         # A reader may wait for room in the queue: nobody takes from it any more.
         self._subscriptions.drain()
         await asyncio.gather(*(link.close() for link in links))
@@ -166,7 +112,7 @@ class RelayPool:
         url = check_relay_url(url)
         if url not in self._relays:
             link = RelayLink(url, self)
-            self._relays[url] = _Relay(link)
+            self._relays[url] = PooledRelay(link)
             link.open()
 
     async def remove(self, url: str) -> None:
@@ -192,24 +138,7 @@ class RelayPool:
 
     def health(self) -> dict[str, RelayHealth]:
         """How each relay is doing, by its URL."""
-        return {
-            url: RelayHealth(
-                url=url,
-                connected=relay.link.is_connected,
-                last_event_at_ms=max(
-                    (link.last_event_at_ms or 0 for link in relay.links()), default=0
-                )
-                or None,
-                failures=relay.link.failures,
-                rejected_events=relay.rejected,
-                closed_requests=relay.closed_requests,
-                published=relay.published,
-                refused=relay.refused,
-                notice=relay.link.notice,
-                private_links=len(relay.private),
-            )
-            for url, relay in self._relays.items()
-        }
+        return {url: relay.health() for url, relay in self._relays.items()}
 
     def set_identities(self, identities: Iterable[Identity]) -> None:
         """The identities that authenticate to relays which insist on it (NIP-42)."""
@@ -234,7 +163,7 @@ class RelayPool:
     async def _publish_to(self, url: str, event: NostrEvent, timeout_s: float) -> Ack:
         relay = self._relays.get(url)
         if relay is None:
-            link = await self._visit(url)
+            link = await self._visits.link(url)
             if link is None:
                 return Ack(False, "not a public relay")
             if not await link.wait_connected(timeout_s):
@@ -265,27 +194,6 @@ class RelayPool:
                 return await link.publish(event, timeout_s)
         return ack
 
-    async def _visit(self, url: str) -> RelayLink | None:
-        """A link to a relay that a stranger named; closed when it has been idle for a while."""
-        link = self._visited.get(url)
-        if link is None:
-            if not await resolves_publicly(url, allow_loopback=self._allow_loopback):
-                return None
-            link = self._visited.get(url)
-        if link is None:
-            link = RelayLink(url, self)
-            self._visited[url] = link
-            try:
-                link.open()
-            except NostrError:
-                del self._visited[url]
-                return None
-            if len(self._visited) > MAX_VISITED_RELAYS:
-                _, oldest = self._visited.popitem(last=False)
-                self._spawn(oldest.close())
-        self._visited.move_to_end(url)
-        return link
-
     async def fetch(
         self,
         filters: Filter | Sequence[Filter],
@@ -309,7 +217,7 @@ class RelayPool:
 
         async def ask(url: str) -> None:
             relay = self._relays.get(url)
-            link = await self._visit(url) if relay is None else relay.link
+            link = await self._visits.link(url) if relay is None else relay.link
             if link is None or not await link.wait_connected(timeout_s):
                 return
             for part in (chunk for item in wanted for chunk in item.chunks()):
@@ -400,7 +308,7 @@ class RelayPool:
     async def connected(self, link: RelayLink) -> None:
         """A link came up: ask again for everything."""
         self._subscriptions.forget(link)
-        if link.url in self._visited and self._visited[link.url] is link:
+        if link in self._visits:
             return
         if link.identity is not None:
             self._spawn(self._introduce(link, link.identity))
@@ -477,30 +385,22 @@ class RelayPool:
         self._subscriptions.forget(link)
         await self._apply(link)
 
-    async def _go_private(self, relay: _Relay) -> None:
+    async def _go_private(self, relay: PooledRelay) -> None:
         await self._open_private_links(relay)
         await self._apply(relay.link)
 
-    async def _open_private_links(self, relay: _Relay) -> None:
+    async def _open_private_links(self, relay: PooledRelay) -> None:
         for pubkey in self._subscriptions.pubkeys():
             if pubkey in self._identities:
                 await self._private_link(relay, self._identities[pubkey])
 
-    async def _private_link(self, relay: _Relay, identity: Identity) -> RelayLink:
+    async def _private_link(self, relay: PooledRelay, identity: Identity) -> RelayLink:
         link = relay.private.get(identity.pubkey)
         if link is None:
             link = RelayLink(relay.link.url, self, identity=identity)
             relay.private[identity.pubkey] = link
             link.open()
         return link
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(VISIT_LOOK_S)
-            for url, link in list(self._visited.items()):
-                if time.monotonic() - link.used_at > VISIT_IDLE_S:
-                    del self._visited[url]
-                    await link.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
