@@ -121,6 +121,8 @@ class Connection:
             for future in self._pending.values():
                 if not future.done():
                     future.set_exception(NoAnswer("the connection was lost"))
+                    # Whoever waited may be gone too: then nobody else would look at it.
+                    future.exception()
             self._ready.set()
 
     async def close(self, reason: str) -> None:
