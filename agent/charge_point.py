@@ -86,7 +86,9 @@ class ChargePointAgent:
         self.config = config
         self._tariff = tariff
         self.face = face
-        self.sessions = Sessions(config.id, commons)
+        checked = config.connectors if config.check_meter else ()
+        powers = {connector.id: connector.max_power_w for connector in checked}
+        self.sessions = Sessions(config.id, commons, powers)
         self._commons = commons
         self._identity = identity
         self._charger: Charger | None = None
@@ -211,7 +213,9 @@ class ChargePointAgent:
                 )
                 key = f"meter:{session.id}:{at_ms}:{register_wh}:{power_w}"
                 samples.setdefault(session.id, []).append(
-                    MeterSampled(key, at_ms, register_wh, power_w)
+                    MeterSampled(
+                        key, at_ms, register_wh, power_w, report.fraction_mwh, report.source
+                    )
                 )
         for session_id, events in samples.items():
             await self.sessions.submit(session_id, events)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
+from agent.machine.metering import Source
 from agent.receipts import Receipt
 from agent.tariff.model import BillLine, Tariff
 
@@ -130,6 +131,9 @@ class MeterReport:
         sampled_at_ms: when, corrected for the charger's clock.
         register_wh: the energy register in Wh; None when the sample had none.
         power_w: power in W; None when the sample had none.
+        fraction_mwh: what rounding took off the register or added, in thousandths of a Wh,
+            where it was not written in kWh.
+        source: whether it came with the stop.
     """
 
     connector: int
@@ -137,6 +141,8 @@ class MeterReport:
     sampled_at_ms: int
     register_wh: int | None
     power_w: int | None = None
+    fraction_mwh: int = 0
+    source: Source = Source.SAMPLE
 
 
 @dataclass(frozen=True, slots=True)

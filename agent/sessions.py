@@ -7,7 +7,7 @@ always one that is on the disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.commons import Commons
@@ -48,11 +48,20 @@ _FLEETING = (MeterSampled, ConnectorStatusChanged, DeadlineReached)
 
 
 class Sessions:
-    """The sessions of one charge point that are open or still owe money."""
+    """The sessions of one charge point that are open or still owe money.
 
-    def __init__(self, charge_point_id: str, commons: Commons) -> None:
+    Args:
+        charge_point_id: whose.
+        commons: what all charge points share.
+        max_power_w: what its connectors give at most, by their ids.
+    """
+
+    def __init__(
+        self, charge_point_id: str, commons: Commons, max_power_w: Mapping[int, int] | None = None
+    ) -> None:
         self._charge_point_id = charge_point_id
         self._commons = commons
+        self._max_power_w = max_power_w or {}
         self._live: dict[str, Session] = {}
         self._lock = asyncio.Lock()
 
@@ -147,7 +156,12 @@ class Sessions:
         if known is not None:
             return machine.step(known, event)
         return machine.opened(
-            quote.session_id, self._charge_point_id, quote.connector, self._commons.policy, event
+            quote.session_id,
+            self._charge_point_id,
+            quote.connector,
+            self._commons.policy,
+            event,
+            self._max_power_w.get(quote.connector, 0),
         )
 
     async def submit(

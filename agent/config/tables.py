@@ -203,6 +203,7 @@ class ChargePointConfig(_Table):
     password_file: SecretFile | None = None
     nsec_file: SecretFile | None = None
     strict_subprotocol: bool = False
+    check_meter: bool = True
     ocpp_settings: dict[str, str] = {}
     connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)
 

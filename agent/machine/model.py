@@ -22,6 +22,22 @@ class SessionState(StrEnum):
     CLOSED = "CLOSED"
 
 
+class Ending(StrEnum):
+    """How the charger's transaction ended, as far as it said, and with it what was billed.
+
+    STOPPED: its last word decided. NO_REGISTER: it said no register with it. NOT_BELIEVED: that
+    register cannot be true. LOST, VANISHED, WOULD_NOT_STOP: it never said so; the last reading
+    that was believed decided.
+    """
+
+    STOPPED = "stopped"
+    NO_REGISTER = "no_register"
+    NOT_BELIEVED = "not_believed"
+    LOST = "lost"
+    VANISHED = "vanished"
+    WOULD_NOT_STOP = "would_not_stop"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The operator's patience, frozen into each session.
@@ -64,6 +80,7 @@ class Session:
 
     Attributes:
         id: unique; names the session in the journal.
+        max_power_w: what the connector gives at most; 0 for unknown.
         payments: what was settled; a hash stands here once.
         held: what the wallet holds for this session until charging begins: credit for it,
             but not ours yet.
@@ -87,6 +104,7 @@ class Session:
         stopping_since_ms: when it was first asked for.
         cost_msat: what the session cost; set when it closes, never above the credit.
         overshoot_msat: what the bill passed the credit by: the operator bears it.
+        ending: how the transaction ended; None while it runs, and where none was.
     """
 
     id: str
@@ -126,6 +144,8 @@ class Session:
     obstacle: Obstacle | None = None
     cost_msat: int = 0
     overshoot_msat: int = 0
+    max_power_w: int = 0
+    ending: Ending | None = None
     refunds: tuple[Refund, ...] = ()
 
     @property

@@ -9,7 +9,6 @@ and wallets do in the wild and what must change nothing.
 
 from __future__ import annotations
 
-from agent.machine import metering
 from agent.machine import refund as refunds
 from agent.machine.crediting import (
     hold_again,
@@ -52,10 +51,11 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle, no_energy_ends_at
+from agent.machine.forecast import credit_ends_at, no_energy_ends_at
 from agent.machine.frozen import replace
-from agent.machine.metering import Meter
-from agent.machine.model import Payment, Policy, Session, SessionState
+from agent.machine.metering import Meter, Reading, Source
+from agent.machine.model import Ending, Payment, Policy, Session, SessionState
+from agent.machine.sampling import PAUSED, counted, metered, sample
 from agent.machine.settling import (
     Result,
     claim,
@@ -82,8 +82,9 @@ def opened(
     connector: int,
     policy: Policy,
     event: PaymentSettled | PaymentHeld,
+    max_power_w: int = 0,
 ) -> Result:
-    """The session that a payment opens.
+    """The session that a payment opens, on a connector that gives `max_power_w` at most.
 
     With an obstacle in the event the session is closed at once and all of the money is due
     back, or let go where it is only held; otherwise the charger is asked to start.
@@ -97,6 +98,7 @@ def opened(
         payer=event.payer,
         tariff=event.tariff,
         policy=policy,
+        max_power_w=max_power_w,
         opened_at_ms=event.at_ms,
         start_deadline_ms=event.start_deadline_ms,
         start_attempts=1,
@@ -126,62 +128,6 @@ def step(session: Session, event: Event) -> Result:
     return look_up(TRANSITIONS, session.state, event)(session, event)
 
 
-def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
-    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for."""
-    charging_ms, idle_ms = session.charging_ms, session.idle_ms
-    elapsed_ms = at_ms - session.counted_until_ms
-    if elapsed_ms <= 0 or session.started_at_ms is None:
-        return charging_ms, idle_ms, session.counted_until_ms
-    if session.state is not SessionState.SUSPENDED and session.status not in _PAUSED:
-        charging_ms += elapsed_ms
-    elif is_idle(session):
-        idle_ms += elapsed_ms
-    return charging_ms, idle_ms, at_ms
-
-
-def _counted(session: Session, at_ms: int) -> Session:
-    """The session with its times counted up to a moment the charger vouched for."""
-    charging_ms, idle_ms, until_ms = _times(session, at_ms)
-    return replace(session, charging_ms=charging_ms, idle_ms=idle_ms, counted_until_ms=until_ms)
-
-
-def _metered(
-    session: Session, at_ms: int, register_wh: int | None, power_w: int | None, counted_ms: int
-) -> Session:
-    """The session after a reading of its meter, its times counted up to `counted_ms`.
-
-    Readings are the bulk of all events: everything changes in one copy.
-    """
-    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
-    meter = session.meter
-    sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
-    energy_wh, new_power_w = session.energy_wh, session.power_w
-    if meter is not None and at_ms >= sampled_at_ms:
-        sampled_at_ms = at_ms
-        if register_wh is not None:
-            meter = metering.read(meter, register_wh)
-            energy_wh = meter.energy_wh
-            metered_at_ms = max(at_ms, metered_at_ms)
-        if power_w is not None:
-            new_power_w = max(0, power_w)
-        elif metered_at_ms > session.metered_at_ms:
-            gained = (energy_wh - session.energy_wh) * MW_MS_PER_WH
-            new_power_w = gained // (metered_at_ms - session.metered_at_ms)
-    return replace(
-        session,
-        meter=meter,
-        energy_wh=energy_wh,
-        power_w=new_power_w,
-        sampled_at_ms=sampled_at_ms,
-        metered_at_ms=metered_at_ms,
-        charging_ms=charging_ms,
-        idle_ms=idle_ms,
-        counted_until_ms=until_ms,
-        offline_since_ms=None,
-        vanished_since_ms=None if energy_wh > session.energy_wh else session.vanished_since_ms,
-    )
-
-
 def _ignore(session: Session, event: SessionEvent) -> Result:
     del event
     return session, ()
@@ -199,13 +145,13 @@ def _begin(session: Session, event: TransactionStarted) -> Result:
     begun_at_ms = max(event.at_ms, session.opened_at_ms)
     begun = replace(
         session,
-        state=SessionState.SUSPENDED if session.status in _PAUSED else SessionState.CHARGING,
+        state=SessionState.SUSPENDED if session.status in PAUSED else SessionState.CHARGING,
         transaction_id=event.transaction_id,
         started_at_ms=begun_at_ms,
         counted_until_ms=begun_at_ms,
         sampled_at_ms=event.at_ms,
         metered_at_ms=begun_at_ms,
-        meter=Meter.started(event.register_wh),
+        meter=Meter.started(event.register_wh, event.at_ms),
         offline_since_ms=None,
     )
     return begun, (
@@ -219,10 +165,11 @@ def _begin_again(session: Session, event: TransactionStarted) -> Result:
     """The charger lost the transaction and began another for the same driver: it goes on."""
     if event.transaction_id == session.transaction_id:
         return session, ()
+    meter = session.meter or Meter.started(event.register_wh, event.at_ms)
     resumed = replace(
         session,
         transaction_id=event.transaction_id,
-        meter=Meter.started(event.register_wh, session.energy_wh),
+        meter=meter.began_again(event.register_wh, event.at_ms),
         sampled_at_ms=event.at_ms,
         metered_at_ms=max(event.at_ms, session.metered_at_ms),
         offline_since_ms=None,
@@ -244,7 +191,7 @@ def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChange
     """The transaction of a session that was given up still runs: nobody pays for this."""
     if session.transaction_id is None or session.transaction_ended:
         return session, ()
-    if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | _PAUSED:
+    if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | PAUSED:
         return session, ()
     if event.at_ms < session.stop_sent_at_ms + session.policy.stop_repeat_ms:
         return session, ()
@@ -255,28 +202,6 @@ def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
     """A late word that the transaction has ended; what it cost was fixed before."""
     ended = event.transaction_id == session.transaction_id
     return replace(session, transaction_ended=session.transaction_ended or ended), ()
-
-
-def _sample(session: Session, event: MeterSampled) -> Result:
-    metered = _metered(session, event.at_ms, event.register_wh, event.power_w, event.at_ms)
-    if metered.state is SessionState.STOPPING:
-        return metered, ()
-    low = (metered.credit_msat - metered.cost_now_msat) * 5 <= metered.credit_msat
-    if low and not metered.credit_low_told:
-        left = SendMessage(Topic.CREDIT_LOW, metered.left_msat)
-        told_at_ms = max(event.at_ms, metered.progress_told_at_ms)
-        return replace(metered, credit_low_told=True, progress_told_at_ms=told_at_ms), (left,)
-    if _is_progress_due(metered, event.at_ms):
-        return replace(metered, progress_told_at_ms=event.at_ms), (SendMessage(Topic.PROGRESS),)
-    return metered, ()
-
-
-def _is_progress_due(session: Session, at_ms: int) -> bool:
-    """Whether it is time to tell the driver how far it is: while power flows, now and then."""
-    every_ms = session.policy.progress_ms
-    if not every_ms or session.state is not SessionState.CHARGING or not session.power_w:
-        return False
-    return at_ms >= max(session.progress_told_at_ms, session.started_at_ms or 0) + every_ms
 
 
 def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:
@@ -293,7 +218,6 @@ def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> R
 
 
 _POWERED = frozenset({ConnectorStatus.CHARGING})
-_PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
 _LOOKS_FREE = frozenset(
     {ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.FINISHING}
 )
@@ -302,13 +226,13 @@ _LOOKS_FREE = frozenset(
 def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> Result:
     if event.status is ConnectorStatus.OFFLINE:
         return _lose(session, event)
-    counted = _counted(session, event.at_ms)
-    changed = replace(counted, status=event.status, offline_since_ms=None, vanished_since_ms=None)
+    timed = counted(session, event.at_ms)
+    changed = replace(timed, status=event.status, offline_since_ms=None, vanished_since_ms=None)
     if event.status in _LOOKS_FREE:
         since_ms = session.vanished_since_ms
-        vanished_ms = counted.counted_until_ms if since_ms is None else since_ms
+        vanished_ms = timed.counted_until_ms if since_ms is None else since_ms
         return replace(changed, vanished_since_ms=vanished_ms), (PublishStatus(),)
-    if event.status in _PAUSED and session.state is SessionState.CHARGING:
+    if event.status in PAUSED and session.state is SessionState.CHARGING:
         paused = replace(changed, state=SessionState.SUSPENDED, power_w=0)
         return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
     if event.status in _POWERED and session.state is SessionState.SUSPENDED:
@@ -321,7 +245,7 @@ def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> R
     if event.status is ConnectorStatus.OFFLINE:
         return _lose(session, event)
     back = session.offline_since_ms is not None
-    changed = replace(_counted(session, event.at_ms), status=event.status, offline_since_ms=None)
+    changed = replace(counted(session, event.at_ms), status=event.status, offline_since_ms=None)
     if event.status not in _LOOKS_FREE:
         changed = replace(changed, vanished_since_ms=None)
     elif session.vanished_since_ms is None:
@@ -352,8 +276,14 @@ def _end(session: Session, event: TransactionStopped) -> Result:
     if event.transaction_id != session.transaction_id:
         return session, ()
     at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
-    metered = _metered(session, at_ms, event.register_wh, 0, event.at_ms)
-    return close(replace(metered, transaction_ended=True), at_ms)
+    reading = None
+    if event.register_wh is not None:
+        reading = Reading(event.register_wh, at_ms, Source.STOP)
+    after = metered(session, at_ms, reading, 0, event.at_ms)
+    believed = after.meter is not None and after.meter.source is Source.STOP
+    ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
+    ending = Ending.NO_REGISTER if reading is None else ending
+    return close(replace(after, transaction_ended=True, ending=ending), at_ms)
 
 
 def _miss_start(session: Session, event: DeadlineReached) -> Result:
@@ -364,8 +294,9 @@ def _miss_start(session: Session, event: DeadlineReached) -> Result:
 
 
 def _reach_limit(session: Session, event: DeadlineReached) -> Result:
-    if given_up(session, event.at_ms):
-        return close(session, event.at_ms)
+    ending = given_up(session, event.at_ms)
+    if ending is not None:
+        return close(replace(session, ending=ending), event.at_ms)
     if session.offline_since_ms is not None:
         return session, ()
     ends_at_ms = credit_ends_at(session)
@@ -413,7 +344,7 @@ TRANSITIONS = table(
         row(_CHARGING, PaymentCanceled, withdraw),
         row(_CHARGING, StartRejected, _ignore),
         row(_CHARGING, TransactionStarted, _begin_again),
-        row(_CHARGING, MeterSampled, _sample),
+        row(_CHARGING, MeterSampled, sample),
         row(_CHARGING, ConnectorStatusChanged, _status_while_charging),
         row(_CHARGING, StopRequested, _request_stop),
         row(_CHARGING, TransactionStopped, _end),
@@ -425,7 +356,7 @@ TRANSITIONS = table(
         row(_SUSPENDED, PaymentCanceled, withdraw),
         row(_SUSPENDED, StartRejected, _ignore),
         row(_SUSPENDED, TransactionStarted, _begin_again),
-        row(_SUSPENDED, MeterSampled, _sample),
+        row(_SUSPENDED, MeterSampled, sample),
         row(_SUSPENDED, ConnectorStatusChanged, _status_while_charging),
         row(_SUSPENDED, StopRequested, _request_stop),
         row(_SUSPENDED, TransactionStopped, _end),
@@ -437,7 +368,7 @@ TRANSITIONS = table(
         row(_STOPPING, PaymentCanceled, withdraw),
         row(_STOPPING, StartRejected, _ignore),
         row(_STOPPING, TransactionStarted, _begin_again),
-        row(_STOPPING, MeterSampled, _sample),
+        row(_STOPPING, MeterSampled, sample),
         row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
         row(_STOPPING, StopRequested, _ignore),
         row(_STOPPING, TransactionStopped, _end),

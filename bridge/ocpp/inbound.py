@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from agent.machine.events import ConnectorStatus
+from agent.machine.metering import Source
 from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.readings import Reading, as_int, as_text, id_tag, readings
@@ -161,7 +162,8 @@ class Inbound:
         samples = payload.get("transactionData")
         if samples:
             connector = self._connectors.get(transaction_id, 0)
-            await self._sampled(samples, connector, transaction_id, now_ms)
+            source = Source.END_SAMPLE
+            await self._sampled(samples, connector, transaction_id, now_ms, source)
         await self._charge_point.transaction_stopped(
             StopReport(
                 transaction_id=transaction_id,
@@ -201,19 +203,29 @@ class Inbound:
         return frames.EMPTY
 
     async def _sampled(
-        self, meter_value: object, connector: int, transaction_id: int | None, now_ms: int
+        self,
+        meter_value: object,
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        source: Source = Source.SAMPLE,
     ) -> None:
         reports: list[MeterReport] = []
         for reading in readings(meter_value):
             if len(reports) == MAX_READINGS:
                 break
             self._charger_clock.measure(reading.written, now_ms, live=False)
-            reports.append(self._report(reading, connector, transaction_id, now_ms))
+            reports.append(self._report(reading, connector, transaction_id, now_ms, source))
         if reports:
             await self._charge_point.meter_sampled(reports)
 
     def _report(
-        self, reading: Reading, connector: int, transaction_id: int | None, now_ms: int
+        self,
+        reading: Reading,
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        source: Source,
     ) -> MeterReport:
         return MeterReport(
             connector=connector,
@@ -221,6 +233,8 @@ class Inbound:
             sampled_at_ms=self._charger_clock.ours(reading.written, now_ms),
             register_wh=reading.register_wh,
             power_w=reading.power_w,
+            fraction_mwh=reading.fraction_mwh,
+            source=source,
         )
 
     def _remember(self, transaction_id: int | None, connector: int) -> None:

@@ -269,6 +269,7 @@ class Inbound201:
             sampled_at_ms=self._station_clock.ours(reading.written, now_ms),
             register_wh=reading.register_wh,
             power_w=reading.power_w,
+            fraction_mwh=reading.fraction_mwh,
         )
 
     def _remember(self, name: str, evse: int) -> None:

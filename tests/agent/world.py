@@ -133,7 +133,10 @@ def config(**sessions: int) -> Config:
                 id="CP001",
                 name="Old Mill",
                 tariff="day",
-                connectors=(ConnectorConfig(id=1), ConnectorConfig(id=2)),
+                connectors=(
+                    ConnectorConfig(id=1, max_power_w=350_000),
+                    ConnectorConfig(id=2, max_power_w=350_000),
+                ),
             ),
         ),
     )

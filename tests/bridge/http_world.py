@@ -67,6 +67,7 @@ def config(picture: str = "") -> Config:
                         "longitude": 13.3777,
                         "address": "Mühlenweg 3, Berlin",
                     },
+                    "check_meter": False,
                     "connectors": [{"id": 1}, {"id": 2}],
                 },
                 {

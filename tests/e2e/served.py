@@ -36,6 +36,7 @@ energy_per_kwh = 300
 id = "CP001"
 name = "Old Mill"
 tariff = "day"
+check_meter = false
 """
 
 Session = dict[str, Any]

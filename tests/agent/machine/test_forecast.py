@@ -280,4 +280,4 @@ def test_the_cost_of_an_honest_charge_meets_the_credit(
 
 
 def test_a_meter_is_read_for_the_forecast_from_the_start() -> None:
-    assert charging().meter == Meter.started(40_000)
+    assert charging().meter == Meter.started(40_000, BEGUN)
