@@ -19,6 +19,7 @@ from agent.machine.events import (
     RefundSettled,
     TransactionStarted,
 )
+from agent.machine.evidence import MeterEvidence, evidence_of
 from agent.machine.model import Payment, Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import RefundState
@@ -66,6 +67,7 @@ class Receipt:
         rounding_msat: less than one satoshi, which no wallet can be paid.
         obstacle: why it never charged, where that is so.
         tax_msat: the tax that is in the cost.
+        meter: which readings of the meter decided the energy, and why.
     """
 
     session: str
@@ -92,6 +94,7 @@ class Receipt:
     refunds: tuple[ReceiptRefund, ...]
     obstacle: Obstacle | None = None
     tax_msat: int = 0
+    meter: MeterEvidence | None = None
     version: int = VERSION
 
     @property
@@ -147,6 +150,7 @@ def receipt_of(session: Session, events: Iterable[Event], seller: Seller) -> Rec
         ),
         obstacle=session.obstacle,
         tax_msat=tax_in_msat(session.tariff, session.cost_msat),
+        meter=evidence_of(session),
     )
 
 
@@ -159,6 +163,12 @@ def _faults_of_bill(receipt: Receipt) -> Iterator[str]:
     if min(receipt.energy_wh, receipt.charging_ms, receipt.idle_ms, receipt.waived_msat) < 0:
         yield "energy, times and what was waived cannot be negative"
         return
+    meter = receipt.meter
+    if meter is not None and (meter.energy_wh != receipt.energy_wh or not meter.adds_up):
+        yield (
+            f"the readings of its meter and what was corrected make "
+            f"{meter.end_wh - meter.start_wh + meter.corrected_wh} Wh, not {receipt.energy_wh} Wh"
+        )
     usage = Usage(receipt.energy_wh, receipt.charging_ms, receipt.idle_ms)
     if bill(receipt.tariff, usage).lines != receipt.lines:
         yield (
