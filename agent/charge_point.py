@@ -14,7 +14,13 @@ from agent import quotes
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
 from agent.journal.journal import Task
-from agent.machine.effects import StartCharging, StopCharging
+from agent.machine.effects import (
+    CutPower,
+    StartCharging,
+    StopCharging,
+    WatchAsUsual,
+    WatchClosely,
+)
 from agent.machine.events import (
     ConnectorStatus,
     ConnectorStatusChanged,
@@ -27,7 +33,7 @@ from agent.machine.events import (
 )
 from agent.machine.forecast import credit_ends_at
 from agent.machine.frozen import replace
-from agent.machine.model import Session, SessionState
+from agent.machine.model import Ending, Session, SessionState
 from agent.outbox import Retry
 from agent.ports import (
     ChargePointView,
@@ -59,6 +65,11 @@ START_UP_MS = 60_000
 waits for its charger instead of being paid back at once."""
 
 STOP_ATTEMPTS = 5
+
+STOPS_KEPT = 3
+"""Of so many stops the slowest says how early the next one is asked for."""
+MOST_STOP_MS = 20_000
+"""A stop that took longer was not obeyed at first: such a one is cut off and not planned for."""
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +107,7 @@ class ChargePointAgent:
         self._seen = False
         self._statuses: dict[int, ConnectorStatus] = {}
         self._enabled = True
+        self._stops_ms: list[int] = []
 
     @property
     def id(self) -> str:
@@ -122,6 +134,9 @@ class ChargePointAgent:
         """Take up what the journal knows of this charge point."""
         self._statuses = self._commons.journal.connectors(self.id)
         self._enabled = self._commons.journal.setting(f"disabled:{self.id}") != "yes"
+        stops = self._commons.journal.setting(f"stops:{self.id}") or ""
+        self._stops_ms = [int(value) for value in stops.split(",") if value]
+        self.sessions.stop_lead_ms = max(self._stops_ms, default=None)
 
     async def resume_sessions(self, sessions: Sequence[Session]) -> None:
         """Take up live sessions; their charger counts as lost until it connects."""
@@ -254,9 +269,23 @@ class ChargePointAgent:
             report.reason,
         )
         session = await self.sessions.submit(session_id, [event])
+        await self._note_stop(session, event)
         if self._statuses.get(session.connector) in _BLOCKING:
             self._statuses[session.connector] = ConnectorStatus.FINISHING
             self._commons.herald.status_changed(self.id)
+
+    async def _note_stop(self, session: Session, event: TransactionStopped) -> None:
+        """Learn how long the charger takes from being asked to stop until it has."""
+        mine = session.transaction_id == event.transaction_id and session.stop_by is not None
+        obeyed = session.stop_sent_at_ms == session.stopping_since_ms > 0
+        if not mine or not obeyed or session.ending is not Ending.STOPPED:
+            return
+        took_ms = event.at_ms - session.stopping_since_ms
+        if 0 <= took_ms <= MOST_STOP_MS:
+            self._stops_ms = [*self._stops_ms, took_ms][-STOPS_KEPT:]
+            self.sessions.stop_lead_ms = max(self._stops_ms)
+            values = ",".join(str(value) for value in self._stops_ms)
+            await self._commons.journal.set_setting(f"stops:{self.id}", values)
 
     def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""
@@ -465,6 +494,8 @@ class ChargePointAgent:
                 await self._start(task.session_id, attempt, recovered)
             case StopCharging(transaction_id):
                 await self._stop(task.session_id, transaction_id)
+            case WatchClosely() | WatchAsUsual() | CutPower():
+                await self._look(task, recovered)
             case other:
                 raise TypeError(f"not for a charger: {other}")
 
@@ -500,6 +531,25 @@ class ChargePointAgent:
                 return
             if over and attempt + 1 < STOP_ATTEMPTS:
                 await asyncio.sleep(2**attempt)
+
+    async def _look(self, task: Task, recovered: bool) -> None:
+        """Carry out what helps to stop in time; nothing of it is worth waiting for a charger."""
+        charger = self._charger
+        if charger is None:
+            return
+        session = self.sessions.get(task.session_id)
+        closed = session.state is SessionState.CLOSED
+        match task.effect:
+            case WatchClosely() if not (closed or recovered):
+                outcome = await charger.watch(session.connector)
+                log.debug("%s: watching connector %d: %s", self.id, session.connector, outcome)
+            case WatchAsUsual():
+                await charger.watch_as_usual(session.connector)
+            case CutPower(transaction_id) if not closed:
+                done = await charger.cut_power(session.connector, transaction_id)
+                log.info("%s: power of transaction %d cut: %s", self.id, transaction_id, done)
+            case _:
+                return
 
     async def _connected(self) -> Charger:
         while self._charger is None:

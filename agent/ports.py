@@ -68,6 +68,14 @@ class StopOutcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class WatchOutcome(StrEnum):
+    """A charger's answer to being asked for a reading of its meter."""
+
+    COMING = "coming"
+    UNSUPPORTED = "unsupported"
+    UNKNOWN = "unknown"
+
+
 class ChargerCommand(StrEnum):
     """What an operator may ask of a charger."""
 
@@ -93,6 +101,18 @@ class Charger(Protocol):
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:
         """Carry out an operator's command (connector 0: the whole charge point); True if done."""
+        ...
+
+    async def watch(self, connector: int) -> WatchOutcome:
+        """Have a connector's meter read now, or more often; takes seconds at most."""
+        ...
+
+    async def watch_as_usual(self, connector: int) -> None:
+        """Undo what `watch` changed."""
+        ...
+
+    async def cut_power(self, connector: int, transaction_id: int) -> bool:
+        """Give no more power to a transaction; True if the charger does so."""
         ...
 
 

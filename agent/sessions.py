@@ -13,8 +13,10 @@ from typing import Any
 from agent.commons import Commons
 from agent.journal.journal import Step, is_live
 from agent.machine import session as machine
+from agent.machine.deadlines import deadline
 from agent.machine.effects import (
     CancelPayment,
+    CutPower,
     Effect,
     OfferRefund,
     PayRefund,
@@ -24,6 +26,8 @@ from agent.machine.effects import (
     SettlePayment,
     StartCharging,
     StopCharging,
+    WatchAsUsual,
+    WatchClosely,
 )
 from agent.machine.events import (
     ConnectorStatusChanged,
@@ -35,8 +39,8 @@ from agent.machine.events import (
     PaymentSettled,
     RefundOffered,
 )
-from agent.machine.forecast import deadline
-from agent.machine.model import Session, SessionState
+from agent.machine.frozen import replace
+from agent.machine.model import Policy, Session, SessionState
 from agent.ports import Quote, StartReport, UnknownSession
 from wallet.base import Settlement
 
@@ -62,6 +66,8 @@ class Sessions:
         self._charge_point_id = charge_point_id
         self._commons = commons
         self._max_power_w = max_power_w or {}
+        self.stop_lead_ms: int | None = None
+        """How long its charger takes to stop; None while that is not known."""
         self._live: dict[str, Session] = {}
         self._lock = asyncio.Lock()
 
@@ -159,10 +165,15 @@ class Sessions:
             quote.session_id,
             self._charge_point_id,
             quote.connector,
-            self._commons.policy,
+            self._policy(),
             event,
             self._max_power_w.get(quote.connector, 0),
         )
+
+    def _policy(self) -> Policy:
+        policy = self._commons.policy
+        lead_ms = self.stop_lead_ms
+        return policy if lead_ms is None else replace(policy, stop_lead_ms=lead_ms)
 
     async def submit(
         self,
@@ -240,6 +251,9 @@ class Sessions:
         match effect:
             case StartCharging() | StopCharging():
                 return f"charger:{self._charge_point_id}/{session.connector}"
+            case WatchClosely() | WatchAsUsual() | CutPower():
+                # A question to a charger that is slow must not hold up its stop.
+                return f"watch:{self._charge_point_id}/{session.connector}"
             case PublishZapReceipt() | SendMessage():
                 return f"voice:{self._charge_point_id}"
             case SettlePayment(payment_hash) | CancelPayment(payment_hash):

@@ -158,6 +158,7 @@ class Site:
             journal,
             {
                 "charger": self._deliver_to_charger,
+                "watch": self._deliver_to_charger,
                 "hold": self._holds.deliver,
                 "payout": self.payouts.deliver,
                 "voice": voice,

@@ -1,4 +1,4 @@
-"""When a session's time comes: its next deadline, and when its credit will be used up. Pure."""
+"""When a session's credit will be used up, and when one without energy is ended. Pure."""
 
 from __future__ import annotations
 
@@ -11,32 +11,13 @@ MW_MS_PER_WH = MS_PER_HOUR
 """Watt times milliseconds in one watt-hour."""
 
 
-def deadline(session: Session) -> int | None:
-    """When to send the session a DeadlineReached, in Unix ms; None while it only waits."""
-    times: list[int] = []
-    policy = session.policy
-    if session.state is SessionState.CLOSED:
-        return None
-    if session.state is SessionState.STARTING:
-        return session.start_deadline_ms
-    if session.vanished_since_ms is not None:
-        times.append(session.vanished_since_ms + policy.vanished_timeout_ms)
-    if session.offline_since_ms is not None:
-        times.append(session.offline_since_ms + policy.offline_timeout_ms)
-    elif session.state is SessionState.STOPPING:
-        times.append(session.stop_sent_at_ms + policy.stop_repeat_ms)
-    else:
-        ends_at_ms = credit_ends_at(session)
-        if ends_at_ms is not None:
-            times.append(ends_at_ms - policy.stop_lead_ms)
-        no_energy_at_ms = no_energy_ends_at(session)
-        if no_energy_at_ms is not None:
-            times.append(no_energy_at_ms)
-    return min(times, default=None)
-
-
 def credit_ends_at(session: Session) -> int | None:
-    """When the credit will be used up at the measured power, in Unix ms; None for never.
+    """When the credit will be used up at the measured power, in Unix ms; None for never."""
+    return ends_at(session, session.power_w)
+
+
+def ends_at(session: Session, power_w: int) -> int | None:
+    """When the credit will be used up at a power, in Unix ms; None for never.
 
     Energy is reckoned from the last reading of the register and time from where it was
     last counted, so that samples of power alone do not put the end off. Prices are brought
@@ -47,9 +28,9 @@ def credit_ends_at(session: Session) -> int | None:
     tariff = session.tariff
     from_ms = session.counted_until_ms
     # The first watt-hour brings in all that a session without energy does not pay.
-    entry = replace(session.usage, energy_wh=max(session.energy_wh, int(session.power_w > 0)))
+    entry = replace(session.usage, energy_wh=max(session.energy_wh, int(power_w > 0)))
     left_msat = session.credit_msat - bill(tariff, entry).total_msat
-    rate = session.power_w * tariff.energy_per_kwh_msat
+    rate = power_w * tariff.energy_per_kwh_msat
     left = left_msat * MW_MS_PER_WH * WH_PER_KWH - rate * (from_ms - session.metered_at_ms)
     if left < 0:
         return from_ms

@@ -137,6 +137,7 @@ class Meter:
 
     def began_again(self, register_wh: int, at_ms: int) -> Meter:
         """The meter of a further transaction of the same session."""
+        at_ms = max(at_ms, self.at_ms)
         fixed = _fixed(self, Fix.BEGAN_AGAIN, at_ms, register_wh, gained_wh=0)
         past = replace(
             self.past,

@@ -91,6 +91,13 @@ class Session:
         transaction_ended: whether the charger said that this transaction has ended.
         energy_wh: energy of the session; it never falls.
         power_w: power at the last sample.
+        plan_power_w: the power with which the stop is planned.
+        peak_power_w: the most that it was planned with after a reading.
+        interval_ms: time between the last two readings of the register, before it was
+            watched closely.
+        watched: whether the charger was asked for readings.
+        asked_at_ms: when it last was.
+        asks_unanswered: how often since the last reading.
         sampled_at_ms: when the meter was last sampled.
         metered_at_ms: when its energy register was last read.
         charging_ms: time under power.
@@ -127,6 +134,12 @@ class Session:
     meter: Meter | None = None
     energy_wh: int = 0
     power_w: int = 0
+    plan_power_w: int = 0
+    peak_power_w: int = 0
+    interval_ms: int = 0
+    watched: bool = False
+    asked_at_ms: int = 0
+    asks_unanswered: int = 0
     sampled_at_ms: int = 0
     metered_at_ms: int = 0
     charging_ms: int = 0

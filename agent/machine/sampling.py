@@ -5,11 +5,15 @@ from __future__ import annotations
 from agent.machine import metering
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, MeterSampled
-from agent.machine.forecast import MW_MS_PER_WH, is_idle
+from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
 from agent.machine.frozen import replace
 from agent.machine.metering import Reading
 from agent.machine.model import Session, SessionState
 from agent.machine.settling import Result
+from agent.tariff.model import MS_PER_MINUTE
+
+LOW_MS = 15 * MS_PER_MINUTE
+VERY_LOW_MS = 5 * MS_PER_MINUTE
 
 PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
 """States of a connector in which a transaction goes on and no energy flows."""
@@ -45,22 +49,37 @@ def metered(
     meter = session.meter
     sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
     energy_wh, new_power_w = session.energy_wh, session.power_w
+    plan_w, interval_ms = session.plan_power_w, session.interval_ms
+    unanswered = session.asks_unanswered
     if meter is not None and at_ms >= sampled_at_ms:
         sampled_at_ms = at_ms
         if reading is not None:
             meter = metering.read(meter, reading, session.max_power_w)
             energy_wh = meter.energy_wh
             metered_at_ms = max(at_ms, metered_at_ms)
+        elapsed_ms = metered_at_ms - session.metered_at_ms
+        shown_w = 0
+        if elapsed_ms > 0:
+            shown_w = (energy_wh - session.energy_wh) * MW_MS_PER_WH // elapsed_ms
+            unanswered = 0
+            if not session.watched:
+                interval_ms = elapsed_ms
         if power_w is not None:
             new_power_w = max(0, power_w)
-        elif metered_at_ms > session.metered_at_ms:
-            gained = (energy_wh - session.energy_wh) * MW_MS_PER_WH
-            new_power_w = gained // (metered_at_ms - session.metered_at_ms)
+        elif elapsed_ms > 0:
+            new_power_w = shown_w
+        if power_w is not None or elapsed_ms > 0:
+            # Coarse registers move by more at once than flows.
+            plan_w = max(new_power_w, min(shown_w, session.max_power_w or shown_w))
     return replace(
         session,
         meter=meter,
         energy_wh=energy_wh,
         power_w=new_power_w,
+        plan_power_w=plan_w,
+        peak_power_w=plan_w if plan_w > session.peak_power_w else session.peak_power_w,
+        interval_ms=interval_ms,
+        asks_unanswered=unanswered,
         sampled_at_ms=sampled_at_ms,
         metered_at_ms=metered_at_ms,
         charging_ms=charging_ms,
@@ -79,14 +98,30 @@ def sample(session: Session, event: MeterSampled) -> Result:
     after = metered(session, event.at_ms, reading, event.power_w, event.at_ms)
     if after.state is SessionState.STOPPING:
         return after, ()
-    low = (after.credit_msat - after.cost_now_msat) * 5 <= after.credit_msat
-    if low and not after.credit_low_told:
-        left = SendMessage(Topic.CREDIT_LOW, after.left_msat)
+    low = None if after.credit_low_told else _credit_low(after, event.at_ms)
+    if low is not None:
         told_at_ms = max(event.at_ms, after.progress_told_at_ms)
-        return replace(after, credit_low_told=True, progress_told_at_ms=told_at_ms), (left,)
+        return replace(after, credit_low_told=True, progress_told_at_ms=told_at_ms), (low,)
     if _is_progress_due(after, event.at_ms):
         return replace(after, progress_told_at_ms=event.at_ms), (SendMessage(Topic.PROGRESS),)
     return after, ()
+
+
+def _credit_low(session: Session, at_ms: int) -> SendMessage | None:
+    """What the driver hears when his credit runs low: in time to top it up, and not hours before.
+
+    A fifth is left and a quarter of an hour, or half and five minutes.
+    """
+    credit_msat = session.credit_msat
+    left_msat = credit_msat - session.cost_now_msat
+    if left_msat * 2 > credit_msat:
+        return None
+    ends_at_ms = credit_ends_at(session)
+    left_ms = 0 if ends_at_ms is None else max(0, ends_at_ms - at_ms)
+    is_fifth = left_msat * 5 <= credit_msat
+    if left_ms > (LOW_MS if is_fifth else VERY_LOW_MS) or (ends_at_ms is None and not is_fifth):
+        return None
+    return SendMessage(Topic.CREDIT_LOW, session.left_msat, minutes=left_ms // MS_PER_MINUTE)
 
 
 def _is_progress_due(session: Session, at_ms: int) -> bool:

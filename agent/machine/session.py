@@ -1,7 +1,7 @@
 """The session machine: from the settled payment to the last millisatoshi. Pure.
 
 `step(session, event)` gives the session after an event and the effects it asks for;
-`forecast.deadline(session)` says when to send it a DeadlineReached. No clock, no I/O, integers
+`deadlines.deadline(session)` says when to send it a DeadlineReached. No clock, no I/O, integers
 only. How a session ends and what becomes of its refunds stands in `settling`.
 The table at the end says what each state does with each event; `_ignore` marks what chargers
 and wallets do in the wild and what must change nothing.
@@ -26,6 +26,7 @@ from agent.machine.effects import (
     StartCharging,
     StopCharging,
     Topic,
+    WatchClosely,
 )
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
@@ -51,10 +52,11 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import credit_ends_at, no_energy_ends_at
+from agent.machine.forecast import no_energy_ends_at
 from agent.machine.frozen import replace
 from agent.machine.metering import Meter, Reading, Source
 from agent.machine.model import Ending, Payment, Policy, Session, SessionState
+from agent.machine.planning import ask_at, stop_at
 from agent.machine.sampling import PAUSED, counted, metered, sample
 from agent.machine.settling import (
     Result,
@@ -143,9 +145,11 @@ def _reject(session: Session, event: StartRejected) -> Result:
 def _begin(session: Session, event: TransactionStarted) -> Result:
     # Nothing began before it was paid for: a clock that says so would bill time from then on.
     begun_at_ms = max(event.at_ms, session.opened_at_ms)
+    paused = session.status in PAUSED
     begun = replace(
         session,
-        state=SessionState.SUSPENDED if session.status in PAUSED else SessionState.CHARGING,
+        state=SessionState.SUSPENDED if paused else SessionState.CHARGING,
+        plan_power_w=0 if paused else session.max_power_w,
         transaction_id=event.transaction_id,
         started_at_ms=begun_at_ms,
         counted_until_ms=begun_at_ms,
@@ -233,10 +237,12 @@ def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> R
         vanished_ms = timed.counted_until_ms if since_ms is None else since_ms
         return replace(changed, vanished_since_ms=vanished_ms), (PublishStatus(),)
     if event.status in PAUSED and session.state is SessionState.CHARGING:
-        paused = replace(changed, state=SessionState.SUSPENDED, power_w=0)
+        paused = replace(changed, state=SessionState.SUSPENDED, power_w=0, plan_power_w=0)
         return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
     if event.status in _POWERED and session.state is SessionState.SUSPENDED:
-        resumed = replace(changed, state=SessionState.CHARGING)
+        power_w = session.peak_power_w or session.max_power_w
+        plan_w = max(changed.plan_power_w, power_w)
+        resumed = replace(changed, state=SessionState.CHARGING, plan_power_w=plan_w)
         return resumed, (PublishStatus(), SendMessage(Topic.RESUMED))
     return changed, (PublishStatus(),)
 
@@ -299,13 +305,25 @@ def _reach_limit(session: Session, event: DeadlineReached) -> Result:
         return close(replace(session, ending=ending), event.at_ms)
     if session.offline_since_ms is not None:
         return session, ()
-    ends_at_ms = credit_ends_at(session)
-    if ends_at_ms is not None and event.at_ms >= ends_at_ms - session.policy.stop_lead_ms:
+    stop_ms = stop_at(session)
+    if stop_ms is not None and event.at_ms >= stop_ms:
         return stop(session, event.at_ms, StopBy.CREDIT)
     no_energy_at_ms = no_energy_ends_at(session)
     if no_energy_at_ms is not None and event.at_ms >= no_energy_at_ms:
         return stop(session, event.at_ms, StopBy.NO_ENERGY)
+    ask_ms = ask_at(session, stop_ms)
+    if ask_ms is not None and event.at_ms >= ask_ms:
+        return _watch(session, event), (WatchClosely(),)
     return session, ()
+
+
+def _watch(session: Session, event: DeadlineReached) -> Session:
+    return replace(
+        session,
+        watched=True,
+        asked_at_ms=event.at_ms,
+        asks_unanswered=session.asks_unanswered + 1,
+    )
 
 
 def _claim_left(session: Session, event: RefundClaimed) -> Result:

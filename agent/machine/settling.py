@@ -12,6 +12,7 @@ from agent.machine.effects import (
     SendCdr,
     SendMessage,
     Topic,
+    WatchAsUsual,
 )
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
@@ -60,13 +61,19 @@ def close(session: Session, at_ms: int, obstacle: Obstacle | None = None) -> Res
     claimed = tuple(PayRefund(r.no) for r in closed.refunds if r.state is RefundState.CLAIMED)
     let_go = tuple(CancelPayment(p.payment_hash) for p in closed.held) if never_started else ()
     cdr = () if never_started else (SendCdr(),)
-    return closed, (PublishStatus(), *told, *let_go, *claimed, *effects, *cdr)
+    unwatched = (WatchAsUsual(),) if session.watched else ()
+    return closed, (PublishStatus(), *told, *let_go, *claimed, *effects, *unwatched, *cdr)
 
 
 def with_cost_fixed(session: Session) -> Session:
-    """A closed session with its cost: the bill, as far as money that is ours covers it."""
+    """A closed session with its cost: the bill, as far as money that is ours covers it.
+
+    What was claimed back while charging is not ours, nor is what is on its way back already.
+    """
     total_msat = session.bill.total_msat
-    cost_msat = min(total_msat, session.taken_msat)
+    committed_msat = sum(r.amount_msat for r in session.refunds if r.state in COMMITTED)
+    ours_msat = session.paid_msat - max(session.claimed_msat, committed_msat)
+    cost_msat = min(total_msat, ours_msat)
     return replace(session, cost_msat=cost_msat, overshoot_msat=total_msat - cost_msat)
 
 

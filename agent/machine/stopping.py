@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.machine.effects import Effect, PublishStatus, SendMessage, StopCharging, Topic
+from agent.machine.effects import CutPower, Effect, PublishStatus, SendMessage, StopCharging, Topic
 from agent.machine.events import DeadlineReached, StopBy
 from agent.machine.frozen import replace
 from agent.machine.model import Ending, Session, SessionState
@@ -32,6 +32,14 @@ def ask_to_stop(session: Session) -> tuple[Effect, ...]:
     return (StopCharging(session.transaction_id),)
 
 
+def cut_power(session: Session) -> tuple[Effect, ...]:
+    """Power is cut off what goes on after a stop: it is nobody's to pay for.
+
+    Never before a stop: some cars end a charge for good when their power is taken away.
+    """
+    return () if session.transaction_id is None else (CutPower(session.transaction_id),)
+
+
 def insist(session: Session, event: DeadlineReached) -> Result:
     """A stop that had no effect is asked for again, and at last given up."""
     policy = session.policy
@@ -45,7 +53,9 @@ def insist(session: Session, event: DeadlineReached) -> Result:
         closed, effects = close(replace(session, ending=ending), event.at_ms)
         return closed, (SendMessage(Topic.CHARGER_SILENT), *effects)
     if event.at_ms >= session.stop_sent_at_ms + policy.stop_repeat_ms:
-        return replace(session, stop_sent_at_ms=event.at_ms), ask_to_stop(session)
+        repeated = replace(session, stop_sent_at_ms=event.at_ms)
+        first = session.stop_sent_at_ms == session.stopping_since_ms
+        return repeated, (*ask_to_stop(session), *(cut_power(session) if first else ()))
     return session, ()
 
 

@@ -28,6 +28,7 @@ from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen
 from bridge.ocpp.tls import common_name
 from bridge.ocpp.transaction_names import TransactionNames
+from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class OcppServer:
         self._tls = tls
         self._settings = settings
         self._were_reset: set[str] = set()
+        self._abilities: dict[str, Abilities] = {}
         self._names = TransactionNames(names_file)
         self._server: Server | None = None
         self._owners: dict[str, Connection] = {}
@@ -185,7 +187,12 @@ class OcppServer:
             dialect = Dialect201(charge_point, self._clock, self._limits, self._names)
         else:
             dialect = Dialect16(
-                charge_point, self._clock, self._limits, self._settings, self._were_reset
+                charge_point,
+                self._clock,
+                self._limits,
+                self._settings,
+                self._were_reset,
+                self._abilities.setdefault(charge_point.id, Abilities()),
             )
         connection = Connection(
             socket,

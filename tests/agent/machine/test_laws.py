@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from agent.machine.deadlines import deadline
 from agent.machine.effects import (
     CancelPayment,
     Effect,
@@ -47,7 +48,6 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.evidence import evidence_of
-from agent.machine.forecast import deadline
 from agent.machine.metering import possible_wh
 from agent.machine.model import Policy, Session, SessionState
 from agent.machine.refund import COMMITTED, RefundState

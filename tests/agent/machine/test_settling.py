@@ -8,10 +8,11 @@ from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
 from agent.machine.model import SessionState
 from agent.machine.refund import RefundState
-from agent.machine.session import step
+from agent.machine.session import opened, step
 from tests.agent.machine.examples import (
     HOUR,
     MINUTE,
+    POLICY,
     SAT,
     T0,
     after,
@@ -22,6 +23,7 @@ from tests.agent.machine.examples import (
     claimed,
     ended,
     failed,
+    held,
     named,
     offered,
     paid,
@@ -163,3 +165,15 @@ def test_nothing_ends_before_it_began_by_a_clock_that_runs_ahead() -> None:
     gone = after(session, waited(T0 + HOUR))
     assert gone.state is SessionState.CLOSED
     assert gone.closed_at_ms == gone.started_at_ms == T0 + 3 * HOUR
+
+
+def test_a_late_payment_that_went_back_does_not_pay_for_what_was_held() -> None:
+    """The held payment is taken after the session's other money has gone back."""
+    session, _ = opened("session", "CP001", 1, POLICY, held())
+    session = after(session, begun(), ended(T0 + HOUR, 50_000))
+    session = after(session, paid(T0 + HOUR, 2_000 * SAT, "bb"))
+    session = after(session, claimed(T0 + HOUR, 2_000 * SAT, k1=""), sent(T0 + HOUR))
+    session = after(session, arrived(T0 + HOUR), paid(T0 + HOUR, 1_000 * SAT, "aa"))
+    assert (session.cost_msat, session.overshoot_msat) == (1_000 * SAT, 2_000 * SAT)
+    assert session.refunded_msat == 2_000 * SAT
+    assert session.owed_msat == 0
