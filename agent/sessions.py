@@ -249,9 +249,9 @@ class Sessions:
     def _target(self, session: Session, effect: Effect) -> str:
         """The outbox target of an effect; "" for one that is not stored."""
         match effect:
-            case StartCharging() | StopCharging():
+            case StartCharging() | StopCharging() | CutPower():
                 return f"charger:{self._charge_point_id}/{session.connector}"
-            case WatchClosely() | WatchAsUsual() | CutPower():
+            case WatchClosely() | WatchAsUsual():
                 # A question to a charger that is slow must not hold up its stop.
                 return f"watch:{self._charge_point_id}/{session.connector}"
             case PublishZapReceipt() | SendMessage():

@@ -12,6 +12,8 @@ from agent.machine.model import Session, SessionState
 from agent.machine.settling import Result
 from agent.tariff.model import MS_PER_MINUTE
 
+LEAST_BETWEEN_MS = 5_000
+"""Two readings this near to each other say less of the power than the charger itself does."""
 LOW_MS = 15 * MS_PER_MINUTE
 VERY_LOW_MS = 5 * MS_PER_MINUTE
 
@@ -69,8 +71,10 @@ def metered(
         elif elapsed_ms > 0:
             new_power_w = shown_w
         if power_w is not None or elapsed_ms > 0:
-            # Coarse registers move by more at once than flows.
-            plan_w = max(new_power_w, min(shown_w, session.max_power_w or shown_w))
+            # Coarse registers move by more at once than flows, and in a moment they say nothing.
+            shown_w = min(shown_w, session.max_power_w or shown_w)
+            told_apart = power_w is None or elapsed_ms >= LEAST_BETWEEN_MS
+            plan_w = max(new_power_w, shown_w) if told_apart else new_power_w
     return replace(
         session,
         meter=meter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -20,17 +20,18 @@ class Scripted:
     def __init__(self, raw: RawCharger, answers: dict[str, Any]) -> None:
         self.raw = raw
         self.answers = answers
+        self.in_turn = {action for action, answer in answers.items() if isinstance(answer, list)}
         self.heard: list[tuple[str, dict[str, Any]]] = []
 
     async def answer(self) -> None:
         while True:
             frame = await self.raw.asked()
             self.heard.append((frame[2], frame[3]))
-            answer: Any = self.answers.get(frame[2], "NotSupported")
-            if isinstance(answer, list):
-                answer = cast(list[Any], answer).pop(0)
+            answer = self.answers.get(str(frame[2]), "NotSupported")
+            answer = answer.pop(0) if frame[2] in self.in_turn else answer
             if isinstance(answer, str) and answer.startswith("Not"):
-                await self.raw.send([4, frame[1], answer, "", {}])
+                refusal: list[Any] = [4, frame[1], answer, "", {}]
+                await self.raw.send(refusal)
             else:
                 payload: Any = {"status": answer} if isinstance(answer, str) else answer
                 await self.raw.send([3, frame[1], payload])
