@@ -53,6 +53,7 @@ from agent.ports import (
     StopReport,
 )
 from agent.sessions import Sessions
+from agent.signed_values import SignedValue
 from agent.tariff.model import Tariff
 from agent.views import PublicFace, charge_point_view
 from agent.zaps import Zap, read_zap
@@ -249,6 +250,18 @@ class ChargePointAgent:
         named = report.transaction_id
         stranger = named is not None and self._commons.journal.transaction(named) is not None
         return None if stranger or report.sampled_at_ms < session.started_at_ms else session
+
+    async def signed_values(
+        self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]
+    ) -> None:
+        """Signed meter values came; kept with their session. Safe to repeat."""
+        journal = self._commons.journal
+        known = None if transaction_id is None else journal.transaction(transaction_id)
+        session_id = known.session_id if known and known.charge_point == self.id else ""
+        if known is None and (session := self.sessions.on(connector)):
+            session_id = session.id
+        if session_id:
+            await journal.signed.keep(session_id, values)
 
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
 from agent.machine.metering import Source
 from agent.receipts import Receipt
+from agent.signed_values import SignedValue
 from agent.tariff.model import BillLine, Tariff
 
 
@@ -390,6 +391,12 @@ class ChargePoint(Protocol):
         """The meter was read; returns once that is stored. Safe to repeat."""
         ...
 
+    async def signed_values(
+        self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]
+    ) -> None:
+        """Signed meter values came; kept with their session. Safe to repeat."""
+        ...
+
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
         ...
@@ -450,6 +457,10 @@ class Site(Protocol):
 
     async def signed_receipt(self, secret: str) -> str:
         """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
+        ...
+
+    async def signed_values(self, secret: str) -> Sequence[SignedValue]:
+        """The signed meter values of a session, oldest first; raises UnknownSession."""
         ...
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:

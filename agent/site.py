@@ -54,6 +54,7 @@ from agent.ports import (
 from agent.receipts import Receipt, Seller, receipt_of
 from agent.sessions import Sessions
 from agent.settlements import Settlements
+from agent.signed_values import SignedValue
 from agent.tariff.model import Tariff
 from agent.tariff.rate import ExchangeRate
 from agent.timers import Timers
@@ -422,7 +423,8 @@ class Site:
 
     def _receipt(self, session: Session) -> Receipt:
         events = self._journal.events_of(session.id, without=["MeterSampled"])
-        receipt = receipt_of(session, events, self._seller(session.charge_point))
+        signed = self._journal.signed.of(session.id)
+        receipt = receipt_of(session, events, self._seller(session.charge_point), signed)
         if receipt is None:
             raise Refused("the receipt comes when the charge is over")
         return receipt
@@ -434,6 +436,10 @@ class Site:
             return Seller(charge_point_id, charge_point_id)
         place = agent.config.location
         return Seller(charge_point_id, agent.config.name, place.address if place else "")
+
+    async def signed_values(self, secret: str) -> Sequence[SignedValue]:
+        """The signed meter values of a session, oldest first; raises UnknownSession."""
+        return self._journal.signed.of(self.session_of_secret(secret).id)
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:
         """The power measured so far, oldest first; raises UnknownSession."""

@@ -17,6 +17,7 @@ from agent.journal import codec
 from agent.journal.errors import JournalUnusable
 from agent.journal.outside import OutsideBook, store_quote
 from agent.journal.schema import MIGRATIONS
+from agent.journal.signed import SignedBook
 from agent.journal.writer import Writer
 from agent.machine.effects import Effect
 from agent.machine.events import ConnectorStatus, Event
@@ -113,6 +114,7 @@ class Journal:
         self._reading = reading
         self._writer = Writer(writing)
         self.outside = OutsideBook(self._writer, reading)
+        self.signed = SignedBook(self._writer, reading)
         row = reading.execute("SELECT coalesce(max(id), 0) FROM transactions").fetchone()
         self._last_transaction_id: int = row[0]
 

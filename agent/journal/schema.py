@@ -144,3 +144,15 @@ def m002_outside_address(db: Database) -> None:
         pk=("charge_point", "since_ms"),
         not_null={"body"},
     )
+
+
+@MIGRATIONS()
+def m003_signed_values(db: Database) -> None:
+    """Meter values that the meter itself has signed, as they came."""
+    db.create_table(
+        "signed_values",
+        {"seq": int, "session_id": str, "sha256": str, "body": bytes},
+        pk="seq",
+        not_null={"session_id", "sha256", "body"},
+    )
+    db.table("signed_values").create_index(["session_id", "sha256"], unique=True)

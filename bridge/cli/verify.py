@@ -100,6 +100,7 @@ def _tell(signed: SignedReceipt, *, checked_signer: bool) -> None:
             )
             for r in receipt.refunds
         ),
+        *(("signed value", f"{v.context} {v.encoding} {v.sha256}") for v in receipt.signed_values),
         ("as of", _time(receipt.as_of_ms)),
     ):
         if value:

@@ -18,6 +18,7 @@ from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.readings import Reading, as_int, as_text, id_tag, readings
 from bridge.ocpp.schemas import Payload, check_result
+from bridge.ocpp.signed_values import signed_values
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +211,9 @@ class Inbound:
         now_ms: int,
         source: Source = Source.SAMPLE,
     ) -> None:
+        signed = signed_values(meter_value, lambda w: self._charger_clock.ours(w, now_ms))
+        if signed:
+            await self._charge_point.signed_values(connector, transaction_id, signed)
         reports: list[MeterReport] = []
         for reading in readings(meter_value):
             if len(reports) == MAX_READINGS:

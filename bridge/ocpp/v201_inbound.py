@@ -20,6 +20,7 @@ from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.readings import Reading, as_int, as_number, as_text, id_tag, objects, readings
 from bridge.ocpp.schemas import Payload, check_result
+from bridge.ocpp.signed_values import signed_values
 from bridge.ocpp.transaction_names import TransactionNames
 from bridge.ocpp.v201_charger import PACKAGE, RemoteStarts
 
@@ -256,6 +257,9 @@ class Inbound201:
     async def _sampled(
         self, meter_value: object, evse: int, number: int | None, now_ms: int
     ) -> None:
+        signed = signed_values(meter_value, lambda w: self._station_clock.ours(w, now_ms))
+        if signed:
+            await self._charge_point.signed_values(evse, number, signed)
         reports = [
             self._report(reading, evse, number, now_ms) for reading in readings(_as_16(meter_value))
         ]

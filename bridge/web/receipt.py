@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from agent.ports import Refused
 from agent.receipts import Receipt
+from agent.signed_values import transparency_file
 from agent.talk.evidence import evidence_details, evidence_line
 from agent.talk.wording import bill_line_detail, in_fiat, tax_line
 from agent.talk.words import Words
@@ -60,6 +61,11 @@ def receipt_pdf(receipt: Receipt, said: Words, fiat: str) -> bytes:
             sheet.text(_LEFT + 50, y, value, 3.6, colour=_INK)
             y += 6
         y = _amounts(sheet, _meter(sheet, y, receipt, said) + 8, receipt, said, fiat)
+        for value in receipt.signed_values:
+            told = f"{said('receipt.signed_values')}, {value.context}: SHA-256"
+            sheet.text(_LEFT, y + 4, told, 3, colour=_SOFT)
+            sheet.text(_LEFT, y + 9, value.sha256, 3, colour=_INK)
+            y += 11
         sheet.text(_LEFT, y + 4, said("receipt.hashes"), 3, colour=_SOFT)
         for payment in receipt.payments[:20]:
             y += 5
@@ -152,6 +158,18 @@ def routes(context: Context) -> APIRouter:
         disposition = f'attachment; filename="strom-{receipt.session}.json"'
         headers = {**_PRIVATE, "Content-Disposition": disposition}
         return Response(body, media_type="application/json", headers=headers)
+
+    @router.get("/s/{secret}/receipt.xml")
+    async def for_transparency_software(request: Request, secret: str) -> Response:
+        secret = await _checked(request, secret)
+        receipt = await context.site.receipt(secret)
+        values = await context.site.signed_values(secret)
+        if not values:
+            raise Refused(context.words(request)("receipt.no_signed_values"))
+        disposition = f'attachment; filename="strom-{receipt.session}.xml"'
+        headers = {**_PRIVATE, "Content-Disposition": disposition}
+        body = transparency_file(values)
+        return Response(body, media_type="application/xml", headers=headers)
 
     @router.get("/s/{secret}/receipt.pdf")
     async def as_pdf(request: Request, secret: str) -> Response:
