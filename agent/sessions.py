@@ -235,6 +235,9 @@ class Sessions:
         stored = await self._commons.journal.commit(Step(session, events, tasks, **more))
         if stored is None:
             return False
+        before = self._live.get(session.id, session)
+        if session.state is SessionState.CLOSED and before.state is not SessionState.CLOSED:
+            self._commons.tally.closed(session)
         if is_live(session):
             self._live[session.id] = session
         else:

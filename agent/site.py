@@ -55,6 +55,7 @@ from agent.receipts import Receipt, Seller, receipt_of
 from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.signed_values import SignedValue
+from agent.tally import Tally
 from agent.tariff.model import Tariff
 from agent.tariff.rate import ExchangeRate
 from agent.timers import Timers
@@ -372,6 +373,11 @@ class Site:
     def waiting_effects(self) -> int:
         """How many stored effects wait to be carried out."""
         return self._outbox.depth
+
+    @property
+    def tally(self) -> Tally:
+        """What closed since the start came to."""
+        return self.commons.tally
 
     @property
     def commits(self) -> int:

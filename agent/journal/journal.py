@@ -233,6 +233,15 @@ class Journal:
         rows = self._reading.execute("SELECT snapshot FROM sessions WHERE live = 1")
         return [codec.decode_session(body) for (body,) in rows]
 
+    def closed_sessions(self, most: int) -> list[Session]:
+        """The sessions that closed, the latest opened first."""
+        rows = self._reading.execute(
+            "SELECT snapshot FROM sessions WHERE state = 'CLOSED'"
+            " ORDER BY opened_at_ms DESC, rowid DESC LIMIT ?",
+            (most,),
+        )
+        return [codec.decode_session(body) for (body,) in rows]
+
     def session(self, session_id: str) -> Session | None:
         """The snapshot of a session."""
         row = self._reading.execute(

@@ -9,7 +9,7 @@ from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
 from agent.machine.metering import Meter
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import Refund, RefundState
-from agent.tariff.model import Bill, Tariff, Usage, bill
+from agent.tariff.model import WH_PER_KWH, Bill, Tariff, Usage, bill
 
 
 class SessionState(StrEnum):
@@ -197,6 +197,14 @@ class Session:
         if self.state is SessionState.CLOSED:
             return self.cost_msat
         return min(self.bill.total_msat, self.credit_msat)
+
+    @property
+    def overshoot_wh(self) -> int:
+        """The energy that `overshoot_msat` would have paid for; 0 where energy has no price."""
+        price_msat = self.tariff.energy_per_kwh_msat
+        if not price_msat:
+            return 0
+        return min(self.energy_wh, self.overshoot_msat * WH_PER_KWH // price_msat)
 
     @property
     def refunded_msat(self) -> int:

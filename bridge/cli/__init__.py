@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import books, demo, driver, find, operator, serve, simulate, sticker, verify
+from bridge.cli import (
+    books,
+    demo,
+    driver,
+    evidence,
+    find,
+    operator,
+    serve,
+    simulate,
+    sticker,
+    verify,
+)
 from bridge.cli.output import err, expected_errors, tell_error
 
 app = typer.Typer(
@@ -44,6 +55,7 @@ operator.register(app)
 serve.register(app)
 sticker.register(app)
 books.register(app)
+evidence.register(app)
 driver.register(app)
 find.register(app)
 verify.register(app)
