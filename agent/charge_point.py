@@ -17,7 +17,13 @@ from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
 from agent.connectors import Connectors, presumed_status
 from agent.journal.journal import Task, Transaction
-from agent.machine.effects import StartCharging, StopCharging
+from agent.machine.effects import (
+    CutPower,
+    StartCharging,
+    StopCharging,
+    WatchAsUsual,
+    WatchClosely,
+)
 from agent.machine.events import (
     ConnectorStatus,
     ConnectorStatusChanged,
@@ -28,7 +34,7 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.model import Session, SessionState
+from agent.machine.model import Ending, Session, SessionState
 from agent.outbox import Retry
 from agent.ports import (
     ChargePointView,
@@ -46,6 +52,7 @@ from agent.ports import (
     StopReport,
 )
 from agent.sessions import Sessions
+from agent.signed_values import SignedValue
 from agent.tariff.model import Tariff
 from agent.views import PublicFace, charge_point_view
 from agent.zaps import Zap, read_zap
@@ -61,6 +68,12 @@ STOP_ATTEMPTS = 5
 
 IGNORED_STOPS = 3
 """When so many had no effect, an operator must see to it."""
+
+STOPS_KEPT = 3
+"""Of so many stops the slowest says how early the next one is asked for."""
+
+MOST_STOP_MS = 20_000
+"""A stop that took longer was not obeyed at first: such a one is cut off and not planned for."""
 
 FRESH_MS = 60_000
 """What a meter showed longer ago says nothing of whether power flows now."""
@@ -82,13 +95,15 @@ class ChargePointAgent:
         self.config = config
         self._tariff = tariff
         self.face = face
-        self.sessions = Sessions(config.id, commons)
+        powers = {connector.id: connector.max_power_w for connector in config.connectors}
+        self.sessions = Sessions(config.id, commons, powers, check_meter=config.check_meter)
         self._connectors = Connectors(config, self.sessions, commons)
         self._commons = commons
         self._identity = identity
         self._charger: Charger | None = None
         self._attached = asyncio.Event()
         self._seen = False
+        self._stops_ms: list[int] = []
 
     @property
     def id(self) -> str:
@@ -114,6 +129,9 @@ class ChargePointAgent:
     def resume(self) -> None:
         """Take up what the journal knows of this charge point."""
         self._connectors.resume()
+        stops = self._commons.journal.setting(f"stops:{self.id}") or ""
+        self._stops_ms = [int(value) for value in stops.split(",") if value]
+        self.sessions.stop_lead_ms = max(self._stops_ms, default=None)
 
     async def resume_sessions(self, sessions: Sequence[Session]) -> None:
         """Take up live sessions; their charger counts as lost until it connects."""
@@ -211,7 +229,9 @@ class ChargePointAgent:
                 )
                 key = f"meter:{session.id}:{at_ms}:{register_wh}:{power_w}"
                 samples.setdefault(session.id, []).append(
-                    MeterSampled(key, at_ms, register_wh, power_w)
+                    MeterSampled(
+                        key, at_ms, register_wh, power_w, report.fraction_mwh, report.source
+                    )
                 )
         for session_id, events in samples.items():
             await self.sessions.submit(session_id, events)
@@ -247,6 +267,18 @@ class ChargePointAgent:
             return None
         return self.sessions.get(transaction.session_id)
 
+    async def signed_values(
+        self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]
+    ) -> None:
+        """Signed meter values came; kept with their session. Safe to repeat."""
+        journal = self._commons.journal
+        known = None if transaction_id is None else journal.transaction(transaction_id)
+        session_id = known.session_id if known and known.charge_point == self.id else ""
+        if known is None and (session := self.sessions.on(connector)):
+            session_id = session.id
+        if session_id:
+            await journal.signed.keep(session_id, values)
+
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
         transaction = self._commons.journal.transaction(report.transaction_id)
@@ -267,6 +299,20 @@ class ChargePointAgent:
         )
         session = await self.sessions.submit(session_id, [event])
         self._connectors.stopped(session.connector)
+        await self._note_stop(session, event)
+
+    async def _note_stop(self, session: Session, event: TransactionStopped) -> None:
+        """Learn how long the charger takes from being asked to stop until it has."""
+        mine = session.transaction_id == event.transaction_id and session.stop_by is not None
+        obeyed = session.stop_sent_at_ms == session.stopping_since_ms > 0
+        if not mine or not obeyed or session.ending is not Ending.STOPPED:
+            return
+        took_ms = event.at_ms - session.stopping_since_ms
+        if 0 <= took_ms <= MOST_STOP_MS:
+            self._stops_ms = [*self._stops_ms, took_ms][-STOPS_KEPT:]
+            self.sessions.stop_lead_ms = max(self._stops_ms)
+            values = ",".join(str(value) for value in self._stops_ms)
+            await self._commons.journal.set_setting(f"stops:{self.id}", values)
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""
@@ -422,6 +468,8 @@ class ChargePointAgent:
                 await self._start(task.session_id, attempt, recovered)
             case StopCharging(transaction_id):
                 await self._stop(task.session_id, transaction_id)
+            case WatchClosely() | WatchAsUsual() | CutPower():
+                await self._look(task, recovered)
             case other:
                 raise TypeError(f"not for a charger: {other}")
 
@@ -460,6 +508,25 @@ class ChargePointAgent:
                 return
             if over and attempt + 1 < STOP_ATTEMPTS:
                 await asyncio.sleep(2**attempt)
+
+    async def _look(self, task: Task, recovered: bool) -> None:
+        """Carry out what helps to stop in time; nothing of it is worth waiting for a charger."""
+        charger = self._charger
+        if charger is None:
+            return
+        session = self.sessions.get(task.session_id)
+        closed = session.state is SessionState.CLOSED
+        match task.effect:
+            case WatchClosely() if not (closed or recovered):
+                outcome = await charger.watch(session.connector)
+                log.debug("%s: watching connector %d: %s", self.id, session.connector, outcome)
+            case WatchAsUsual():
+                await charger.watch_as_usual(session.connector)
+            case CutPower(transaction_id) if not closed:
+                done = await charger.cut_power(session.connector, transaction_id)
+                log.info("%s: power of transaction %d cut: %s", self.id, transaction_id, done)
+            case _:
+                return
 
     async def _connected(self) -> Charger:
         while self._charger is None:

@@ -13,6 +13,7 @@ from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
 from agent.ports import Quote
+from agent.tally import Tally
 from agent.tariff.model import MS_PER_MINUTE
 from agent.tariff.rate import ExchangeRate
 from wallet.base import HoldWallet, Wallet
@@ -110,6 +111,7 @@ class Commons:
     holds: HoldInvoices = field(default_factory=_PlainInvoices)
     rate: Callable[[], ExchangeRate | None] = _no_rate
     changes: Changes = field(default_factory=Changes)
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def policy(self) -> Policy:

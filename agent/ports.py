@@ -12,7 +12,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
+from agent.machine.metering import Source
 from agent.receipts import Receipt
+from agent.signed_values import SignedValue
 from agent.tariff.model import BillLine, Tariff
 
 
@@ -67,6 +69,14 @@ class StopOutcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class WatchOutcome(StrEnum):
+    """A charger's answer to being asked for a reading of its meter."""
+
+    COMING = "coming"
+    UNSUPPORTED = "unsupported"
+    UNKNOWN = "unknown"
+
+
 class ChargerCommand(StrEnum):
     """What an operator may ask of a charger."""
 
@@ -92,6 +102,18 @@ class Charger(Protocol):
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:
         """Carry out an operator's command (connector 0: the whole charge point); True if done."""
+        ...
+
+    async def watch(self, connector: int) -> WatchOutcome:
+        """Have a connector's meter read now, or more often; takes seconds at most."""
+        ...
+
+    async def watch_as_usual(self, connector: int) -> None:
+        """Undo what `watch` changed."""
+        ...
+
+    async def cut_power(self, connector: int, transaction_id: int) -> bool:
+        """Give no more power to a transaction; True if the charger does so."""
         ...
 
 
@@ -130,6 +152,9 @@ class MeterReport:
         sampled_at_ms: when, corrected for the charger's clock.
         register_wh: the energy register in Wh; None when the sample had none.
         power_w: power in W; None when the sample had none.
+        fraction_mwh: what rounding took off the register or added, in thousandths of a Wh,
+            where it was not written in kWh.
+        source: whether it came with the stop.
     """
 
     connector: int
@@ -137,6 +162,8 @@ class MeterReport:
     sampled_at_ms: int
     register_wh: int | None
     power_w: int | None = None
+    fraction_mwh: int = 0
+    source: Source = Source.SAMPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +399,12 @@ class ChargePoint(Protocol):
         """The meter was read; returns once that is stored. Safe to repeat."""
         ...
 
+    async def signed_values(
+        self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]
+    ) -> None:
+        """Signed meter values came; kept with their session. Safe to repeat."""
+        ...
+
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
         ...
@@ -432,6 +465,10 @@ class Site(Protocol):
 
     async def signed_receipt(self, secret: str) -> str:
         """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
+        ...
+
+    async def signed_values(self, secret: str) -> Sequence[SignedValue]:
+        """The signed meter values of a session, oldest first; raises UnknownSession."""
         ...
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:

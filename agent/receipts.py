@@ -7,7 +7,7 @@ settled. Of two receipts of one session the later one counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.machine.events import (
@@ -19,9 +19,11 @@ from agent.machine.events import (
     RefundSettled,
     TransactionStarted,
 )
+from agent.machine.evidence import MeterEvidence, evidence_of
 from agent.machine.model import Payment, Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import RefundState
+from agent.signed_values import ReceiptSignedValue, SignedValue, for_receipt
 from agent.tariff.model import BillLine, Tariff, Usage, bill, tax_in_msat
 
 VERSION = 1
@@ -66,6 +68,8 @@ class Receipt:
         rounding_msat: less than one satoshi, which no wallet can be paid.
         obstacle: why it never charged, where that is so.
         tax_msat: the tax that is in the cost.
+        meter: which readings of the meter decided the energy, and why.
+        signed_values: the first and the last value that the meter itself has signed.
     """
 
     session: str
@@ -92,6 +96,8 @@ class Receipt:
     refunds: tuple[ReceiptRefund, ...]
     obstacle: Obstacle | None = None
     tax_msat: int = 0
+    meter: MeterEvidence | None = None
+    signed_values: tuple[ReceiptSignedValue, ...] = ()
     version: int = VERSION
 
     @property
@@ -102,13 +108,19 @@ class Receipt:
         return max(0, self.closed_at_ms - self.started_at_ms)
 
 
-def receipt_of(session: Session, events: Iterable[Event], seller: Seller) -> Receipt | None:
+def receipt_of(
+    session: Session,
+    events: Iterable[Event],
+    seller: Seller,
+    signed: Sequence[SignedValue] = (),
+) -> Receipt | None:
     """The receipt of a session as it stands; None while it is open.
 
     Args:
         session: the session.
         events: what happened in it, oldest first; readings of the meter may be left out.
         seller: the charge point.
+        signed: its signed meter values, oldest first.
     """
     if session.closed_at_ms is None:
         return None
@@ -147,6 +159,8 @@ def receipt_of(session: Session, events: Iterable[Event], seller: Seller) -> Rec
         ),
         obstacle=session.obstacle,
         tax_msat=tax_in_msat(session.tariff, session.cost_msat),
+        meter=evidence_of(session),
+        signed_values=for_receipt(signed),
     )
 
 
@@ -159,6 +173,14 @@ def _faults_of_bill(receipt: Receipt) -> Iterator[str]:
     if min(receipt.energy_wh, receipt.charging_ms, receipt.idle_ms, receipt.waived_msat) < 0:
         yield "energy, times and what was waived cannot be negative"
         return
+    meter = receipt.meter
+    if meter is not None and (meter.energy_wh != receipt.energy_wh or not meter.adds_up):
+        yield (
+            f"the readings of its meter and what was corrected make "
+            f"{meter.end_wh - meter.start_wh + meter.corrected_wh} Wh, not {receipt.energy_wh} Wh"
+        )
+    if not all(value.is_whole for value in receipt.signed_values):
+        yield "a signed meter value in it is not that of its hash"
     usage = Usage(receipt.energy_wh, receipt.charging_ms, receipt.idle_ms)
     if bill(receipt.tariff, usage).lines != receipt.lines:
         yield (

@@ -7,14 +7,18 @@ always one that is on the disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from agent.commons import Commons
 from agent.journal.journal import Step, is_live
 from agent.machine import session as machine
+from agent.machine.deadlines import deadline
 from agent.machine.effects import (
     CancelPayment,
+    CutPower,
     Effect,
     OfferRefund,
     PayRefund,
@@ -24,6 +28,8 @@ from agent.machine.effects import (
     SettlePayment,
     StartCharging,
     StopCharging,
+    WatchAsUsual,
+    WatchClosely,
 )
 from agent.machine.events import (
     ConnectorStatusChanged,
@@ -35,8 +41,7 @@ from agent.machine.events import (
     PaymentSettled,
     RefundOffered,
 )
-from agent.machine.forecast import deadline
-from agent.machine.model import Session, SessionState
+from agent.machine.model import Policy, Session, SessionState
 from agent.ports import Quote, StartReport, UnknownSession
 from wallet.base import Settlement
 
@@ -48,11 +53,29 @@ _FLEETING = (MeterSampled, ConnectorStatusChanged, DeadlineReached)
 
 
 class Sessions:
-    """The sessions of one charge point that are open or still owe money."""
+    """The sessions of one charge point that are open or still owe money.
 
-    def __init__(self, charge_point_id: str, commons: Commons) -> None:
+    Args:
+        charge_point_id: whose.
+        commons: what all charge points share.
+        max_power_w: what its connectors give at most, by their ids.
+        check_meter: whether energy that a connector cannot have given is left out.
+    """
+
+    def __init__(
+        self,
+        charge_point_id: str,
+        commons: Commons,
+        max_power_w: Mapping[int, int] | None = None,
+        *,
+        check_meter: bool = True,
+    ) -> None:
         self._charge_point_id = charge_point_id
         self._commons = commons
+        self._max_power_w = max_power_w or {}
+        self._check_meter = check_meter
+        self.stop_lead_ms: int | None = None
+        """How long its charger takes to stop; None while that is not known."""
         self._live: dict[str, Session] = {}
         self._lock = asyncio.Lock()
 
@@ -147,8 +170,19 @@ class Sessions:
         if known is not None:
             return machine.step(known, event)
         return machine.opened(
-            quote.session_id, self._charge_point_id, quote.connector, self._commons.policy, event
+            quote.session_id,
+            self._charge_point_id,
+            quote.connector,
+            self._policy(),
+            event,
+            self._max_power_w.get(quote.connector, 0),
+            self._check_meter,
         )
+
+    def _policy(self) -> Policy:
+        policy = self._commons.policy
+        lead_ms = self.stop_lead_ms
+        return policy if lead_ms is None else replace(policy, stop_lead_ms=lead_ms)
 
     async def submit(
         self,
@@ -210,6 +244,9 @@ class Sessions:
         stored = await self._commons.journal.commit(Step(session, events, tasks, **more))
         if stored is None:
             return False
+        before = self._live.get(session.id, session)
+        if session.state is SessionState.CLOSED and before.state is not SessionState.CLOSED:
+            self._commons.tally.closed(session)
         if is_live(session):
             self._live[session.id] = session
         else:
@@ -224,8 +261,11 @@ class Sessions:
     def _target(self, session: Session, effect: Effect) -> str:
         """The outbox target of an effect; "" for one that is not stored."""
         match effect:
-            case StartCharging() | StopCharging():
+            case StartCharging() | StopCharging() | CutPower():
                 return f"charger:{self._charge_point_id}/{session.connector}"
+            case WatchClosely() | WatchAsUsual():
+                # A question to a charger that is slow must not hold up its stop.
+                return f"watch:{self._charge_point_id}/{session.connector}"
             case PublishZapReceipt() | SendMessage():
                 return f"voice:{self._charge_point_id}"
             case SettlePayment(payment_hash) | CancelPayment(payment_hash):

@@ -54,6 +54,8 @@ from agent.ports import (
 from agent.receipts import Receipt, Seller, receipt_of
 from agent.sessions import Sessions
 from agent.settlements import Settlements
+from agent.signed_values import SignedValue
+from agent.tally import Tally
 from agent.tariff.model import Tariff
 from agent.tariff.rate import ExchangeRate
 from agent.timers import Timers
@@ -158,6 +160,7 @@ class Site:
             journal,
             {
                 "charger": self._deliver_to_charger,
+                "watch": self._deliver_to_charger,
                 "hold": self._holds.deliver,
                 "payout": self.payouts.deliver,
                 "voice": voice,
@@ -373,6 +376,11 @@ class Site:
         return self._outbox.depth
 
     @property
+    def tally(self) -> Tally:
+        """What closed since the start came to."""
+        return self.commons.tally
+
+    @property
     def commits(self) -> int:
         """How many groups the journal has committed."""
         return self._journal.commits
@@ -422,7 +430,8 @@ class Site:
 
     def _receipt(self, session: Session) -> Receipt:
         events = self._journal.events_of(session.id, without=["MeterSampled"])
-        receipt = receipt_of(session, events, self._seller(session.charge_point))
+        signed = self._journal.signed.of(session.id)
+        receipt = receipt_of(session, events, self._seller(session.charge_point), signed)
         if receipt is None:
             raise Refused("the receipt comes when the charge is over")
         return receipt
@@ -434,6 +443,10 @@ class Site:
             return Seller(charge_point_id, charge_point_id)
         place = agent.config.location
         return Seller(charge_point_id, agent.config.name, place.address if place else "")
+
+    async def signed_values(self, secret: str) -> Sequence[SignedValue]:
+        """The signed meter values of a session, oldest first; raises UnknownSession."""
+        return self._journal.signed.of(self.session_of_secret(secret).id)
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:
         """The power measured so far, oldest first; raises UnknownSession."""

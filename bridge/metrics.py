@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +24,7 @@ from starlette.routing import Route
 from agent.machine.model import SessionState
 from agent.nostr.watch import Relays
 from agent.ports import OwedRefund, SessionView
+from agent.tally import Tally
 from nips.relays import RelayHealth
 
 
@@ -44,6 +50,11 @@ class Works(Protocol):
     @property
     def waiting_effects(self) -> int:
         """How many stored effects wait to be carried out."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """What closed since the start came to."""
         ...
 
     @property
@@ -85,7 +96,7 @@ class _Snapshot(Collector):
         self._now_ms = now_ms
         self._certificates = certificates
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """The figures, in the order in which they are read."""
         troubles = self._works.troubles()
         owed = self._works.owed()
@@ -121,6 +132,7 @@ class _Snapshot(Collector):
         for name, at_ms in self._certificates.items():
             expiries.add_metric([name], at_ms / 1000)
         yield expiries
+        yield from _charges(self._works.tally)
         yield from self._relays()
 
     def _relays(self) -> Iterable[GaugeMetricFamily]:
@@ -137,6 +149,34 @@ class _Snapshot(Collector):
                 silence.add_metric([url], (self._now_ms - health.last_event_at_ms) / 1000)
             waiting.add_metric([url], self._depths.get(url, 0))
         yield from (up, silence, waiting)
+
+
+def _charges(tally: Tally) -> Iterable[Metric]:
+    """How near to their credits charges ended, and how often a meter was not to be believed."""
+    buckets = [(str(bound), float(count)) for bound, count in tally.overshoots.items()]
+    yield HistogramMetricFamily(
+        "strom_overshoot_wh",
+        "Energy that a charge took beyond its credit, which the operator bears.",
+        buckets=[*buckets, ("+Inf", float(tally.charges))],
+        sum_value=tally.overshoot_wh,
+    )
+    yield CounterMetricFamily(
+        "strom_overshoot_msat", "What that would have cost.", value=tally.overshoot_msat
+    )
+    yield CounterMetricFamily(
+        "strom_unused_msat", "Left of credits that ended a charge.", value=tally.unused_msat
+    )
+    endings = CounterMetricFamily(
+        "strom_charges", "Charges by the word that decided their energy.", labels=["ending"]
+    )
+    for ending, count in tally.endings.items():
+        endings.add_metric([ending], count)
+    fixes = CounterMetricFamily(
+        "strom_meter_corrections", "Readings that cannot be true, set right.", labels=["fix"]
+    )
+    for fix, count in tally.corrections.items():
+        fixes.add_metric([fix], count)
+    yield from (endings, fixes)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

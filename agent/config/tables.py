@@ -193,6 +193,7 @@ class ChargePointConfig(ChargerSecurity):
     lud16: LightningAddress = ""
     nsec_file: SecretFile | None = None
     strict_subprotocol: bool = False
+    check_meter: Flag = False
     ocpp_settings: dict[str, str] = Field(default_factory=dict[str, str])
     connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)
 

@@ -19,6 +19,7 @@ from agent.journal.nostr_book import NostrBook
 from agent.journal.outside import OutsideBook, store_quote
 from agent.journal.pruning import Pruning
 from agent.journal.schema import MIGRATIONS
+from agent.journal.signed import SignedBook
 from agent.journal.writer import Writer
 from agent.machine.effects import Effect
 from agent.machine.events import ConnectorStatus, Event, MeterSampled
@@ -103,6 +104,7 @@ class Journal:
         self.outside = OutsideBook(self._writer, reading)
         self.nostr = NostrBook(self._writer, reading)
         self.pruning = Pruning(self._writer, reading)
+        self.signed = SignedBook(self._writer, reading)
         row = reading.execute("SELECT coalesce(max(id), 0) FROM transactions").fetchone()
         self._last_transaction_id: int = row[0]
 
@@ -225,6 +227,15 @@ class Journal:
     def live_sessions(self) -> list[Session]:
         """Every session that is open or whose money has not all gone back."""
         rows = self._reading.execute("SELECT snapshot FROM sessions WHERE live = 1")
+        return [codec.decode_session(body) for (body,) in rows]
+
+    def closed_sessions(self, most: int) -> list[Session]:
+        """The sessions that closed, the latest opened first."""
+        rows = self._reading.execute(
+            "SELECT snapshot FROM sessions WHERE state = 'CLOSED'"
+            " ORDER BY opened_at_ms DESC, rowid DESC LIMIT ?",
+            (most,),
+        )
         return [codec.decode_session(body) for (body,) in rows]
 
     def session(self, session_id: str) -> Session | None:

@@ -158,3 +158,15 @@ def m003_half_done_messages(db: Database) -> None:
     # Of the events that are there nobody knows any more what they were: all are kept.
     db.table("handled").add_column("guards_money", int, not_null_default=1)
     db.table("handled").create_index(["guards_money", "at_ms"])
+
+
+@MIGRATIONS()
+def m004_signed_values(db: Database) -> None:
+    """Meter values that the meter itself has signed, as they came."""
+    db.create_table(
+        "signed_values",
+        {"seq": int, "session_id": str, "sha256": str, "body": bytes},
+        pk="seq",
+        not_null={"session_id", "sha256", "body"},
+    )
+    db.table("signed_values").create_index(["session_id", "sha256"], unique=True)

@@ -43,6 +43,23 @@ class StopCharging:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchClosely:
+    """Have the meter read now, or more often where the charger cannot be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchAsUsual:
+    """Undo what WatchClosely changed: the session is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutPower:
+    """Have the charger give no more power to a transaction that goes on after its stop."""
+
+    transaction_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class SettlePayment:
     """Take a payment that is held: charging has begun."""
 
@@ -76,11 +93,13 @@ class SendMessage:
         topic: what about.
         amount_msat: the amount the message is about, where it has one.
         obstacle: why there was no charging (NOT_STARTED only).
+        minutes: how long the credit lasts (CREDIT_LOW only); 0 for unknown.
     """
 
     topic: Topic
     amount_msat: int = 0
     obstacle: Obstacle | None = None
+    minutes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +124,9 @@ class SendCdr:
 Effect = (
     StartCharging
     | StopCharging
+    | WatchClosely
+    | WatchAsUsual
+    | CutPower
     | SettlePayment
     | CancelPayment
     | PublishZapReceipt

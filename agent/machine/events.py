@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.machine.metering import Source
 from agent.tariff.model import Tariff
 
 
@@ -144,12 +145,16 @@ class MeterSampled:
     Attributes:
         register_wh: the energy register; None when the sample had power only.
         power_w: the measured power; None when it was not reported.
+        fraction_mwh: what rounding took off the register or added, in thousandths of a Wh.
+        source: whether it came with the stop.
     """
 
     key: str
     at_ms: int
     register_wh: int | None
     power_w: int | None = None
+    fraction_mwh: int = 0
+    source: Source = Source.SAMPLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""When a session's time comes: its next deadline, and when its credit will be used up. Pure."""
+"""When a session's credit will be used up, and when one without energy is ended. Pure."""
 
 from __future__ import annotations
 
@@ -12,31 +12,6 @@ MW_MS_PER_WH = MS_PER_HOUR
 """Watt times milliseconds in one watt-hour."""
 
 
-def deadline(session: Session) -> int | None:
-    """When to send the session a DeadlineReached, in Unix ms; None while it only waits."""
-    times: list[int] = []
-    policy = session.policy
-    if session.state is SessionState.CLOSED:
-        return None
-    if session.state is SessionState.STARTING:
-        return session.start_deadline_ms
-    if session.vanished_since_ms is not None:
-        times.append(session.vanished_since_ms + policy.vanished_timeout_ms)
-    if session.offline_since_ms is not None:
-        times.append(session.offline_since_ms + policy.offline_timeout_ms)
-    elif session.state is SessionState.STOPPING:
-        times.append(stop_repeats_at(session))
-        times.append(session.stopping_since_ms + policy.stop_give_up_ms)
-    else:
-        ends_at_ms = credit_ends_at(session)
-        if ends_at_ms is not None:
-            times.append(ends_at_ms - policy.stop_lead_ms)
-        no_energy_at_ms = no_energy_ends_at(session)
-        if no_energy_at_ms is not None:
-            times.append(no_energy_at_ms)
-    return min(times, default=None)
-
-
 def stop_repeats_at(session: Session) -> int:
     """When a stop that had no effect is asked for again, in Unix ms: after growing pauses."""
     doublings = min(max(session.stop_attempts - 1, 0), _MOST_DOUBLINGS)
@@ -44,7 +19,12 @@ def stop_repeats_at(session: Session) -> int:
 
 
 def credit_ends_at(session: Session) -> int | None:
-    """When the credit will be used up at the measured power, in Unix ms; None for never.
+    """When the credit will be used up at the measured power, in Unix ms; None for never."""
+    return ends_at(session, session.power_w)
+
+
+def ends_at(session: Session, power_w: int) -> int | None:
+    """When the credit will be used up at a power, in Unix ms; None for never.
 
     Energy is reckoned from the last reading of the register and time from where it was
     last counted, so that samples of power alone do not put the end off. Prices are brought
@@ -55,10 +35,9 @@ def credit_ends_at(session: Session) -> int | None:
     tariff = session.tariff
     from_ms = session.counted_until_ms
     # The first watt-hour brings in all that a session without energy does not pay.
-    energy_wh = max(session.energy_wh, int(session.power_w > 0))
-    entry = Usage(energy_wh, session.charging_ms, session.idle_ms)
+    entry = Usage(max(session.energy_wh, int(power_w > 0)), session.charging_ms, session.idle_ms)
     left_msat = session.credit_msat - total_msat(tariff, entry)
-    rate = session.power_w * tariff.energy_per_kwh_msat
+    rate = power_w * tariff.energy_per_kwh_msat
     left = left_msat * MW_MS_PER_WH * WH_PER_KWH - rate * (from_ms - session.metered_at_ms)
     if left < 0:
         return from_ms

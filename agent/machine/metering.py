@@ -1,13 +1,105 @@
-"""Energy of a session from a register that may lie: resets, restarts, relative counts. Pure."""
+"""Energy of a session from a register that may lie: resets, restarts, wrong units, leaps. Pure.
+
+Nothing is believed that the connector could not have given in the time, and of all ways to
+understand a reading that which adds the least energy. What was done to the readings is kept as
+corrections, so that always: energy = end - start + all corrections.
+"""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from enum import StrEnum
 
-MOST_WH_PER_READING = 1_000_000
-"""No car takes a megawatt-hour between two readings: such a leap is a register set anew."""
-MOST_BREAKS = 4
-"""So many breaks in its readings are remembered of one meter."""
+from msgspec import Struct
+from msgspec.structs import replace
+
+MOST_POWER_W = 3_750_000
+"""What a connector gives at most whose power is not known (MCS, CharIN's megawatt system)."""
+MARGIN_PERCENT = 150
+"""Energy up to this share of what full power gives in the time is believed."""
+MARGIN_MS = 60_000
+"""Registers and clocks are not read at the same moment: so much time is added."""
+WH_MS = 3_600_000 * 100
+"""Watt times milliseconds times percent in one watt-hour."""
+FAR_WH = 1_000
+"""So far from zero the same figure in another unit is no coincidence."""
+MOST_WAYS = 4
+"""So many ways to go on are remembered of one meter."""
+MOST_CORRECTIONS = 12
+"""So many corrections are kept one by one; what comes after them is added to the last."""
+
+
+class Source(StrEnum):
+    """Where a register was read."""
+
+    START = "start"
+    SAMPLE = "sample"
+    END_SAMPLE = "end_sample"
+    STOP = "stop"
+
+
+class Unit(StrEnum):
+    """How the figures of the meter's samples are taken."""
+
+    AS_WRITTEN = "as_written"
+    KWH = "kwh"
+    WH = "wh"
+
+
+class Fix(StrEnum):
+    """What was done to a reading that did not fit."""
+
+    RESTARTED = "restarted"
+    FELL = "fell"
+    LEAPT = "leapt"
+    FROM_ZERO = "from_zero"
+    TAKEN_AS_KWH = "taken_as_kwh"
+    TAKEN_AS_WH = "taken_as_wh"
+    MISREAD = "misread"
+    BEGAN_AGAIN = "began_again"
+    NOT_BELIEVED = "not_believed"
+
+
+class Correction(Struct, frozen=True):
+    """One thing that was done to the readings.
+
+    Attributes:
+        fix: what.
+        at_ms: at which reading, Unix ms.
+        before_wh: the register that was believed before it.
+        reading_wh: the reading, in the unit that it is taken in.
+        energy_wh: what is added to the difference of the registers; may be negative.
+        count: how many corrections are added up here.
+    """
+
+    fix: Fix
+    at_ms: int
+    before_wh: int
+    reading_wh: int
+    energy_wh: int
+    count: int = 1
+
+
+class Past(Struct, frozen=True):
+    """What is behind a meter, and changes seldom.
+
+    Attributes:
+        start_wh: the register when the session began; None where it was not kept.
+        start_at_ms: when that was.
+        began_at_ms: when the running transaction began.
+        began_base_wh: energy counted before it.
+        unit: how the samples' figures are taken.
+        corrections: what was done to the readings so far.
+        ways: the meter as it was before each reading that did not fit: a later one may tell
+            that it was a misreading.
+    """
+
+    start_wh: int | None = None
+    start_at_ms: int = 0
+    began_at_ms: int = 0
+    began_base_wh: int = 0
+    unit: Unit = Unit.AS_WRITTEN
+    corrections: tuple[Correction, ...] = ()
+    ways: tuple[Meter, ...] = ()
 
 
 class Meter(Struct, frozen=True):
@@ -16,53 +108,212 @@ class Meter(Struct, frozen=True):
     Attributes:
         origin_wh: the register's reading that means `base_wh`.
         base_wh: energy counted before the register was last set anew.
-        register_wh: the last reading that was believed.
-        sampled: whether a reading after the start was believed yet.
-        breaks: origin, base and register before each break in the readings: later ones may
-            tell that the register was not set anew but misread.
+        register_wh: the last reading that was believed, in the unit that it is taken in.
+        at_ms: when that was, by the charger's corrected clock.
+        source: where it was read.
+        past: the rest.
     """
 
     origin_wh: int
     base_wh: int = 0
     register_wh: int = 0
-    sampled: bool = False
-    breaks: tuple[tuple[int, int, int], ...] = ()
+    at_ms: int = 0
+    source: Source = Source.START
+    past: Past = Past()
 
     @classmethod
-    def started(cls, register_wh: int, base_wh: int = 0) -> Meter:
-        """A meter at the beginning of a transaction."""
-        return cls(origin_wh=register_wh, base_wh=base_wh, register_wh=register_wh)
+    def started(cls, register_wh: int, at_ms: int = 0) -> Meter:
+        """A meter at the beginning of a session."""
+        past = Past(register_wh, at_ms, at_ms)
+        return cls(register_wh, 0, register_wh, at_ms, past=past)
 
     @property
     def energy_wh(self) -> int:
         """Energy of the session so far; it never falls."""
         return self.base_wh + self.register_wh - self.origin_wh
 
+    def began_again(self, register_wh: int, at_ms: int) -> Meter:
+        """The meter of a further transaction of the same session."""
+        at_ms = max(at_ms, self.at_ms)
+        fixed = _fixed(self, Fix.BEGAN_AGAIN, at_ms, register_wh, gained_wh=0)
+        past = replace(
+            self.past,
+            began_at_ms=at_ms,
+            began_base_wh=self.energy_wh,
+            unit=Unit.AS_WRITTEN,
+            corrections=fixed,
+            ways=(),
+        )
+        return Meter(register_wh, self.energy_wh, register_wh, at_ms, past=past)
 
-def read(meter: Meter, register_wh: int) -> Meter:
+
+class Reading(Struct, frozen=True):
+    """One reading of a register.
+
+    Attributes:
+        register_wh: as written, rounded to Wh.
+        at_ms: when, by the charger's corrected clock.
+        source: where it was read.
+        fraction_mwh: what rounding took off or added, in thousandths of a Wh.
+    """
+
+    register_wh: int
+    at_ms: int
+    source: Source = Source.SAMPLE
+    fraction_mwh: int = 0
+
+    def taken(self, unit: Unit) -> int:
+        """The register in Wh, its figure taken in a unit."""
+        if unit is Unit.AS_WRITTEN:
+            return self.register_wh
+        if unit is Unit.KWH:
+            return self.register_wh * 1000 + self.fraction_mwh
+        return self.register_wh // 1000
+
+
+_OTHER_UNITS = ((Unit.KWH, Fix.TAKEN_AS_KWH), (Unit.WH, Fix.TAKEN_AS_WH))
+
+
+def possible_wh(elapsed_ms: int, max_power_w: int) -> int:
+    """The most energy that is believed of a connector in a time."""
+    power_w = max_power_w or MOST_POWER_W
+    return power_w * (max(0, elapsed_ms) + MARGIN_MS) * MARGIN_PERCENT // WH_MS
+
+
+def read(meter: Meter, reading: Reading, max_power_w: int = 0) -> Meter:
     """The meter after one more reading.
 
-    A first reading far below the start means a register that counts from zero in each
-    transaction while the start was reported as a lifetime value. Any other fall, and any
-    leap, means that the register was set anew: energy counted so far is kept, and counting
-    goes on from the new reading. When a later reading fits the register as it was before
-    such a break, the break was a misreading: of all ways to go on, that which adds the
-    least energy is believed.
+    Of the ways to go on that are possible that which adds the least energy is believed. Where
+    none is: a first reading may be written in the wrong unit, or count from zero while the
+    start was a lifetime value. Anything else means that the register was set anew: energy
+    counted so far is kept, and counting goes on from the new reading. The last word of a
+    transaction is not believed then.
+
+    Args:
+        meter: the meter before.
+        reading: what was read.
+        max_power_w: what the connector gives at most; 0 for unknown.
     """
-    way = (meter.origin_wh, meter.base_wh, meter.register_wh)
-    ways = (*meter.breaks, way)
-    fitting: list[tuple[int, int]] = []
-    for index, (origin_wh, base_wh, before_wh) in enumerate(ways):
-        energy_wh = base_wh + register_wh - origin_wh
-        goes_on = before_wh <= register_wh <= before_wh + MOST_WH_PER_READING
-        if goes_on and energy_wh >= meter.energy_wh:
-            fitting.append((energy_wh, index))
-    if fitting:
-        _, index = min(fitting)
-        origin_wh, base_wh, _ = ways[index]
-        return Meter(origin_wh, base_wh, register_wh, sampled=True, breaks=ways[:index])
-    breaks = ways[-MOST_BREAKS:]
-    from_zero = 0 <= register_wh <= min(meter.origin_wh // 2, MOST_WH_PER_READING)
-    if from_zero and not meter.sampled:
-        return Meter(0, meter.base_wh, register_wh, sampled=True, breaks=breaks)
-    return Meter(register_wh, meter.energy_wh, register_wh, sampled=True, breaks=breaks)
+    past = meter.past
+    if not past.ways and past.unit is Unit.AS_WRITTEN:
+        if _goes_on(meter, reading.register_wh, reading.at_ms, max_power_w):
+            return _at(meter, reading.register_wh, reading, past)
+        return _explained(meter, reading, max_power_w)
+    fitting: list[tuple[int, int, int]] = []
+    ways = (*past.ways, meter)
+    for index, way in enumerate(ways):
+        # The last word of a transaction is in Wh whatever its samples are written in.
+        last_word = reading.source is Source.STOP
+        units = () if last_word or way.past.unit is Unit.AS_WRITTEN else (way.past.unit,)
+        for unit in (*units, Unit.AS_WRITTEN):
+            value_wh = reading.taken(unit)
+            energy_wh = way.energy_wh + value_wh - way.register_wh
+            enough = energy_wh >= meter.energy_wh
+            if enough and _goes_on(way, value_wh, reading.at_ms, max_power_w):
+                fitting.append((energy_wh, -index, value_wh))
+    if not fitting:
+        return _explained(meter, reading, max_power_w)
+    _, position, value_wh = min(fitting)
+    way = ways[-position]
+    if way is meter:
+        return _at(meter, value_wh, reading, past)
+    note = Correction(Fix.MISREAD, reading.at_ms, meter.register_wh, value_wh, 0)
+    corrections = _and(way.past.corrections, note)
+    kept = replace(way.past, corrections=corrections, ways=past.ways[:-position])
+    return _at(way, value_wh, reading, kept)
+
+
+def _at(meter: Meter, value_wh: int, reading: Reading, past: Past) -> Meter:
+    """The meter at a reading that is believed."""
+    return Meter(
+        meter.origin_wh,
+        meter.base_wh,
+        value_wh,
+        reading.at_ms if reading.at_ms > meter.at_ms else meter.at_ms,
+        reading.source,
+        past,
+    )
+
+
+def _goes_on(meter: Meter, value_wh: int, at_ms: int, max_power_w: int) -> bool:
+    """Whether a connector of this power can have brought the register there."""
+    gained_wh = value_wh - meter.register_wh
+    if not 0 <= gained_wh <= possible_wh(at_ms - meter.at_ms, max_power_w):
+        return False
+    past = meter.past
+    total_wh = meter.energy_wh + gained_wh - past.began_base_wh
+    return total_wh <= possible_wh(at_ms - past.began_at_ms, max_power_w)
+
+
+def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
+    """The meter after a reading that fits none of the ways known."""
+    past = meter.past
+    since_start_wh = possible_wh(reading.at_ms - past.began_at_ms, max_power_w)
+    first = meter.source is Source.START
+    if first and reading.source is not Source.STOP and meter.register_wh >= FAR_WH:
+        for unit, fix in _OTHER_UNITS:
+            value_wh = reading.taken(unit)
+            # Whole kWh may be rounded up.
+            coarse = unit is Unit.KWH and not reading.fraction_mwh
+            if not coarse and _goes_on(meter, value_wh, reading.at_ms, max_power_w):
+                return _set_anew(
+                    meter, reading, value_wh, fix, meter.origin_wh, meter.base_wh, unit
+                )
+    value_wh = reading.register_wh
+    if first and 0 <= value_wh <= min(meter.origin_wh // 2, since_start_wh):
+        return _set_anew(meter, reading, value_wh, Fix.FROM_ZERO, 0, meter.base_wh)
+    if reading.source is Source.STOP:
+        note = Correction(Fix.NOT_BELIEVED, reading.at_ms, meter.register_wh, value_wh, 0)
+        return replace(meter, past=replace(past, corrections=_and(past.corrections, note)))
+    value_wh = reading.taken(past.unit)
+    if value_wh > meter.register_wh:
+        fix = Fix.LEAPT
+    else:
+        since_wh = possible_wh(reading.at_ms - meter.at_ms, max_power_w)
+        fix = Fix.RESTARTED if 0 <= value_wh <= since_wh else Fix.FELL
+    return _set_anew(meter, reading, value_wh, fix, value_wh, meter.energy_wh, past.unit)
+
+
+def _set_anew(
+    meter: Meter,
+    reading: Reading,
+    value_wh: int,
+    fix: Fix,
+    origin_wh: int,
+    base_wh: int,
+    unit: Unit = Unit.AS_WRITTEN,
+) -> Meter:
+    """The meter reckoned from another origin, and how it was before kept as a way to go on."""
+    past = meter.past
+    gained_wh = base_wh + value_wh - origin_wh - meter.energy_wh
+    before = replace(meter, past=replace(past, ways=())) if past.ways else meter
+    behind = replace(
+        past,
+        unit=unit,
+        corrections=_fixed(meter, fix, reading.at_ms, value_wh, gained_wh),
+        ways=(*past.ways, before)[-MOST_WAYS:],
+    )
+    at_ms = max(reading.at_ms, meter.at_ms)
+    return Meter(origin_wh, base_wh, value_wh, at_ms, reading.source, behind)
+
+
+def _fixed(
+    meter: Meter, fix: Fix, at_ms: int, value_wh: int, gained_wh: int
+) -> tuple[Correction, ...]:
+    """The corrections of a meter with one more, which makes the sum of all come out."""
+    energy_wh = gained_wh - (value_wh - meter.register_wh)
+    note = Correction(fix, at_ms, meter.register_wh, value_wh, energy_wh)
+    return _and(meter.past.corrections, note)
+
+
+def _and(corrections: tuple[Correction, ...], note: Correction) -> tuple[Correction, ...]:
+    if len(corrections) < MOST_CORRECTIONS:
+        return (*corrections, note)
+    last = corrections[-1]
+    summed = replace(
+        note,
+        before_wh=last.before_wh,
+        energy_wh=last.energy_wh + note.energy_wh,
+        count=last.count + 1,
+    )
+    return (*corrections[:-1], summed)

@@ -10,7 +10,7 @@ from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
 from agent.machine.metering import Meter
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import Refund, RefundState
-from agent.tariff.model import Bill, Tariff, Usage, bill, total_msat
+from agent.tariff.model import WH_PER_KWH, Bill, Tariff, Usage, bill, total_msat
 
 
 class SessionState(StrEnum):
@@ -21,6 +21,22 @@ class SessionState(StrEnum):
     SUSPENDED = "SUSPENDED"
     STOPPING = "STOPPING"
     CLOSED = "CLOSED"
+
+
+class Ending(StrEnum):
+    """How the charger's transaction ended, as far as it said, and with it what was billed.
+
+    STOPPED: its last word decided. NO_REGISTER: it said no register with it. NOT_BELIEVED: that
+    register cannot be true. LOST, VANISHED, WOULD_NOT_STOP: it never said so; the last reading
+    that was believed decided.
+    """
+
+    STOPPED = "stopped"
+    NO_REGISTER = "no_register"
+    NOT_BELIEVED = "not_believed"
+    LOST = "lost"
+    VANISHED = "vanished"
+    WOULD_NOT_STOP = "would_not_stop"
 
 
 class Policy(Struct, frozen=True):
@@ -71,6 +87,8 @@ class Session(Struct, frozen=True):
 
     Attributes:
         id: unique; names the session in the journal.
+        max_power_w: what the connector gives at most; 0 for unknown.
+        check_meter: whether energy beyond what that can give is taken for a fault of the meter.
         payments: what was settled; a hash stands here once.
         held: what the wallet holds for this session until charging begins: credit for it,
             but not ours yet.
@@ -81,6 +99,13 @@ class Session(Struct, frozen=True):
         transaction_ended: whether the charger said that this transaction has ended.
         energy_wh: energy of the session; it never falls.
         power_w: power at the last sample.
+        plan_power_w: the power with which the stop is planned.
+        peak_power_w: the most that it was planned with after a reading.
+        interval_ms: time between the last two readings of the register, before it was
+            watched closely.
+        watched: whether the charger was asked for readings.
+        asked_at_ms: when it last was.
+        asks_unanswered: how often since the last reading.
         sampled_at_ms: when the meter was last sampled.
         metered_at_ms: when its energy register was last read.
         charging_ms: time under power.
@@ -95,6 +120,7 @@ class Session(Struct, frozen=True):
         stopping_since_ms: when it was first asked for.
         cost_msat: what the session cost; set when it closes, never above the credit.
         overshoot_msat: what the bill passed the credit by: the operator bears it.
+        ending: how the transaction ended; None while it runs, and where none was.
     """
 
     id: str
@@ -117,6 +143,12 @@ class Session(Struct, frozen=True):
     meter: Meter | None = None
     energy_wh: int = 0
     power_w: int = 0
+    plan_power_w: int = 0
+    peak_power_w: int = 0
+    interval_ms: int = 0
+    watched: bool = False
+    asked_at_ms: int = 0
+    asks_unanswered: int = 0
     sampled_at_ms: int = 0
     metered_at_ms: int = 0
     charging_ms: int = 0
@@ -135,6 +167,9 @@ class Session(Struct, frozen=True):
     obstacle: Obstacle | None = None
     cost_msat: int = 0
     overshoot_msat: int = 0
+    max_power_w: int = 0
+    check_meter: bool = True
+    ending: Ending | None = None
     refunds: tuple[Refund, ...] = ()
 
     @property
@@ -173,6 +208,14 @@ class Session(Struct, frozen=True):
         if self.state is SessionState.CLOSED:
             return self.cost_msat
         return min(total_msat(self.tariff, self.usage), self.credit_msat)
+
+    @property
+    def overshoot_wh(self) -> int:
+        """The energy that `overshoot_msat` would have paid for; 0 where energy has no price."""
+        price_msat = self.tariff.energy_per_kwh_msat
+        if not price_msat:
+            return 0
+        return min(self.energy_wh, self.overshoot_msat * WH_PER_KWH // price_msat)
 
     @property
     def refunded_msat(self) -> int:

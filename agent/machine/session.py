@@ -1,7 +1,7 @@
 """The session machine: from the settled payment to the last millisatoshi. Pure.
 
 `step(session, event)` gives the session after an event and the effects it asks for;
-`forecast.deadline(session)` says when to send it a DeadlineReached. No clock, no I/O, integers
+`deadlines.deadline(session)` says when to send it a DeadlineReached. No clock, no I/O, integers
 only. How a session ends and what becomes of its refunds stands in `settling`.
 The table at the end says what each state does with each event; `_ignore` marks what chargers
 and wallets do in the wild and what must change nothing.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.machine import metering
 from agent.machine import refund as refunds
 from agent.machine.crediting import (
     hold_again,
@@ -29,6 +28,7 @@ from agent.machine.effects import (
     StartCharging,
     StopCharging,
     Topic,
+    WatchClosely,
 )
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
@@ -54,15 +54,11 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import (
-    MW_MS_PER_WH,
-    credit_ends_at,
-    is_idle,
-    no_energy_ends_at,
-    stop_repeats_at,
-)
-from agent.machine.metering import Meter
-from agent.machine.model import Payment, Policy, Session, SessionState
+from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
+from agent.machine.metering import Meter, Reading, Source
+from agent.machine.model import Ending, Payment, Policy, Session, SessionState
+from agent.machine.planning import ask_at, stop_at
+from agent.machine.sampling import PAUSED, counted, metered, sample
 from agent.machine.settling import (
     Result,
     claim,
@@ -89,8 +85,10 @@ def opened(
     connector: int,
     policy: Policy,
     event: PaymentSettled | PaymentHeld,
+    max_power_w: int = 0,
+    check_meter: bool = True,
 ) -> Result:
-    """The session that a payment opens.
+    """The session that a payment opens, on a connector that gives `max_power_w` at most.
 
     With an obstacle in the event the session is closed at once and all of the money is due
     back, or let go where it is only held; otherwise the charger is asked to start.
@@ -104,6 +102,8 @@ def opened(
         payer=event.payer,
         tariff=event.tariff,
         policy=policy,
+        max_power_w=max_power_w,
+        check_meter=check_meter,
         opened_at_ms=event.at_ms,
         start_deadline_ms=event.start_deadline_ms,
         start_attempts=1,
@@ -133,62 +133,6 @@ def step(session: Session, event: Event) -> Result:
     return look_up(TRANSITIONS, session.state, event)(session, event)
 
 
-def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
-    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for."""
-    charging_ms, idle_ms = session.charging_ms, session.idle_ms
-    elapsed_ms = at_ms - session.counted_until_ms
-    if elapsed_ms <= 0 or session.started_at_ms is None:
-        return charging_ms, idle_ms, session.counted_until_ms
-    if session.state is not SessionState.SUSPENDED and session.status not in _PAUSED:
-        charging_ms += elapsed_ms
-    elif is_idle(session):
-        idle_ms += elapsed_ms
-    return charging_ms, idle_ms, at_ms
-
-
-def _counted(session: Session, at_ms: int) -> Session:
-    """The session with its times counted up to a moment the charger vouched for."""
-    charging_ms, idle_ms, until_ms = _times(session, at_ms)
-    return replace(session, charging_ms=charging_ms, idle_ms=idle_ms, counted_until_ms=until_ms)
-
-
-def _metered(
-    session: Session, at_ms: int, register_wh: int | None, power_w: int | None, counted_ms: int
-) -> Session:
-    """The session after a reading of its meter, its times counted up to `counted_ms`.
-
-    Readings are the bulk of all events: everything changes in one copy.
-    """
-    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
-    meter = session.meter
-    sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
-    energy_wh, new_power_w = session.energy_wh, session.power_w
-    if meter is not None and at_ms >= sampled_at_ms:
-        sampled_at_ms = at_ms
-        if register_wh is not None:
-            meter = metering.read(meter, register_wh)
-            energy_wh = meter.energy_wh
-            metered_at_ms = max(at_ms, metered_at_ms)
-        if power_w is not None:
-            new_power_w = max(0, power_w)
-        elif metered_at_ms > session.metered_at_ms:
-            gained = (energy_wh - session.energy_wh) * MW_MS_PER_WH
-            new_power_w = gained // (metered_at_ms - session.metered_at_ms)
-    return replace(
-        session,
-        meter=meter,
-        energy_wh=energy_wh,
-        power_w=new_power_w,
-        sampled_at_ms=sampled_at_ms,
-        metered_at_ms=metered_at_ms,
-        charging_ms=charging_ms,
-        idle_ms=idle_ms,
-        counted_until_ms=until_ms,
-        offline_since_ms=None,
-        vanished_since_ms=None if energy_wh > session.energy_wh else session.vanished_since_ms,
-    )
-
-
 def _ignore(session: Session, event: SessionEvent) -> Result:
     del event
     return session, ()
@@ -204,15 +148,17 @@ def _reject(session: Session, event: StartRejected) -> Result:
 def _begin(session: Session, event: TransactionStarted) -> Result:
     # Nothing began before it was paid for: a clock that says so would bill time from then on.
     begun_at_ms = max(event.at_ms, session.opened_at_ms)
+    paused = session.status in PAUSED
     begun = replace(
         session,
-        state=SessionState.SUSPENDED if session.status in _PAUSED else SessionState.CHARGING,
+        state=SessionState.SUSPENDED if paused else SessionState.CHARGING,
+        plan_power_w=0 if paused else session.max_power_w,
         transaction_id=event.transaction_id,
         started_at_ms=begun_at_ms,
         counted_until_ms=begun_at_ms,
         sampled_at_ms=event.at_ms,
         metered_at_ms=begun_at_ms,
-        meter=Meter.started(event.register_wh),
+        meter=Meter.started(event.register_wh, event.at_ms),
         offline_since_ms=None,
     )
     return begun, (
@@ -226,10 +172,11 @@ def _begin_again(session: Session, event: TransactionStarted) -> Result:
     """The charger lost the transaction and began another for the same driver: it goes on."""
     if event.transaction_id == session.transaction_id:
         return session, ()
+    meter = session.meter or Meter.started(event.register_wh, event.at_ms)
     resumed = replace(
         session,
         transaction_id=event.transaction_id,
-        meter=Meter.started(event.register_wh, session.energy_wh),
+        meter=meter.began_again(event.register_wh, event.at_ms),
         sampled_at_ms=event.at_ms,
         metered_at_ms=max(event.at_ms, session.metered_at_ms),
         offline_since_ms=None,
@@ -251,7 +198,7 @@ def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChange
     """The transaction of a session that was given up still runs: nobody pays for this."""
     if session.transaction_id is None or session.transaction_ended:
         return session, ()
-    if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | _PAUSED:
+    if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | PAUSED:
         return session, ()
     if event.at_ms < stop_repeats_at(session):
         return session, ()
@@ -262,29 +209,6 @@ def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
     """A late word that the transaction has ended; what it cost was fixed before."""
     ended = event.transaction_id == session.transaction_id
     return replace(session, transaction_ended=session.transaction_ended or ended), ()
-
-
-def _sample(session: Session, event: MeterSampled) -> Result:
-    metered = _metered(session, event.at_ms, event.register_wh, event.power_w, event.at_ms)
-    if metered.state is SessionState.STOPPING:
-        return metered, ()
-    credit_msat = metered.credit_msat
-    low = (credit_msat - metered.cost_now_msat) * 5 <= credit_msat
-    if low and not metered.credit_low_told:
-        left = SendMessage(Topic.CREDIT_LOW, metered.left_msat)
-        told_at_ms = max(event.at_ms, metered.progress_told_at_ms)
-        return replace(metered, credit_low_told=True, progress_told_at_ms=told_at_ms), (left,)
-    if _is_progress_due(metered, event.at_ms):
-        return replace(metered, progress_told_at_ms=event.at_ms), (SendMessage(Topic.PROGRESS),)
-    return metered, ()
-
-
-def _is_progress_due(session: Session, at_ms: int) -> bool:
-    """Whether it is time to tell the driver how far it is: while power flows, now and then."""
-    every_ms = session.policy.progress_ms
-    if not every_ms or session.state is not SessionState.CHARGING or not session.power_w:
-        return False
-    return at_ms >= max(session.progress_told_at_ms, session.started_at_ms or 0) + every_ms
 
 
 def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:
@@ -301,7 +225,6 @@ def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> R
 
 
 _POWERED = frozenset({ConnectorStatus.CHARGING})
-_PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
 _LOOKS_FREE = frozenset(
     {ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.FINISHING}
 )
@@ -310,17 +233,19 @@ _LOOKS_FREE = frozenset(
 def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> Result:
     if event.status is ConnectorStatus.OFFLINE:
         return _lose(session, event)
-    counted = _counted(session, event.at_ms)
-    changed = replace(counted, status=event.status, offline_since_ms=None, vanished_since_ms=None)
+    timed = counted(session, event.at_ms)
+    changed = replace(timed, status=event.status, offline_since_ms=None, vanished_since_ms=None)
     if event.status in _LOOKS_FREE:
         since_ms = session.vanished_since_ms
-        vanished_ms = counted.counted_until_ms if since_ms is None else since_ms
+        vanished_ms = timed.counted_until_ms if since_ms is None else since_ms
         return replace(changed, vanished_since_ms=vanished_ms), (PublishStatus(),)
-    if event.status in _PAUSED and session.state is SessionState.CHARGING:
-        paused = replace(changed, state=SessionState.SUSPENDED, power_w=0)
+    if event.status in PAUSED and session.state is SessionState.CHARGING:
+        paused = replace(changed, state=SessionState.SUSPENDED, power_w=0, plan_power_w=0)
         return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
     if event.status in _POWERED and session.state is SessionState.SUSPENDED:
-        resumed = replace(changed, state=SessionState.CHARGING)
+        power_w = session.peak_power_w or session.max_power_w
+        plan_w = max(changed.plan_power_w, power_w)
+        resumed = replace(changed, state=SessionState.CHARGING, plan_power_w=plan_w)
         return resumed, (PublishStatus(), SendMessage(Topic.RESUMED))
     return changed, (PublishStatus(),)
 
@@ -329,7 +254,7 @@ def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> R
     if event.status is ConnectorStatus.OFFLINE:
         return _lose(session, event)
     back = session.offline_since_ms is not None
-    changed = replace(_counted(session, event.at_ms), status=event.status, offline_since_ms=None)
+    changed = replace(counted(session, event.at_ms), status=event.status, offline_since_ms=None)
     if event.status not in _LOOKS_FREE:
         changed = replace(changed, vanished_since_ms=None)
     elif session.vanished_since_ms is None:
@@ -360,8 +285,14 @@ def _end(session: Session, event: TransactionStopped) -> Result:
     if event.transaction_id != session.transaction_id:
         return session, ()
     at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
-    metered = _metered(session, at_ms, event.register_wh, 0, event.at_ms)
-    return close(replace(metered, transaction_ended=True), at_ms)
+    reading = None
+    if event.register_wh is not None:
+        reading = Reading(event.register_wh, at_ms, Source.STOP)
+    after = metered(session, at_ms, reading, 0, event.at_ms)
+    believed = after.meter is not None and after.meter.source is Source.STOP
+    ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
+    ending = Ending.NO_REGISTER if reading is None else ending
+    return close(replace(after, transaction_ended=True, ending=ending), at_ms)
 
 
 def _miss_start(session: Session, event: DeadlineReached) -> Result:
@@ -372,17 +303,30 @@ def _miss_start(session: Session, event: DeadlineReached) -> Result:
 
 
 def _reach_limit(session: Session, event: DeadlineReached) -> Result:
-    if given_up(session, event.at_ms):
-        return close(session, event.at_ms)
+    ending = given_up(session, event.at_ms)
+    if ending is not None:
+        return close(replace(session, ending=ending), event.at_ms)
     if session.offline_since_ms is not None:
         return session, ()
-    ends_at_ms = credit_ends_at(session)
-    if ends_at_ms is not None and event.at_ms >= ends_at_ms - session.policy.stop_lead_ms:
+    stop_ms = stop_at(session)
+    if stop_ms is not None and event.at_ms >= stop_ms:
         return stop(session, event.at_ms, StopBy.CREDIT)
     no_energy_at_ms = no_energy_ends_at(session)
     if no_energy_at_ms is not None and event.at_ms >= no_energy_at_ms:
         return stop(session, event.at_ms, StopBy.NO_ENERGY)
+    ask_ms = ask_at(session, stop_ms)
+    if ask_ms is not None and event.at_ms >= ask_ms:
+        return _watch(session, event), (WatchClosely(),)
     return session, ()
+
+
+def _watch(session: Session, event: DeadlineReached) -> Session:
+    return replace(
+        session,
+        watched=True,
+        asked_at_ms=event.at_ms,
+        asks_unanswered=session.asks_unanswered + 1,
+    )
 
 
 def _claim_left(session: Session, event: RefundClaimed) -> Result:
@@ -421,7 +365,7 @@ TRANSITIONS = table(
         row(_CHARGING, PaymentCanceled, withdraw),
         row(_CHARGING, StartRejected, _ignore),
         row(_CHARGING, TransactionStarted, _begin_again),
-        row(_CHARGING, MeterSampled, _sample),
+        row(_CHARGING, MeterSampled, sample),
         row(_CHARGING, ConnectorStatusChanged, _status_while_charging),
         row(_CHARGING, StopRequested, _request_stop),
         row(_CHARGING, TransactionStopped, _end),
@@ -433,7 +377,7 @@ TRANSITIONS = table(
         row(_SUSPENDED, PaymentCanceled, withdraw),
         row(_SUSPENDED, StartRejected, _ignore),
         row(_SUSPENDED, TransactionStarted, _begin_again),
-        row(_SUSPENDED, MeterSampled, _sample),
+        row(_SUSPENDED, MeterSampled, sample),
         row(_SUSPENDED, ConnectorStatusChanged, _status_while_charging),
         row(_SUSPENDED, StopRequested, _request_stop),
         row(_SUSPENDED, TransactionStopped, _end),
@@ -445,7 +389,7 @@ TRANSITIONS = table(
         row(_STOPPING, PaymentCanceled, withdraw),
         row(_STOPPING, StartRejected, _ignore),
         row(_STOPPING, TransactionStarted, _begin_again),
-        row(_STOPPING, MeterSampled, _sample),
+        row(_STOPPING, MeterSampled, sample),
         row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
         row(_STOPPING, StopRequested, _ignore),
         row(_STOPPING, TransactionStopped, _end),

@@ -14,6 +14,7 @@ from agent.machine.effects import (
     SendCdr,
     SendMessage,
     Topic,
+    WatchAsUsual,
 )
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
@@ -61,7 +62,8 @@ def close(session: Session, at_ms: int, obstacle: Obstacle | None = None) -> Res
     claimed = tuple(PayRefund(r.no) for r in closed.refunds if r.state is RefundState.CLAIMED)
     let_go = tuple(CancelPayment(p.payment_hash) for p in closed.held) if never_started else ()
     cdr = () if never_started else (SendCdr(),)
-    return closed, (PublishStatus(), *told, *let_go, *claimed, *effects, *cdr)
+    unwatched = (WatchAsUsual(),) if session.watched else ()
+    return closed, (PublishStatus(), *told, *let_go, *claimed, *effects, *unwatched, *cdr)
 
 
 def with_cost_fixed(session: Session) -> Session:

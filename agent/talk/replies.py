@@ -17,6 +17,7 @@ from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, RefundState
 from agent.ports import ChargePointView, ConnectorView, Quote, SessionView
 from agent.receipts import Receipt
+from agent.talk.evidence import evidence_line
 from agent.talk.wording import EXAMPLE_WH, example_msat, obstacle_sentence, price_lines
 from agent.talk.words import Words
 from agent.tariff.model import (
@@ -324,6 +325,8 @@ def receipt(words: Words, about: Receipt, signed: str = "") -> str:
         _span(about.started_at_ms or about.opened_at_ms, about.closed_at_ms),
         *(_bill_line(words, line) for line in about.lines),
     ]
+    if about.meter is not None:
+        lines.insert(2, evidence_line(about.meter, words))
     for key, amount_msat in (
         ("dm.waived", about.waived_msat),
         ("dm.cost", about.cost_msat),

@@ -15,6 +15,7 @@ from bridge.cli import (
     demo,
     driver,
     events,
+    evidence,
     find,
     operator,
     serve,
@@ -58,6 +59,7 @@ sticker.register(app)
 books.register(app)
 charger_log.register(app)
 events.register(app)
+evidence.register(app)
 driver.register(app)
 find.register(app)
 verify.register(app)

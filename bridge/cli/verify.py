@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agent.notary import MAX_RECEIPT_CHARS, InvalidReceipt, SignedReceipt, read_receipt
 from agent.receipts import Receipt
+from agent.talk.evidence import evidence_details, evidence_line
 from agent.talk.wording import bill_line_detail
 from agent.talk.words import words
 from bridge.cli.driver import PANEL
@@ -80,6 +81,7 @@ def _tell(signed: SignedReceipt, *, checked_signer: bool) -> None:
         ("session", receipt.session),
         ("charging", _span(receipt)),
         ("delivered", _energy(receipt)),
+        *(("meter", line) for line in _evidence(receipt)),
         *(
             (
                 line.dimension.lower().replace("_", " "),
@@ -98,6 +100,7 @@ def _tell(signed: SignedReceipt, *, checked_signer: bool) -> None:
             )
             for r in receipt.refunds
         ),
+        *(("signed value", f"{v.context} {v.encoding} {v.sha256}") for v in receipt.signed_values),
         ("as of", _time(receipt.as_of_ms)),
     ):
         if value:
@@ -119,6 +122,13 @@ def _span(receipt: Receipt) -> str:
 
 def _time(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _evidence(receipt: Receipt) -> tuple[str, ...]:
+    meter = receipt.meter
+    if meter is None:
+        return ()
+    return (evidence_line(meter, _english), *evidence_details(meter, _english))
 
 
 def _energy(receipt: Receipt) -> str:

@@ -73,6 +73,7 @@ def demo_config(folder: Path, http_port: int, ocpp_port: int, relay_port: int) -
                     "about": about,
                     "tariff": "demo",
                     "location": {"latitude": latitude, "longitude": longitude},
+                    # Energy flows faster than time there.
                     "connectors": [{"id": 1, "max_power_w": 22_000}],
                 }
                 for name, title, about, latitude, longitude in _POINTS

@@ -8,11 +8,13 @@ from typing import Protocol
 from ocpp.v16 import call
 from ocpp.v16.enums import AvailabilityType, ResetType
 
-from agent.ports import ChargerCommand, StartOutcome, StopOutcome
+from agent.ports import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
+from bridge.ocpp import watching
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
 from bridge.ocpp.readings import as_text
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
+from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +39,9 @@ class Calls(Protocol):
 class OcppCharger:
     """A connected charger; implements `agent.ports.Charger`."""
 
-    def __init__(self, connection: Calls) -> None:
+    def __init__(self, connection: Calls, abilities: Abilities | None = None) -> None:
         self._connection = connection
+        self._abilities = abilities or Abilities()
 
     async def send(self, message: object, timeout_s: float | None = None) -> Payload:
         """Send a message of `ocpp.v16.call` and return the charger's answer.
@@ -98,6 +101,18 @@ class OcppCharger:
         except CallFailed:
             return PasswordOutcome.UNKNOWN
         return _PASSWORD_OUTCOMES.get(as_text(answer.get("status"), 50), PasswordOutcome.UNKNOWN)
+
+    async def watch(self, connector: int) -> WatchOutcome:
+        """TriggerMessage, or a shorter sample interval; see `bridge.ocpp.watching`."""
+        return await watching.watch(self, self._abilities, connector)
+
+    async def watch_as_usual(self, connector: int) -> None:
+        """Set the sample interval back."""
+        await watching.watch_as_usual(self, self._abilities, connector)
+
+    async def cut_power(self, connector: int, transaction_id: int) -> bool:
+        """SetChargingProfile with a TxProfile of nothing, OCPP 1.6 section 5.16."""
+        return await watching.cut_power(self, self._abilities, connector, transaction_id)
 
     async def _status(self, message: object) -> str:
         """The `status` of the answer; "" when there was none."""

@@ -19,6 +19,7 @@ from bridge.ocpp.settings import ask_for_heartbeat, ask_for_statuses, settle
 from bridge.ocpp.transaction_names import TransactionNames
 from bridge.ocpp.v201_charger import Ocpp201Charger, RemoteStarts
 from bridge.ocpp.v201_inbound import Inbound201
+from bridge.ocpp.watching import Abilities
 
 Clock = Callable[[], int]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -29,7 +30,8 @@ class Dialect16:
     """OCPP 1.6 on one connection.
 
     `were_reset` has the charge points that were reset for their configuration before: a key
-    that never takes must not make a charger start anew for ever.
+    that never takes must not make a charger start anew for ever. `abilities`
+    are what was found out of this charger.
     """
 
     error_codes: Mapping[str, str] = {}
@@ -41,11 +43,13 @@ class Dialect16:
         limits: Limits,
         settings: Settings | None,
         were_reset: set[str],
+        abilities: Abilities,
     ) -> None:
         self._charge_point = charge_point
         self._limits = limits
         self._settings = settings
         self._were_reset = were_reset
+        self._abilities = abilities
         self._inbound = Inbound(charge_point, clock, limits.heartbeat_s)
         self._charger: OcppCharger | None = None
 
@@ -60,7 +64,7 @@ class Dialect16:
     def charger(self, calls: Calls, spawn: Spawn) -> OcppCharger:
         """The other side, once there is a connection for its calls."""
         del spawn
-        self._charger = OcppCharger(calls)
+        self._charger = OcppCharger(calls, self._abilities)
         return self._charger
 
     async def prepare(self) -> None:

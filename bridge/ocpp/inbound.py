@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 
 from agent.machine.events import ConnectorStatus
+from agent.machine.metering import Source
 from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.readings import Reading, as_int, as_text, id_tag, readings
 from bridge.ocpp.schemas import Payload, check_result
+from bridge.ocpp.signed_values import signed_values
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +168,8 @@ class Inbound:
         samples = payload.get("transactionData")
         if samples:
             connector = self._connectors.get(transaction_id, 0)
-            await self._sampled(samples, connector, transaction_id, now_ms)
+            source = Source.END_SAMPLE
+            await self._sampled(samples, connector, transaction_id, now_ms, source)
         await self._charge_point.transaction_stopped(
             StopReport(
                 transaction_id=transaction_id,
@@ -185,12 +188,20 @@ class Inbound:
         return b'{"status":"UnknownVendorId"}'
 
     async def _sampled(
-        self, meter_value: object, connector: int, transaction_id: int | None, now_ms: int
+        self,
+        meter_value: object,
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        source: Source = Source.SAMPLE,
     ) -> None:
+        signed = signed_values(meter_value, lambda w: self._charger_clock.ours(w, now_ms))
+        if signed:
+            await self._charge_point.signed_values(connector, transaction_id, signed)
         reports: list[MeterReport] = []
         for reading in islice(readings(meter_value), MAX_READINGS):
             self._charger_clock.measure(reading.written, now_ms, live=False)
-            reports.append(self._report(reading, connector, transaction_id, now_ms))
+            reports.append(self._report(reading, connector, transaction_id, now_ms, source))
             if len(reports) == _READINGS_AT_ONCE:
                 await self._charge_point.meter_sampled(reports)
                 reports = []
@@ -199,7 +210,12 @@ class Inbound:
             await self._charge_point.meter_sampled(reports)
 
     def _report(
-        self, reading: Reading, connector: int, transaction_id: int | None, now_ms: int
+        self,
+        reading: Reading,
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        source: Source,
     ) -> MeterReport:
         return MeterReport(
             connector=connector,
@@ -207,6 +223,8 @@ class Inbound:
             sampled_at_ms=self._charger_clock.ours(reading.written, now_ms),
             register_wh=reading.register_wh,
             power_w=reading.power_w,
+            fraction_mwh=reading.fraction_mwh,
+            source=source,
         )
 
     def _remember(self, transaction_id: int | None, connector: int) -> None:

@@ -47,19 +47,27 @@ class Reading:
         written: the timestamp as the charger wrote it, of any type.
         register_wh: the energy register in Wh; None when there was none.
         power_w: the power in W; None when there was none.
+        fraction_mwh: what rounding took off the register or added, in thousandths of a Wh.
     """
 
     written: object
     register_wh: int | None
     power_w: int | None
+    fraction_mwh: int = 0
 
 
 def readings(meter_value: object) -> Iterator[Reading]:
     """The readings in a `meterValue` or `transactionData` list, those without use left out."""
     for element in objects(meter_value):
-        register_wh, power_w = _best(element.get("sampledValue"))
-        if register_wh is not None or power_w is not None:
-            yield Reading(element.get("timestamp"), register_wh, power_w)
+        register, power = _best(element.get("sampledValue"))
+        if register is not None or power is not None:
+            power_w = None if power is None else round(power)
+            if register is None:
+                yield Reading(element.get("timestamp"), None, power_w)
+                continue
+            register_wh = round(register)
+            fraction_mwh = round((register - register_wh) * 1000)
+            yield Reading(element.get("timestamp"), register_wh, power_w, fraction_mwh)
 
 
 def objects(value: object) -> Iterator[dict[str, Any]]:
@@ -72,7 +80,7 @@ def objects(value: object) -> Iterator[dict[str, Any]]:
                 yield cast(dict[str, Any], item)
 
 
-def _best(sampled: object) -> tuple[int | None, int | None]:
+def _best(sampled: object) -> tuple[float | None, float | None]:
     """Register and power: without a phase before phases, the outlet before the inlet,
     periodic before the rest; phases are added where nothing else is there."""
     registers: dict[int, float] = {}
@@ -102,10 +110,7 @@ def _best(sampled: object) -> tuple[int | None, int | None]:
         (registers if is_register else powers).setdefault(rank, value)
     register = registers[min(registers)] if registers else _sum_of_phases(register_phases)
     power = powers[min(powers)] if powers else _sum_of_phases(power_phases)
-    return (
-        None if register is None else round(register),
-        None if power is None else round(power),
-    )
+    return register, power
 
 
 def _rank(value: object, ranks: dict[str, int]) -> int:

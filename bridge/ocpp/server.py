@@ -35,6 +35,7 @@ from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.transaction_names import TransactionNames
+from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class OcppServer:
         self._tls = tls
         self._settings = settings
         self._were_reset: set[str] = set()
+        self._abilities: dict[str, Abilities] = {}
         self._names = TransactionNames(names_file)
         self._servers: list[Server] = []
         self._owners: dict[str, Connection] = {}
@@ -228,7 +230,12 @@ class OcppServer:
             dialect = Dialect201(charge_point, self._clock, self._limits, self._names)
         else:
             dialect = Dialect16(
-                charge_point, self._clock, self._limits, self._settings, self._were_reset
+                charge_point,
+                self._clock,
+                self._limits,
+                self._settings,
+                self._were_reset,
+                self._abilities.setdefault(charge_point.id, Abilities()),
             )
 
         def answering(answers: bool) -> None:

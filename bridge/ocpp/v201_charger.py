@@ -10,6 +10,9 @@ from collections import OrderedDict
 
 from ocpp.v201 import call
 from ocpp.v201.datatypes import (
+    ChargingProfileType,
+    ChargingSchedulePeriodType,
+    ChargingScheduleType,
     ComponentType,
     EVSEType,
     IdTokenType,
@@ -17,13 +20,16 @@ from ocpp.v201.datatypes import (
     VariableType,
 )
 from ocpp.v201.enums import (
+    ChargingProfileKindEnumType,
+    ChargingProfilePurposeEnumType,
+    ChargingRateUnitEnumType,
     IdTokenEnumType,
     MessageTriggerEnumType,
     OperationalStatusEnumType,
     ResetEnumType,
 )
 
-from agent.ports import ChargerCommand, StartOutcome, StopOutcome
+from agent.ports import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
@@ -31,6 +37,7 @@ from bridge.ocpp.readings import POWER, REGISTER, as_text, objects
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
 from bridge.ocpp.settings import WANTED_SAMPLES_S
 from bridge.ocpp.transaction_names import TransactionNames
+from bridge.ocpp.watching import ANSWER_S, CLOSE_SAMPLES_S
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +79,8 @@ class Ocpp201Charger:
         self._connection = connection
         self._names = names
         self._starts = starts
+        self._without_triggers = False
+        self._watched: set[int] = set()
 
     async def send(self, message: object, timeout_s: float | None = None) -> Payload:
         """Send a message of `ocpp.v201.call` and return the station's answer.
@@ -154,6 +163,71 @@ class Ocpp201Charger:
         )
         await self._status(message)
 
+    async def watch(self, connector: int) -> WatchOutcome:
+        """TriggerMessage of the transaction's state, or a shorter TxUpdatedInterval."""
+        if not self._without_triggers:
+            message = call.TriggerMessage(
+                requested_message=MessageTriggerEnumType.transaction_event,
+                evse=EVSEType(id=connector),
+            )
+            status = await self._status(message, ANSWER_S)
+            if status != "NotImplemented":
+                accepted = status == "Accepted"
+                return WatchOutcome.COMING if accepted else WatchOutcome.UNKNOWN
+            self._without_triggers = True
+        if not self._watched and not await self._sample_every(CLOSE_SAMPLES_S):
+            return WatchOutcome.UNSUPPORTED
+        self._watched.add(connector)
+        return WatchOutcome.COMING
+
+    async def watch_as_usual(self, connector: int) -> None:
+        """Set TxUpdatedInterval back once no EVSE is watched by it."""
+        if connector in self._watched:
+            self._watched.discard(connector)
+            if not self._watched:
+                await self._sample_every(WANTED_SAMPLES_S)
+
+    async def _sample_every(self, seconds: int) -> bool:
+        data = SetVariableDataType(
+            attribute_value=str(seconds),
+            component=ComponentType(name="SampledDataCtrlr"),
+            variable=VariableType(name="TxUpdatedInterval"),
+        )
+        try:
+            answer = await self.send(call.SetVariables(set_variable_data=[data]), ANSWER_S)
+        except (CallFailed, InvalidCall) as error:
+            logger.info("%s: %s", self._connection.charge_point_id, error)
+            return False
+        results = objects(answer.get("setVariableResult"))
+        return all(result.get("attributeStatus") == "Accepted" for result in results)
+
+    async def cut_power(self, connector: int, transaction_id: int) -> bool:
+        """SetChargingProfile with a TxProfile of nothing, use case K01."""
+        name = self._names.name(self._connection.charge_point_id, transaction_id)
+        if name is None:
+            return False
+        for unit in (ChargingRateUnitEnumType.watts, ChargingRateUnitEnumType.amps):
+            profile = ChargingProfileType(
+                id=1,
+                stack_level=0,
+                charging_profile_purpose=ChargingProfilePurposeEnumType.tx_profile,
+                charging_profile_kind=ChargingProfileKindEnumType.relative,
+                transaction_id=name,
+                charging_schedule=[
+                    ChargingScheduleType(
+                        id=1,
+                        charging_rate_unit=unit,
+                        charging_schedule_period=[
+                            ChargingSchedulePeriodType(start_period=0, limit=0)
+                        ],
+                    )
+                ],
+            )
+            message = call.SetChargingProfile(evse_id=connector, charging_profile=profile)
+            if await self._status(message, ANSWER_S) == "Accepted":
+                return True
+        return False
+
     async def measure_what_is_billed(self) -> None:
         """SetVariables, use case B05: the register with every event of a transaction.
 
@@ -206,9 +280,9 @@ class Ocpp201Charger:
             case _:
                 return PasswordOutcome.UNKNOWN
 
-    async def _status(self, message: object) -> str:
+    async def _status(self, message: object, timeout_s: float | None = None) -> str:
         try:
-            answer = await self.send(message)
+            answer = await self.send(message, timeout_s)
         except (CallFailed, InvalidCall) as error:
             logger.warning("%s: %s", self._connection.charge_point_id, error)
             return ""

@@ -20,6 +20,7 @@ from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.readings import Reading, as_int, as_number, as_text, id_tag, objects, readings
 from bridge.ocpp.schemas import Payload, check_result
+from bridge.ocpp.signed_values import signed_values
 from bridge.ocpp.transaction_names import TransactionNames
 from bridge.ocpp.v201_charger import PACKAGE, RemoteStarts
 
@@ -251,6 +252,9 @@ class Inbound201:
     async def _sampled(
         self, meter_value: object, evse: int, number: int | None, now_ms: int
     ) -> None:
+        signed = signed_values(meter_value, lambda w: self._station_clock.ours(w, now_ms))
+        if signed:
+            await self._charge_point.signed_values(evse, number, signed)
         reports = [
             self._report(reading, evse, number, now_ms) for reading in readings(_as_16(meter_value))
         ]
@@ -264,6 +268,7 @@ class Inbound201:
             sampled_at_ms=self._station_clock.ours(reading.written, now_ms),
             register_wh=reading.register_wh,
             power_w=reading.power_w,
+            fraction_mwh=reading.fraction_mwh,
         )
 
     def _remember(self, name: str, evse: int) -> None:

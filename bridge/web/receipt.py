@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from textwrap import wrap
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -10,6 +11,8 @@ from starlette.responses import Response
 
 from agent.ports import Refused
 from agent.receipts import Receipt
+from agent.signed_values import transparency_file
+from agent.talk.evidence import evidence_details, evidence_line
 from agent.talk.wording import bill_line_detail, in_fiat, tax_line
 from agent.talk.words import Words
 from agent.tariff.model import MS_PER_MINUTE
@@ -57,12 +60,29 @@ def receipt_pdf(receipt: Receipt, said: Words, fiat: str) -> bytes:
             sheet.text(_LEFT, y, label, 3.6, colour=_SOFT)
             sheet.text(_LEFT + 50, y, value, 3.6, colour=_INK)
             y += 6
-        y = _amounts(sheet, y + 8, receipt, said, fiat)
+        y = _amounts(sheet, _meter(sheet, y, receipt, said) + 8, receipt, said, fiat)
+        for value in receipt.signed_values:
+            told = f"{said('receipt.signed_values')}, {value.context}: SHA-256"
+            sheet.text(_LEFT, y + 4, told, 3, colour=_SOFT)
+            sheet.text(_LEFT, y + 9, value.sha256, 3, colour=_INK)
+            y += 11
         sheet.text(_LEFT, y + 4, said("receipt.hashes"), 3, colour=_SOFT)
         for payment in receipt.payments[:20]:
             y += 5
             sheet.text(_LEFT, y + 4, payment.payment_hash, 3, colour=_INK)
         return sheet.bytes()
+
+
+def _meter(sheet: Sheet, y: float, receipt: Receipt, said: Words) -> float:
+    """Which readings decided the energy."""
+    if receipt.meter is None:
+        return y
+    sheet.text(_LEFT, y, said("receipt.evidence"), 3.6, colour=_SOFT)
+    told = (evidence_line(receipt.meter, said), *evidence_details(receipt.meter, said)[:6])
+    for line in (row for text in told for row in wrap(text, 90)):
+        y += 5
+        sheet.text(_LEFT, y, line, 3.2, colour=_INK)
+    return y + 6
 
 
 def _amounts(sheet: Sheet, y: float, receipt: Receipt, said: Words, fiat: str) -> float:
@@ -118,8 +138,16 @@ def routes(context: Context) -> APIRouter:
     @router.get("/s/{secret}/receipt")
     async def page(request: Request, secret: str) -> Response:
         receipt = await context.site.receipt(await _checked(request, secret))
+        said = context.words(request)
+        meter = receipt.meter
         return context.renderer.page(
-            request, "receipt.html", receipt=receipt, secret=secret, duration=duration(receipt)
+            request,
+            "receipt.html",
+            receipt=receipt,
+            secret=secret,
+            duration=duration(receipt),
+            evidence_line=evidence_line(meter, said) if meter else "",
+            evidence_details=evidence_details(meter, said) if meter else (),
         )
 
     @router.get("/s/{secret}/receipt.json")
@@ -130,6 +158,18 @@ def routes(context: Context) -> APIRouter:
         disposition = f'attachment; filename="strom-{receipt.session}.json"'
         headers = {**_PRIVATE, "Content-Disposition": disposition}
         return Response(body, media_type="application/json", headers=headers)
+
+    @router.get("/s/{secret}/receipt.xml")
+    async def for_transparency_software(request: Request, secret: str) -> Response:
+        secret = await _checked(request, secret)
+        receipt = await context.site.receipt(secret)
+        values = await context.site.signed_values(secret)
+        if not values:
+            raise Refused(context.words(request)("receipt.no_signed_values"))
+        disposition = f'attachment; filename="strom-{receipt.session}.xml"'
+        headers = {**_PRIVATE, "Content-Disposition": disposition}
+        body = transparency_file(values)
+        return Response(body, media_type="application/xml", headers=headers)
 
     @router.get("/s/{secret}/receipt.pdf")
     async def as_pdf(request: Request, secret: str) -> Response:

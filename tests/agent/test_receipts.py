@@ -7,10 +7,14 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from agent.machine.events import Obstacle
-from agent.machine.model import Session
+from agent.machine.events import ConnectorStatus, Event, Obstacle
+from agent.machine.evidence import evidence_of
+from agent.machine.metering import Fix, Source
+from agent.machine.model import Ending, Session
 from agent.machine.refund import RefundState
 from agent.receipts import Receipt, Seller, faults, receipt_of
+from agent.talk.evidence import evidence_details, evidence_line
+from agent.talk.words import LANGUAGES, words
 from tests.agent.machine.examples import (
     HOUR,
     MINUTE,
@@ -19,12 +23,15 @@ from tests.agent.machine.examples import (
     TIMED,
     after,
     arrived,
+    asked_to_stop,
     begun,
     charging,
     claimed,
     ended,
     paid,
+    sampled,
     sent,
+    showed,
     starting,
     waited,
 )
@@ -131,3 +138,70 @@ def test_a_late_payment_is_in_it() -> None:
 )
 def test_what_does_not_add_up_is_told(changed: Receipt, fault: str) -> None:
     assert any(fault in sentence for sentence in faults(changed))
+
+
+def test_the_readings_that_decided_stand_in_it() -> None:
+    assert RECEIPT.meter is not None
+    assert RECEIPT.meter.adds_up
+    assert (RECEIPT.meter.end_source, RECEIPT.meter.ending) == (Source.STOP, Ending.STOPPED)
+    assert evidence_line(RECEIPT.meter, words("en")) == (
+        "Meter: 40,000 Wh at the start, 44,510 Wh at the end (as the charger read it when it "
+        "stopped)."
+    )
+    false = replace(RECEIPT, meter=replace(RECEIPT.meter, end_wh=44_511))
+    assert faults(false) == [
+        "the readings of its meter and what was corrected make 4511 Wh, not 4510 Wh"
+    ]
+
+
+LOST = showed(T0 + 20 * MINUTE, ConnectorStatus.OFFLINE)
+SAMPLED = sampled(T0 + 10 * MINUTE, 41_000)
+# how a charge ended, what happened, what the line says in brackets
+ENDINGS: list[tuple[Ending, tuple[Event, ...], str]] = [
+    (Ending.STOPPED, (SAMPLED, ended(T0 + HOUR, 44_510)), "as the charger read it"),
+    (Ending.NO_REGISTER, (SAMPLED, ended(T0 + HOUR, None)), "named no reading"),
+    (Ending.NOT_BELIEVED, (SAMPLED, ended(T0 + HOUR, 9)), "cannot be true"),
+    (Ending.LOST, (SAMPLED, LOST, waited(T0 + 3 * HOUR)), "before the charger was lost"),
+    (
+        Ending.VANISHED,
+        (SAMPLED, showed(T0 + HOUR, ConnectorStatus.AVAILABLE), waited(T0 + 2 * HOUR)),
+        "never said that it stopped",
+    ),
+    (
+        Ending.WOULD_NOT_STOP,
+        (SAMPLED, asked_to_stop(T0 + HOUR), waited(T0 + 2 * HOUR)),
+        "did not obey",
+    ),
+    (Ending.LOST, (LOST, waited(T0 + 3 * HOUR)), "nothing was read"),
+]
+
+
+@pytest.mark.parametrize(("ending", "events", "told"), ENDINGS)
+def test_which_sample_decided_and_why(ending: Ending, events: tuple[Event, ...], told: str) -> None:
+    receipt = of(after(charging(5_000 * SAT, TIMED), *events), begun(), *events)
+    assert receipt.meter is not None
+    assert receipt.meter.ending is ending
+    assert receipt.meter.adds_up
+    assert told in evidence_line(receipt.meter, words("en"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_correction_and_every_ending_has_its_words(language: str) -> None:
+    said = words(language)
+    assert all(said.has(f"meter.fix.{fix}") for fix in Fix)
+    assert all(said.has(f"meter.why.{ending}") for ending in Ending)
+
+
+def test_a_correction_is_told_in_one_sentence_with_its_energy() -> None:
+    session = after(
+        charging(5_000 * SAT, TIMED),
+        sampled(T0 + 10 * MINUTE, 41_000),
+        sampled(T0 + 11 * MINUTE, 4),
+        ended(T0 + HOUR, 504),
+    )
+    evidence = evidence_of(session)
+    assert evidence is not None
+    assert evidence_details(evidence, words("en")) == (
+        "The register began anew at 4 Wh after 41,000 Wh. +40,996 Wh",
+    )
+    assert evidence.energy_wh == 1_500

@@ -28,6 +28,7 @@ from agent.ports import (
     QuoteRequest,
     StartOutcome,
     StopOutcome,
+    WatchOutcome,
 )
 from agent.site import Site
 from agent.views import PublicFace
@@ -69,6 +70,17 @@ class ScriptedCharger:
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:
         self.asked.append((command, connector, ""))
+        return True
+
+    async def watch(self, connector: int) -> WatchOutcome:
+        self.asked.append(("watch", connector, ""))
+        return WatchOutcome.COMING
+
+    async def watch_as_usual(self, connector: int) -> None:
+        self.asked.append(("watch as usual", connector, ""))
+
+    async def cut_power(self, connector: int, transaction_id: int) -> bool:
+        self.asked.append(("cut power", connector, str(transaction_id)))
         return True
 
 
@@ -133,7 +145,10 @@ def config(**sessions: int) -> Config:
                 id="CP001",
                 name="Old Mill",
                 tariff="day",
-                connectors=(ConnectorConfig(id=1), ConnectorConfig(id=2)),
+                connectors=(
+                    ConnectorConfig(id=1, max_power_w=350_000),
+                    ConnectorConfig(id=2, max_power_w=350_000),
+                ),
             ),
         ),
     )

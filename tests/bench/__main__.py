@@ -6,7 +6,7 @@ import logging
 import runpy
 import sys
 
-ROOMS = ("session", "ocpp", "nostr", "lnurl", "wallets")
+ROOMS = ("session", "overshoot", "ocpp", "nostr", "lnurl", "wallets")
 
 
 def main() -> None:

@@ -16,7 +16,14 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from agent.config.tables import ChargePointConfig, Config, SessionsConfig, TariffConfig
 from agent.journal.journal import Journal
-from agent.ports import ChargerCommand, Origin, QuoteRequest, StartOutcome, StopOutcome
+from agent.ports import (
+    ChargerCommand,
+    Origin,
+    QuoteRequest,
+    StartOutcome,
+    StopOutcome,
+    WatchOutcome,
+)
 from agent.site import Site
 from agent.views import PublicFace
 from bridge.ocpp.server import AuthPolicy, OcppServer
@@ -154,6 +161,15 @@ class _Deaf:
         return StopOutcome.UNKNOWN
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:
+        return False
+
+    async def watch(self, connector: int) -> WatchOutcome:
+        return WatchOutcome.UNKNOWN
+
+    async def watch_as_usual(self, connector: int) -> None:
+        return
+
+    async def cut_power(self, connector: int, transaction_id: int) -> bool:
         return False
 
 

@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from agent.machine.deadlines import deadline
 from agent.machine.effects import (
     CancelPayment,
     Effect,
@@ -46,7 +47,8 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import deadline
+from agent.machine.evidence import evidence_of
+from agent.machine.metering import possible_wh
 from agent.machine.model import Policy, Session, SessionState
 from agent.machine.refund import COMMITTED, RefundState
 from agent.machine.session import opened, step
@@ -89,6 +91,7 @@ class Money(RuleBasedStateMachine):
         obstacle=st.sampled_from([*[None] * 30, *Obstacle]),
         gained_wh=st.none() | st.integers(0, 50_000),
         held=st.sampled_from([False, False, True]),
+        max_power_w=st.sampled_from([0, 11_000, 150_000]),
     )
     def open(
         self,
@@ -98,6 +101,7 @@ class Money(RuleBasedStateMachine):
         obstacle: Obstacle | None,
         gained_wh: int | None,
         held: bool,
+        max_power_w: int,
     ) -> None:
         self.at_ms = T0
         self.credited = {} if held else {"h0": amount_msat}
@@ -106,9 +110,10 @@ class Money(RuleBasedStateMachine):
         self.let_go: set[str] = set()
         self.register_wh = 40_000
         self.attempt = 0
+        self.begins = 0
         self.tariff = tariff
         payment = self.payment("h0", amount_msat, obstacle, held=held)
-        self.session, self.effects = opened("s", "CP001", 1, policy, payment)
+        self.session, self.effects = opened("s", "CP001", 1, policy, payment, max_power_w)
         self.note_what_becomes_of_held_money()
         if obstacle is not None:
             assert self.session.state is SessionState.CLOSED
@@ -242,6 +247,7 @@ class Money(RuleBasedStateMachine):
     def begin(self, skew_ms: int, transaction_id: int, shift_wh: int) -> None:
         self.register_wh += shift_wh
         at_ms = self.at_ms + skew_ms
+        self.begins += 1
         self.play(TransactionStarted("begun", at_ms, transaction_id, self.register_wh))
 
     @rule(
@@ -393,6 +399,19 @@ class Money(RuleBasedStateMachine):
                 assert session.closed_at_ms >= session.started_at_ms >= session.opened_at_ms
         else:
             assert session.owed_msat == session.rounding_msat == 0
+
+    @invariant()
+    def the_evidence_explains_the_energy(self) -> None:
+        session = self.session
+        evidence = evidence_of(session)
+        assert (evidence is None) == (session.started_at_ms is None)
+        if evidence is not None:
+            assert evidence.adds_up
+            assert evidence.energy_wh == session.energy_wh
+            closed = session.state is SessionState.CLOSED
+            assert (evidence.ending is not None) == closed
+            took_ms = max(evidence.end_at_ms - evidence.start_at_ms, 0)
+            assert session.energy_wh <= possible_wh(took_ms, session.max_power_w) * self.begins
 
     @invariant()
     def the_receipt_adds_up(self) -> None:

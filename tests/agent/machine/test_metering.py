@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.machine.metering import MOST_WH_PER_READING, Meter, read
+from agent.machine.metering import (
+    MOST_CORRECTIONS,
+    MOST_WAYS,
+    Fix,
+    Meter,
+    Reading,
+    Source,
+    possible_wh,
+    read,
+)
+from tests.agent.machine.examples import HOUR, MINUTE, SECOND
+
+POWER_W = 22_000
+EVERY_MS = 10 * MINUTE
 
 # what the charger does, register at the start, readings, energy believed after each
 READINGS: list[tuple[str, int, list[int], list[int]]] = [
@@ -30,13 +43,50 @@ READINGS: list[tuple[str, int, list[int], list[int]]] = [
     ("misreads once, slightly", 40_000, [41_000, 40_990, 41_200], [1_000, 1_000, 1_200]),
     ("leaps once and comes back", 40_000, [41_000, 9_000_000, 41_200], [1_000, 1_000, 1_200]),
     ("leaps and stays", 40_000, [41_000, 9_000_000, 9_000_300], [1_000, 1_000, 1_300]),
+    (
+        "leaps by what no car takes in the time",
+        40_000,
+        [41_000, 48_000, 48_500],
+        [1_000] * 2 + [1_500],
+    ),
+    ("leaps at each reading", 40_000, [50_000, 60_000, 70_000], [0, 0, 0]),
     ("says zero at the start", 0, [9_000_000, 9_000_300], [0, 300]),
+    (
+        "says zero at the start, and stops from zero",
+        0,
+        [9_000_000, 9_000_300, 1_500],
+        [0, 300, 1_500],
+    ),
     ("rounds its readings to less than the start", 40_004, [40_000, 40_010], [0, 6]),
     ("rounds down for good", 40_004, [40_000], [0]),
     ("garbage at the start", 10**20, [40_000_000, 40_000_200], [0, 200]),
     ("negative garbage at the start", -(10**20), [40_000, 40_200], [0, 200]),
     ("a negative reading", 40_000, [-5, 40_300], [0, 300]),
+    ("writes Wh as kWh", 40_000, [40_500_000, 41_000_000], [500, 1_000]),
+    ("writes Wh as kWh, and the stop in Wh", 40_000, [40_500_000, 41_100], [500, 1_100]),
+    (
+        "writes Wh as kWh near zero: too little to tell",
+        0,
+        [500_000, 1_000_000, 1_000],
+        [0, 0, 1_000],
+    ),
 ]
+
+
+def after(start_wh: int, readings_wh: list[int]) -> list[Meter]:
+    """The meter after each of these readings, one every ten minutes."""
+    meters = [Meter.started(start_wh)]
+    for number, reading_wh in enumerate(readings_wh, start=1):
+        reading = Reading(reading_wh, number * EVERY_MS)
+        meters.append(read(meters[-1], reading, POWER_W))
+    return meters[1:]
+
+
+def explains(meter: Meter) -> bool:
+    """Whether start, end and corrections of a meter make its energy."""
+    assert meter.past.start_wh is not None
+    corrected_wh = sum(correction.energy_wh for correction in meter.past.corrections)
+    return meter.energy_wh == meter.register_wh - meter.past.start_wh + corrected_wh
 
 
 @pytest.mark.parametrize(
@@ -47,36 +97,145 @@ READINGS: list[tuple[str, int, list[int], list[int]]] = [
 def test_a_register_and_the_energy_believed(
     start_wh: int, readings_wh: list[int], energies_wh: list[int]
 ) -> None:
-    meter = Meter.started(start_wh)
-    believed: list[int] = []
-    for reading_wh in readings_wh:
-        meter = read(meter, reading_wh)
-        believed.append(meter.energy_wh)
-    assert believed == energies_wh
+    meters = after(start_wh, readings_wh)
+    assert [meter.energy_wh for meter in meters] == energies_wh
+    assert all(explains(meter) for meter in meters)
+
+
+# what the charger does, register at the start, readings, what was done to them
+FIXES: list[tuple[str, int, list[int], list[Fix]]] = [
+    ("counts up", 40_000, [40_500, 41_000], []),
+    ("loses power", 40_000, [41_000, 5, 300], [Fix.RESTARTED]),
+    ("counts from zero", 40_000, [500, 900], [Fix.FROM_ZERO]),
+    ("counts from zero, stops by its lifetime", 40_000, [500, 40_600], [Fix.MISREAD]),
+    ("misreads once", 40_000, [41_000, 0, 41_200], [Fix.MISREAD]),
+    ("falls a little", 40_000, [46_000, 45_900], [Fix.FELL]),
+    ("falls below the start", 40_000, [39_990], [Fix.FELL]),
+    ("leaps", 40_000, [41_000, 9_000_000], [Fix.LEAPT]),
+    ("says zero at the start", 0, [9_000_000, 9_000_300], [Fix.LEAPT]),
+    ("writes Wh as kWh", 40_000, [40_500_000, 41_000_000], [Fix.TAKEN_AS_WH]),
+]
+
+
+@pytest.mark.parametrize(
+    ("start_wh", "readings_wh", "fixes"),
+    [case[1:] for case in FIXES],
+    ids=[case[0] for case in FIXES],
+)
+def test_what_was_done_to_the_readings_is_kept(
+    start_wh: int, readings_wh: list[int], fixes: list[Fix]
+) -> None:
+    corrections = after(start_wh, readings_wh)[-1].past.corrections
+    assert [correction.fix for correction in corrections] == fixes
+
+
+def test_kwh_written_as_wh_are_known_by_the_start() -> None:
+    """lbbrhzn/ocpp#1989: 40.123 without a unit, while meterStart was 40,000 Wh."""
+    meter = Meter.started(40_000)
+    for minute, written_mwh in ((1, 40_123), (2, 40_300), (3, 40_650)):
+        register = round(written_mwh / 1000)
+        fraction = written_mwh - register * 1000
+        reading = Reading(register, minute * MINUTE, fraction_mwh=fraction)
+        meter = read(meter, reading, POWER_W)
+    assert meter.energy_wh == 650
+    assert [c.fix for c in meter.past.corrections] == [Fix.TAKEN_AS_KWH]
+    stopped = read(meter, Reading(40_700, 4 * MINUTE, Source.STOP), POWER_W)
+    assert (stopped.energy_wh, stopped.source) == (700, Source.STOP)
+    assert explains(stopped)
+    rounded_up = read(meter, Reading(41, 4 * MINUTE, Source.STOP), POWER_W)
+    assert rounded_up.energy_wh == 650
+
+
+def test_whole_kwh_may_be_rounded_up_and_are_not_taken_for_the_register() -> None:
+    meter = read(Meter.started(40_000), Reading(41, 10 * MINUTE), POWER_W)
+    assert meter.energy_wh == 41
+    stopped = read(meter, Reading(40_600, 11 * MINUTE, Source.STOP), POWER_W)
+    assert stopped.energy_wh == 600
+
+
+def test_a_stop_that_cannot_be_true_leaves_the_last_sample_to_decide() -> None:
+    meter = after(40_000, [40_500])[-1]
+    for register_wh in (9_000_000, 40_400, 3):
+        stopped = read(meter, Reading(register_wh, 11 * MINUTE, Source.STOP), POWER_W)
+        assert (stopped.energy_wh, stopped.register_wh) == (500, 40_500)
+        assert stopped.source is Source.SAMPLE
+        note = stopped.past.corrections[-1]
+        assert (note.fix, note.reading_wh, note.energy_wh) == (Fix.NOT_BELIEVED, register_wh, 0)
+
+
+def test_a_stop_from_zero_without_any_sample_is_believed() -> None:
+    stopped = read(Meter.started(40_000), Reading(1_500, HOUR, Source.STOP), POWER_W)
+    assert (stopped.energy_wh, stopped.source) == (1_500, Source.STOP)
+
+
+def test_small_leaps_at_each_second_do_not_add_up() -> None:
+    """Each is within the margin of one reading, all together are not."""
+    meter, register_wh = Meter.started(40_000), 40_000
+    for second in range(1, 601):
+        register_wh += 500
+        meter = read(meter, Reading(register_wh, second * SECOND), POWER_W)
+    assert meter.energy_wh <= possible_wh(600 * SECOND, POWER_W)
+    assert explains(meter)
+
+
+def test_a_clock_that_stands_still_gives_no_energy_without_end() -> None:
+    meter = Meter.started(40_000)
+    for number in range(1, 50):
+        meter = read(meter, Reading(40_000 + 500 * number, 0), POWER_W)
+    assert meter.energy_wh <= possible_wh(0, POWER_W)
+
+
+def test_a_charger_that_comes_back_after_an_outage_is_believed() -> None:
+    meter = after(40_000, [40_500])[-1]
+    back = read(meter, Reading(60_500, 10 * MINUTE + HOUR), POWER_W)
+    assert back.energy_wh == 20_500
+    assert back.past.corrections == ()
 
 
 def test_a_second_transaction_counts_on_from_the_first() -> None:
-    assert read(Meter.started(500, base_wh=2_000), 700).energy_wh == 2_200
+    meter = after(500, [2_500])[-1].began_again(7, 20 * MINUTE)
+    meter = read(meter, Reading(207, 21 * MINUTE), POWER_W)
+    assert meter.energy_wh == 2_200
+    assert [c.fix for c in meter.past.corrections] == [Fix.BEGAN_AGAIN]
+    assert explains(meter)
+
+
+REGISTERS = st.integers(-(10**6), 10**9) | st.integers(0, 10**21) | st.integers(0, 60_000)
+SOURCES = st.sampled_from([Source.SAMPLE] * 6 + [Source.END_SAMPLE, Source.STOP])
 
 
 @given(
-    st.integers(-(10**6), 10**21),
-    st.lists(st.integers(-(10**6), 10**9) | st.integers(0, 10**21), max_size=30),
+    st.integers(-(10**6), 10**21) | st.integers(0, 60_000),
+    st.lists(
+        st.tuples(REGISTERS, st.integers(0, HOUR), st.integers(-500, 500), SOURCES), max_size=30
+    ),
 )
-def test_energy_never_falls_and_never_leaps(start_wh: int, readings_wh: list[int]) -> None:
-    meter = Meter.started(start_wh)
-    for reading_wh in readings_wh:
-        before_wh = meter.energy_wh
-        meter = read(meter, reading_wh)
-        assert before_wh <= meter.energy_wh <= before_wh + MOST_WH_PER_READING
-
-
-@given(st.integers(0, 10**9), st.lists(st.integers(0, MOST_WH_PER_READING), max_size=30))
-def test_an_honest_register_is_believed_to_the_watt_hour(
-    start_wh: int, gains_wh: list[int]
+def test_energy_never_falls_never_leaps_and_is_always_explained(
+    start_wh: int, readings: list[tuple[int, int, int, Source]]
 ) -> None:
-    meter, register_wh = Meter.started(start_wh), start_wh
-    for gain_wh in gains_wh:
-        register_wh += gain_wh
-        meter = read(meter, register_wh)
-    assert meter.energy_wh == sum(gains_wh)
+    meter, at_ms = Meter.started(start_wh), 0
+    for register_wh, later_ms, fraction, source in readings:
+        before = meter
+        at_ms += later_ms
+        meter = read(meter, Reading(register_wh, at_ms, source, fraction), POWER_W)
+        assert before.energy_wh <= meter.energy_wh <= possible_wh(at_ms, POWER_W)
+        assert explains(meter)
+        assert len(meter.past.ways) <= MOST_WAYS
+        assert len(meter.past.corrections) <= MOST_CORRECTIONS
+        assert all(explains(way) for way in meter.past.ways)
+
+
+@given(
+    st.integers(0, 10**9),
+    st.lists(st.tuples(st.integers(1, 24 * HOUR), st.integers(0, POWER_W)), max_size=30),
+)
+def test_an_honest_register_is_believed_to_the_watt_hour(
+    start_wh: int, flows: list[tuple[int, int]]
+) -> None:
+    meter, at_ms, gained_wh = Meter.started(start_wh), 0, 0
+    for elapsed_ms, power_w in flows:
+        at_ms += elapsed_ms
+        gained_wh += power_w * elapsed_ms // HOUR
+        meter = read(meter, Reading(start_wh + gained_wh, at_ms), POWER_W)
+    assert meter.energy_wh == gained_wh
+    assert meter.past.corrections == ()

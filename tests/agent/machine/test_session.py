@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.machine.deadlines import deadline
 from agent.machine.effects import Effect, SendMessage, StartCharging, StopCharging, Topic
 from agent.machine.events import ConnectorStatus, Event, Obstacle, StartRejected, StopBy
-from agent.machine.forecast import deadline
 from agent.machine.model import Policy, Session, SessionState
 from agent.machine.session import opened, step
 from agent.tariff.model import Tariff
@@ -259,7 +259,7 @@ def test_a_session_in_which_nothing_flows_is_ended() -> None:
 def test_the_driver_hears_once_that_his_credit_runs_low_and_again_after_a_top_up() -> None:
     low = sampled(T0 + HOUR, 42_700)
     session, effects = step(charging(), low)
-    assert effects == (SendMessage(Topic.CREDIT_LOW, 190 * SAT),)
+    assert effects == (SendMessage(Topic.CREDIT_LOW, 190 * SAT, minutes=14),)
     session, effects = step(session, sampled(T0 + HOUR + SECOND, 42_800))
     assert effects == ()
     session = after(session, paid(T0 + HOUR, 100 * SAT, "bb"))

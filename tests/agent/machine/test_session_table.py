@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 
-from agent.machine.effects import StartCharging
+from agent.machine.deadlines import deadline
+from agent.machine.effects import StartCharging, WatchClosely
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     ConnectorStatus,
@@ -30,7 +31,6 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import deadline
 from agent.machine.model import Session, SessionState
 from agent.machine.session import TRANSITIONS, opened, step
 from tests.agent.machine.examples import (
@@ -65,10 +65,20 @@ CHARGED = after(charging(), sampled(T0 + MINUTE, 41_000, power_w=3_000))
 # What the wallet only holds.
 HELD, _ = opened("session", "CP001", 1, POLICY, held())
 
+
+def watched(session: Session) -> Session:
+    """A session whose charger was asked for its meter near the end, and did not answer."""
+    for _ in range(2):
+        session, effects = step(session, waited(deadline(session) or 0))
+        assert effects == (WatchClosely(),)
+    return session
+
+
 # The open sessions paid 1,000 sat and hold an offer of 500 sat; 1 kWh flowed, for 300 sat.
 SESSIONS: dict[str, Session] = {
     "STARTING": after(starting(), OFFER),
     "CHARGING": after(CHARGED, OFFER),
+    "CHARGING/watched": after(watched(CHARGED), OFFER),
     "SUSPENDED": after(CHARGED, OFFER, showed(T0 + MINUTE, ConnectorStatus.SUSPENDED_EV)),
     "STOPPING": after(CHARGED, OFFER, asked_to_stop(T0 + MINUTE)),
     "CLOSED": after(CHARGED, ended(T0 + 2 * MINUTE, 41_000)),
@@ -138,13 +148,30 @@ CHARGING       MeterSampled           CHARGING
 CHARGING       ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING       StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
-CHARGING       DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING       DeadlineReached        CHARGING   WatchClosely
 CHARGING       RefundOffered          CHARGING
 CHARGING       RefundClaimed          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING       RefundSent             illegal
 CHARGING       RefundSettled          illegal
 CHARGING       RefundUncertain        illegal
 CHARGING       RefundFailed           illegal
+
+CHARGING/watched PaymentSettled         CHARGING   PublishZapReceipt Say:TOPPED_UP
+CHARGING/watched PaymentHeld            CHARGING   CancelPayment
+CHARGING/watched PaymentCanceled        CHARGING
+CHARGING/watched StartRejected          CHARGING
+CHARGING/watched TransactionStarted     CHARGING   PublishStatus
+CHARGING/watched MeterSampled           CHARGING
+CHARGING/watched ConnectorStatusChanged CHARGING   PublishStatus
+CHARGING/watched StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING/watched TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund WatchAsUsual SendCdr
+CHARGING/watched DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING/watched RefundOffered          CHARGING
+CHARGING/watched RefundClaimed          STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING/watched RefundSent             illegal
+CHARGING/watched RefundSettled          illegal
+CHARGING/watched RefundUncertain        illegal
+CHARGING/watched RefundFailed           illegal
 
 SUSPENDED      PaymentSettled         SUSPENDED  PublishZapReceipt Say:TOPPED_UP
 SUSPENDED      PaymentHeld            SUSPENDED  CancelPayment
@@ -172,7 +199,7 @@ STOPPING       MeterSampled           STOPPING
 STOPPING       ConnectorStatusChanged STOPPING   PublishStatus
 STOPPING       StopRequested          STOPPING
 STOPPING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
-STOPPING       DeadlineReached        STOPPING   StopCharging
+STOPPING       DeadlineReached        STOPPING   StopCharging CutPower
 STOPPING       RefundOffered          STOPPING
 STOPPING       RefundClaimed          STOPPING
 STOPPING       RefundSent             illegal
@@ -240,7 +267,7 @@ CHARGING/held  MeterSampled           CHARGING
 CHARGING/held  ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING/held  StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING/held  TransactionStopped     CLOSED     PublishStatus SendCdr
-CHARGING/held  DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
+CHARGING/held  DeadlineReached        CHARGING   WatchClosely
 CHARGING/held  RefundOffered          illegal
 CHARGING/held  RefundClaimed          illegal
 CHARGING/held  RefundSent             illegal

@@ -187,3 +187,15 @@ def test_a_late_payment_pays_for_nothing_where_the_held_one_was_too_small() -> N
     taken = after(closed, paid(T0 + HOUR, 500 * SAT, "late"), paid(T0 + HOUR, 1_000 * SAT, "held"))
     assert (taken.cost_msat, taken.overshoot_msat) == (1_000 * SAT, 500 * SAT)
     assert taken.owed_msat == 500 * SAT
+
+
+def test_a_late_payment_that_went_back_does_not_pay_for_what_was_held() -> None:
+    """The held payment is taken after the session's other money has gone back."""
+    session, _ = opened("session", "CP001", 1, POLICY, held())
+    session = after(session, begun(), ended(T0 + HOUR, 50_000))
+    session = after(session, paid(T0 + HOUR, 2_000 * SAT, "bb"))
+    session = after(session, claimed(T0 + HOUR, 2_000 * SAT, k1=""), sent(T0 + HOUR))
+    session = after(session, arrived(T0 + HOUR), paid(T0 + HOUR, 1_000 * SAT, "aa"))
+    assert (session.cost_msat, session.overshoot_msat) == (1_000 * SAT, 2_000 * SAT)
+    assert session.refunded_msat == 2_000 * SAT
+    assert session.owed_msat == 0

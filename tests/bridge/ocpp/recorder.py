@@ -26,6 +26,7 @@ from agent.ports import (
     WithdrawOffer,
 )
 from agent.receipts import Receipt
+from agent.signed_values import SignedValue
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class RecordingChargePoint:
         self.chargers: list[Charger] = []
         self.reports: list[Report] = []
         self.batches: list[int] = []
+        self.signed: list[SignedValue] = []
         self.failing = False
         self.silent = False
         self._starts: dict[StartReport, int] = {}
@@ -109,6 +111,11 @@ class RecordingChargePoint:
         self.batches.append(len(reports))
         self._told(*reports)
 
+    async def signed_values(
+        self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]
+    ) -> None:
+        self.signed.extend(values)
+
     async def transaction_stopped(self, report: StopReport) -> None:
         self._told(report)
 
@@ -154,6 +161,9 @@ class RecordingSite:
         raise UnknownSession("not here")
 
     async def signed_receipt(self, secret: str) -> str:
+        raise UnknownSession("not here")
+
+    async def signed_values(self, secret: str) -> Sequence[SignedValue]:
         raise UnknownSession("not here")
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:

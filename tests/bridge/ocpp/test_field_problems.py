@@ -72,6 +72,8 @@ async def test_04_transaction_zero_is_never_given_and_an_ignored_stop_is_repeate
         await stage.tick(16)
         asked = await raw.accept("RemoteStopTransaction", "Rejected")
         assert asked == {"transactionId": transaction_id}
+        cut = await raw.accept("SetChargingProfile")
+        assert cut["csChargingProfiles"]["transactionId"] == transaction_id
         await stage.stop(raw, transaction_id)
         await stage.until(quote, SessionState.CLOSED)
 

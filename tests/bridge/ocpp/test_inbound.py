@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.machine.events import ConnectorStatus
+from agent.machine.metering import Source
 from agent.ports import MeterReport, StartReport, StopReport
 from bridge.ocpp import timestamps
 from tests.bridge.ocpp.recorder import RecordingSite, StatusReport
@@ -65,7 +66,7 @@ async def test_a_session_of_a_well_behaved_charger() -> None:
     assert point.batches == [3, 2]
     assert point.of(MeterReport)[0] == MeterReport(1, 1, now, 150, 7400)
     assert point.reports[-2:] == [
-        MeterReport(1, 1, now + 1, 200, 7400),
+        MeterReport(1, 1, now + 1, 200, 7400, source=Source.END_SAMPLE),
         StopReport(1, 200, now + 3000, "Remote", ""),
     ]
 

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from agent.notary import read_receipt
+from agent.signed_values import SignedValue
 from agent.tariff.rate import ExchangeRate
 from tests.bridge.http_world import HttpWorld, config, serving
 
@@ -83,3 +84,26 @@ async def test_what_the_operator_bears_is_taken_off(world: HttpWorld) -> None:
     assert "1,233.300\N{NO-BREAK SPACE}sat" in page
     pdf = await world.http.get(f"/s/{view.secret}/receipt.pdf")
     assert pdf.content.startswith(b"%PDF")
+
+
+async def test_signed_meter_values_are_a_file_for_transparency_software(world: HttpWorld) -> None:
+    view = await world.charging(sats=1000, energy_wh=1000)
+    signed = SignedValue('OCMF|{"RV":1}|{"SD":"3045"}', 1, "Transaction.End", "OCMF")
+    point = world.site.charge_point(view.charge_point)
+    await point.signed_values(view.connector, None, [signed])
+    await world.end(view, 1000)
+    file = await world.http.get(f"/s/{view.secret}/receipt.xml")
+    assert file.headers["content-type"] == "application/xml"
+    assert 'OCMF|{"RV":1}|{"SD":"3045"}' in file.text
+    assert "receipt.xml" in (await world.http.get(f"/s/{view.secret}/receipt")).text
+    body = read_receipt((await world.http.get(f"/s/{view.secret}/receipt.json")).text).receipt
+    assert [value.data for value in body.signed_values] == [signed.data]
+
+
+async def test_no_file_where_the_meter_signs_nothing(world: HttpWorld) -> None:
+    view = await world.charging(sats=1000, energy_wh=1000)
+    await world.end(view, 1000)
+    assert (await world.http.get(f"/s/{view.secret}/receipt.xml")).status_code == 409
+    page = (await world.http.get(f"/s/{view.secret}/receipt")).text
+    assert "receipt.xml" not in page
+    assert "as the charger read it when it stopped" in page

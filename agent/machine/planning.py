@@ -1,0 +1,56 @@
+"""When the stop is asked for so that the cost meets the credit, and when to look closer. Pure.
+
+Between two readings the power may change. The stop is planned with the most that the last
+readings show, and with all that the connector gives while nothing was read yet. Where that
+leaves the end in doubt the charger is asked for a reading: shortly before the planned stop, and
+whenever full power could have used the credit up since the last reading. So a car that takes
+less than was feared is not stopped too early, and one that takes more not too late.
+"""
+
+from __future__ import annotations
+
+from agent.machine.forecast import ends_at
+from agent.machine.model import Session, SessionState
+
+ASK_BEFORE_MS = 5_000
+"""A reading is asked for so long before the planned stop; one younger than this is new enough."""
+LEAST_LEFT_MS = 5_500
+"""With less time than this between a reading and the stop, no other is asked for."""
+ASK_AGAIN_MS = 15_000
+"""Between two looks at a car that takes less than it could."""
+MOST_UNANSWERED = 2
+"""So many questions without an answer, and no more are asked until the meter is read."""
+
+_RUNNING = (SessionState.CHARGING, SessionState.SUSPENDED)
+
+
+def stop_at(session: Session) -> int | None:
+    """When to ask for the stop, in Unix ms; None while the credit does not end."""
+    end_ms = ends_at(session, session.plan_power_w)
+    return None if end_ms is None else end_ms - session.policy.stop_lead_ms
+
+
+def ask_at(session: Session, stop_ms: int | None) -> int | None:
+    """When to ask for a reading; None for not before the meter is read, or the stop.
+
+    Args:
+        session: an open session.
+        stop_ms: its planned stop.
+    """
+    if session.asks_unanswered >= MOST_UNANSWERED or session.state not in _RUNNING:
+        return None
+    last_ms = max(session.metered_at_ms, session.asked_at_ms)
+    at_ms: int | None = None
+    if stop_ms is not None:
+        # The first question may make the charger sample more often, which takes an interval.
+        early_ms = 0 if session.watched else 2 * session.interval_ms
+        left_ms = stop_ms - last_ms
+        young_ms = ASK_BEFORE_MS if left_ms > 2 * ASK_BEFORE_MS else left_ms // 2
+        if left_ms >= LEAST_LEFT_MS:
+            at_ms = max(stop_ms - max(ASK_BEFORE_MS, early_ms), last_ms + young_ms)
+    if session.plan_power_w < session.max_power_w and session.state is SessionState.CHARGING:
+        worst_ms = ends_at(session, session.max_power_w)
+        if worst_ms is not None:
+            worst_ms = max(worst_ms, last_ms + ASK_AGAIN_MS)
+            at_ms = worst_ms if at_ms is None else min(at_ms, worst_ms)
+    return None if at_ms is None or (stop_ms is not None and at_ms >= stop_ms) else at_ms

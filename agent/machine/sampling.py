@@ -1,0 +1,138 @@
+"""What a reading of the meter changes in a session, and what the driver hears of it. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from agent.machine import metering
+from agent.machine.effects import SendMessage, Topic
+from agent.machine.events import ConnectorStatus, MeterSampled
+from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
+from agent.machine.metering import Reading
+from agent.machine.model import Session, SessionState
+from agent.machine.settling import Result
+from agent.tariff.model import MS_PER_MINUTE
+
+LEAST_BETWEEN_MS = 5_000
+"""Two readings this near to each other say less of the power than the charger itself does."""
+LOW_MS = 15 * MS_PER_MINUTE
+VERY_LOW_MS = 5 * MS_PER_MINUTE
+
+PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
+"""States of a connector in which a transaction goes on and no energy flows."""
+
+
+def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
+    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms = session.charging_ms, session.idle_ms
+    elapsed_ms = at_ms - session.counted_until_ms
+    if elapsed_ms <= 0 or session.started_at_ms is None:
+        return charging_ms, idle_ms, session.counted_until_ms
+    if session.state is not SessionState.SUSPENDED and session.status not in PAUSED:
+        charging_ms += elapsed_ms
+    elif is_idle(session):
+        idle_ms += elapsed_ms
+    return charging_ms, idle_ms, at_ms
+
+
+def counted(session: Session, at_ms: int) -> Session:
+    """The session with its times counted up to a moment the charger vouched for."""
+    charging_ms, idle_ms, until_ms = _times(session, at_ms)
+    return replace(session, charging_ms=charging_ms, idle_ms=idle_ms, counted_until_ms=until_ms)
+
+
+def metered(
+    session: Session, at_ms: int, reading: Reading | None, power_w: int | None, counted_ms: int
+) -> Session:
+    """The session after a reading of its meter, its times counted up to `counted_ms`.
+
+    Readings are the bulk of all events: everything changes in one copy.
+    """
+    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
+    meter = session.meter
+    sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
+    energy_wh, new_power_w = session.energy_wh, session.power_w
+    plan_w, interval_ms = session.plan_power_w, session.interval_ms
+    unanswered = session.asks_unanswered
+    limit_w = session.max_power_w if session.check_meter else 0
+    if meter is not None and at_ms >= sampled_at_ms:
+        sampled_at_ms = at_ms
+        if reading is not None:
+            meter = metering.read(meter, reading, limit_w)
+            energy_wh = meter.energy_wh
+            metered_at_ms = max(at_ms, metered_at_ms)
+        elapsed_ms = metered_at_ms - session.metered_at_ms
+        shown_w = 0
+        if elapsed_ms > 0:
+            shown_w = (energy_wh - session.energy_wh) * MW_MS_PER_WH // elapsed_ms
+            unanswered = 0
+            if not session.watched:
+                interval_ms = elapsed_ms
+        if power_w is not None:
+            new_power_w = max(0, power_w)
+        elif elapsed_ms > 0:
+            new_power_w = shown_w
+        if power_w is not None or elapsed_ms > 0:
+            # Coarse registers move by more at once than flows, and in a moment they say nothing.
+            shown_w = min(shown_w, limit_w or shown_w)
+            told_apart = power_w is None or elapsed_ms >= LEAST_BETWEEN_MS
+            plan_w = max(new_power_w, shown_w) if told_apart else new_power_w
+    return replace(
+        session,
+        meter=meter,
+        energy_wh=energy_wh,
+        power_w=new_power_w,
+        plan_power_w=plan_w,
+        peak_power_w=plan_w if plan_w > session.peak_power_w else session.peak_power_w,
+        interval_ms=interval_ms,
+        asks_unanswered=unanswered,
+        sampled_at_ms=sampled_at_ms,
+        metered_at_ms=metered_at_ms,
+        charging_ms=charging_ms,
+        idle_ms=idle_ms,
+        counted_until_ms=until_ms,
+        offline_since_ms=None,
+        vanished_since_ms=None if energy_wh > session.energy_wh else session.vanished_since_ms,
+    )
+
+
+def sample(session: Session, event: MeterSampled) -> Result:
+    """A reading of the meter; the driver hears when his credit runs low, and how far it is."""
+    reading = None
+    if event.register_wh is not None:
+        reading = Reading(event.register_wh, event.at_ms, event.source, event.fraction_mwh)
+    after = metered(session, event.at_ms, reading, event.power_w, event.at_ms)
+    if after.state is SessionState.STOPPING:
+        return after, ()
+    low = None if after.credit_low_told else _credit_low(after, event.at_ms)
+    if low is not None:
+        told_at_ms = max(event.at_ms, after.progress_told_at_ms)
+        return replace(after, credit_low_told=True, progress_told_at_ms=told_at_ms), (low,)
+    if _is_progress_due(after, event.at_ms):
+        return replace(after, progress_told_at_ms=event.at_ms), (SendMessage(Topic.PROGRESS),)
+    return after, ()
+
+
+def _credit_low(session: Session, at_ms: int) -> SendMessage | None:
+    """What the driver hears when his credit runs low: in time to top it up, and not hours before.
+
+    A fifth is left and a quarter of an hour, or half and five minutes.
+    """
+    credit_msat = session.credit_msat
+    left_msat = credit_msat - session.cost_now_msat
+    if left_msat * 2 > credit_msat:
+        return None
+    ends_at_ms = credit_ends_at(session)
+    left_ms = 0 if ends_at_ms is None else max(0, ends_at_ms - at_ms)
+    is_fifth = left_msat * 5 <= credit_msat
+    if left_ms > (LOW_MS if is_fifth else VERY_LOW_MS) or (ends_at_ms is None and not is_fifth):
+        return None
+    return SendMessage(Topic.CREDIT_LOW, session.left_msat, minutes=left_ms // MS_PER_MINUTE)
+
+
+def _is_progress_due(session: Session, at_ms: int) -> bool:
+    """Whether it is time to tell the driver how far it is: while power flows, now and then."""
+    every_ms = session.policy.progress_ms
+    if not every_ms or session.state is not SessionState.CHARGING or not session.power_w:
+        return False
+    return at_ms >= max(session.progress_told_at_ms, session.started_at_ms or 0) + every_ms

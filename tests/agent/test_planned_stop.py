@@ -1,0 +1,86 @@
+"""The stop before the credit ends, through the whole agent: journal, outbox, charger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.machine.events import StopBy
+from agent.machine.model import Session, SessionState
+from agent.ports import MeterReport, Quote, StartReport, StopReport
+from tests.agent.world import ManualClock, World, config, running
+
+POWER_W = 11_000
+
+
+def session_of(world: World, quote: Quote) -> Session:
+    return world.site.charge_point("CP001").sessions.get(quote.session_id)
+
+
+async def begun(world: World, sats: int) -> tuple[Quote, int]:
+    quote = await world.paid(sats)
+    report = StartReport(1, quote.session_id, 0, world.clock())
+    return quote, (await world.point.transaction_started(report)).transaction_id
+
+
+async def sample(world: World, number: int, register_wh: int) -> None:
+    report = MeterReport(1, number, world.clock(), register_wh, POWER_W)
+    await world.point.meter_sampled([report])
+
+
+async def until_stopping(world: World, quote: Quote) -> None:
+    """Let the time pass to each deadline until the stop is asked for."""
+    for _ in range(1_000):
+        if session_of(world, quote).state is SessionState.STOPPING:
+            return
+        world.clock.advance(1)
+        await world.site.ring_due()
+    raise AssertionError("it never stopped")
+
+
+async def test_the_charger_is_asked_for_readings_and_what_was_changed_is_undone(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, settings=config(no_energy_timeout_s=0)) as world:
+        charger = await world.ready()
+        quote, number = await begun(world, 330)
+        world.clock.advance(60)
+        await sample(world, number, 183)
+        await until_stopping(world, quote)
+        assert session_of(world, quote).stop_by is StopBy.CREDIT
+        await world.until(lambda: ("stop", number, "") in charger.asked)
+        asked = [what for what, _, _ in charger.asked]
+        assert 1 <= asked.count("watch") <= 5
+        stop = StopReport(number, 1_098, world.clock())
+        await world.point.transaction_stopped(stop)
+        await world.until(lambda: charger.asked[-1] == ("watch as usual", 1, ""))
+        closed = session_of(world, quote)
+        assert (closed.state, closed.cost_msat) == (SessionState.CLOSED, 329_400)
+
+
+async def test_power_is_cut_off_a_charger_that_ignores_its_stop(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote, number = await begun(world, 1_000)
+        await world.site.stop_by_operator(quote.session_id)
+        world.clock.advance(16)
+        await world.site.ring_due()
+        await world.until(lambda: ("cut power", 1, str(number)) in charger.asked)
+
+
+async def test_the_next_stop_is_planned_with_the_time_that_the_last_ones_took(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        for seconds in (4, 7, 300):
+            quote, number = await begun(world, 1_000)
+            await world.site.stop_by_operator(quote.session_id)
+            clock.advance(seconds)
+            stop = StopReport(number, 0, clock())
+            await world.point.transaction_stopped(stop)
+            clock.advance(100)
+        quote, _ = await begun(world, 1_000)
+        assert session_of(world, quote).policy.stop_lead_ms == 7_000
+    async with running(tmp_path, clock) as world:
+        assert world.point.sessions.stop_lead_ms == 7_000
