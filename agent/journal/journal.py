@@ -68,6 +68,17 @@ class Step:
     transaction: tuple[int, StartReport] | None = None
     withdraw_key: tuple[str, int] | None = None
 
+    @property
+    def only_sampled(self) -> bool:
+        """Whether nothing but readings of a known session's meter is stored."""
+        more = (self.quote_settled, self.transaction, self.withdraw_key)
+        return (
+            bool(self.events)
+            and not self.tasks
+            and more == (None, None, None)
+            and all(type(event) is MeterSampled for event in self.events)
+        )
+
 
 _EVENT = (
     "INSERT INTO events(key, session_id, at_ms, kind, body) VALUES(?, ?, ?, ?, ?)"
@@ -161,7 +172,7 @@ class Journal:
             for event in step.events
         ]
 
-        only_sampled = not step.tasks and all(type(e) is MeterSampled for e in step.events)
+        only_sampled = step.only_sampled
 
         def unit(db: sqlite3.Connection) -> list[Task] | None:
             for index, event in enumerate(events):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -74,7 +74,7 @@ def _fields(session: Session) -> dict[str, Any]:
         "overshoot_wh": session.overshoot_wh,
         "overshoot_msat": session.overshoot_msat,
         "stopped_by": session.stop_by,
-        "meter": None if evidence is None else asdict(evidence),
+        "meter": None if evidence is None else msgspec.to_builtins(evidence),
     }
 
 

@@ -31,6 +31,16 @@ async def asked_after(stage: Stage, raw: RawCharger, seconds: float, transaction
     assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
 
 
+async def power_cut(raw: RawCharger, transaction_id: int) -> None:
+    """The first stop that is ignored is followed by an order to give no more power."""
+    order = await raw.accept("SetChargingProfile")
+    profile = order["csChargingProfiles"]
+    assert (profile["transactionId"], profile["chargingProfilePurpose"]) == (
+        transaction_id,
+        "TxProfile",
+    )
+
+
 def money(session: Session) -> tuple[int, int, int, int]:
     return session.energy_wh, session.cost_msat, session.owed_msat, session.rounding_msat
 
@@ -54,6 +64,7 @@ async def test_an_ignored_stop_is_repeated_after_growing_pauses_and_operators_ar
         await stage.world.site.stop(quote.secret)
         assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
         await asked_after(stage, raw, 15, transaction_id)
+        await power_cut(raw, transaction_id)
         await asked_after(stage, raw, 30, transaction_id)
         assert TROUBLE not in troubles()
         await asked_after(stage, raw, 60, transaction_id)
@@ -82,7 +93,9 @@ async def test_a_connector_that_looks_free_ends_the_alarm(stage: Stage) -> None:
         quote, transaction_id = await stage.charging(raw)
         await stage.world.site.stop(quote.secret)
         await raw.accept("RemoteStopTransaction", "Rejected")
-        for pause in (15, 30, 60):
+        await asked_after(stage, raw, 15, transaction_id)
+        await power_cut(raw, transaction_id)
+        for pause in (30, 60):
             await asked_after(stage, raw, pause, transaction_id)
         assert TROUBLE in stage.world.site.troubles()
         await stage.status(raw, "Finishing")
