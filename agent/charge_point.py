@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from agent import quotes
+from agent import nameplates, quotes
+from agent.commitments import commitments
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
 from agent.connectors import Connectors, presumed_status
@@ -40,7 +41,9 @@ from agent.ports import (
     ChargePointView,
     Charger,
     ChargerCommand,
+    Commitments,
     MeterReport,
+    Nameplate,
     Origin,
     Quote,
     QuoteRequest,
@@ -460,6 +463,27 @@ class ChargePointAgent:
         done = await charger.command(command, connector)
         log.info("%s: %s of connector %d: %s", self.id, command, connector, done)
         return done
+
+    async def commitments(self) -> Commitments:
+        """What is promised here now."""
+        view, journal = await self.view(), self._commons.journal
+        return commitments(view, self.sessions, journal, self._commons.clock())
+
+    async def introduced(self, nameplate: Nameplate) -> None:
+        """The charger said what it is; returns once that is stored."""
+        await nameplates.keep(self._commons.journal, self.id, nameplate)
+
+    async def nameplate(self) -> Nameplate:
+        """What the charger said of itself when it last booted."""
+        return nameplates.kept(self._commons.journal, self.id)
+
+    async def keep_note(self, name: str, text: str) -> None:
+        """Keep a bridge's own note; returns once that is stored."""
+        await self._commons.journal.set_setting(f"note:{self.id}:{name}", text)
+
+    async def note(self, name: str) -> str:
+        """A note that was kept; "" for none."""
+        return self._commons.journal.setting(f"note:{self.id}:{name}") or ""
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect that is meant for the charger (an outbox handler)."""

@@ -359,6 +359,31 @@ class WithdrawOffer:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class Commitments:
+    """What a charge point has promised now, for whoever commands its charger.
+
+    Attributes:
+        connectors: those with a session that has not ended.
+        transactions: the ids of the transactions of these sessions.
+        idle: whether nobody is served, about to be, or holds an invoice that can still be paid.
+    """
+
+    connectors: frozenset[int]
+    transactions: frozenset[int]
+    idle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Nameplate:
+    """What a charger says of itself when it boots; "" where it says nothing."""
+
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+
+
 class ChargePoint(Protocol):
     """One charge point as the bridges see it. Every call may raise AgentError."""
 
@@ -415,6 +440,26 @@ class ChargePoint(Protocol):
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""
+        ...
+
+    async def commitments(self) -> Commitments:
+        """What is promised here now."""
+        ...
+
+    async def introduced(self, nameplate: Nameplate) -> None:
+        """The charger said what it is; returns once that is stored."""
+        ...
+
+    async def nameplate(self) -> Nameplate:
+        """What the charger said of itself when it last booted."""
+        ...
+
+    async def keep_note(self, name: str, text: str) -> None:
+        """Keep a bridge's own note about this charge point; returns once that is stored."""
+        ...
+
+    async def note(self, name: str) -> str:
+        """A note that was kept; "" for none."""
         ...
 
     async def quote(self, request: QuoteRequest) -> Quote:

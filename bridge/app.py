@@ -26,12 +26,15 @@ from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
+from agent.ports import Nameplate
 from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
 from agent.tariff.rate import ExchangeRate
 from agent.views import PublicFace
 from bridge.charger_security import ChargerSecurity
+from bridge.control.lines import SOCKET_FILE
+from bridge.control.server import controlled
 from bridge.fetch import Fetcher
 from bridge.limits import Rate
 from bridge.linking import Linking
@@ -39,6 +42,7 @@ from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.metrics import routes as metrics_routes
 from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.server import OcppServer
+from bridge.operating import commands
 from bridge.payees import LnurlPayees
 from bridge.prices.bitcoin import OPERATOR, SOURCES, BitcoinPrice, rate_of
 from bridge.web.app import create_app
@@ -181,6 +185,9 @@ class App:
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port, app.ocpp_tls_port = ocpp.port, ocpp.tls_port
+            await stack.enter_async_context(
+                controlled(config.strom.data_dir / SOCKET_FILE, commands(site, ocpp.desk))
+            )
             metrics = metrics_routes(site, presence, ocpp, clock, security.expiries)
             web = _web(config, site, relays, links, wallet, clock, metrics)
             app.http_port = http.getsockname()[1]
@@ -195,8 +202,9 @@ class App:
             await group.start(server.run, http)
             yield app
 
-    def ocpp_settings(self, charge_point_id: str) -> Mapping[str, str]:
+    def ocpp_settings(self, charge_point_id: str, nameplate: Nameplate) -> Mapping[str, str]:
         """The OCPP configuration keys that the operator wants a charge point to have."""
+        del nameplate
         return self._point(charge_point_id).ocpp_settings
 
     def _point(self, charge_point_id: str) -> ChargePointConfig:

@@ -12,6 +12,7 @@ import typer
 from bridge.cli import (
     books,
     charger_log,
+    chargers,
     demo,
     driver,
     events,
@@ -57,6 +58,7 @@ operator.register(app)
 serve.register(app)
 sticker.register(app)
 books.register(app)
+chargers.register(app)
 charger_log.register(app)
 events.register(app)
 evidence.register(app)

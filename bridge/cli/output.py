@@ -9,6 +9,7 @@ from agent.config.tables import ConfigError
 from agent.journal.errors import JournalError
 from agent.ports import AgentError
 from bridge.app import CannotListen
+from bridge.control.errors import ControlError
 from bridge.driver.errors import DriverError
 from bridge.groups import leaves
 from bridge.ocpp.errors import OcppError
@@ -29,6 +30,7 @@ EXPECTED_ERRORS = (
     ConfigError,
     AgentError,
     CannotListen,
+    ControlError,
     DriverError,
     JournalError,
     NostrError,

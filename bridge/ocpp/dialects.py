@@ -8,9 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 from agent.machine.events import ConnectorStatus
-from agent.ports import ChargePoint
+from agent.ports import ChargePoint, Nameplate
 from bridge.ocpp import frames
+from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.charger import Calls, OcppCharger
+from bridge.ocpp.desk import Reports
 from bridge.ocpp.errors import CallFailed
 from bridge.ocpp.inbound import Inbound
 from bridge.ocpp.limits import Limits
@@ -23,7 +25,7 @@ from bridge.ocpp.watching import Abilities
 
 Clock = Callable[[], int]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
-Settings = Callable[[str], Mapping[str, str]]
+Settings = Callable[[str, Nameplate], Mapping[str, str]]
 
 
 class Dialect16:
@@ -34,6 +36,7 @@ class Dialect16:
     are what was found out of this charger.
     """
 
+    version = V16
     error_codes: Mapping[str, str] = {}
 
     def __init__(
@@ -51,6 +54,7 @@ class Dialect16:
         self._were_reset = were_reset
         self._abilities = abilities
         self._inbound = Inbound(charge_point, clock, limits.heartbeat_s)
+        self.reports = Reports()
         self._charger: OcppCharger | None = None
 
     def knows(self, action: str) -> bool:
@@ -78,7 +82,8 @@ class Dialect16:
                 with suppress(CallFailed):
                     await ask_for_statuses(charger)
         elif self._settings is not None:
-            wanted = self._settings(self._charge_point.id)
+            nameplate = await self._charge_point.nameplate()
+            wanted = self._settings(self._charge_point.id, nameplate)
             view = await self._charge_point.view()
             idle = all(c.status is ConnectorStatus.AVAILABLE for c in view.connectors)
             first = self._charge_point.id not in self._were_reset
@@ -95,6 +100,7 @@ class Dialect16:
 class Dialect201:
     """OCPP 2.0.1 on one connection."""
 
+    version = V201
     error_codes: Mapping[str, str] = {frames.FORMATION_VIOLATION: "FormatViolation"}
 
     def __init__(
@@ -103,6 +109,7 @@ class Dialect201:
         self._limits = limits
         self._names = names
         self._starts = RemoteStarts()
+        self.reports = Reports()
         self._inbound = Inbound201(
             charge_point, clock, limits.heartbeat_s, names, self._starts, self._want_register
         )
@@ -115,6 +122,8 @@ class Dialect201:
 
     async def answer(self, action: str, payload: Payload) -> bytes:
         """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+        if action == "NotifyReport":
+            self.reports.take(payload)
         return await self._inbound.answer(action, payload)
 
     def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:

@@ -16,8 +16,9 @@ import msgspec
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.metering import Source
-from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
+from agent.ports import ChargePoint, MeterReport, Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
+from bridge.ocpp.nameplate import introduce
 from bridge.ocpp.readings import Reading, as_int, as_text, id_tag, readings
 from bridge.ocpp.schemas import Payload, check_result
 from bridge.ocpp.signed_values import signed_values
@@ -78,12 +79,14 @@ class Inbound:
 
     async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.2; the answer tells the time."""
-        logger.info(
-            "%s booted: %s %s, firmware %s",
-            self._charge_point.id,
-            as_text(payload.get("chargePointVendor"), 50) or "unknown vendor",
-            as_text(payload.get("chargePointModel"), 50) or "unknown model",
-            as_text(payload.get("firmwareVersion"), 50) or "unknown",
+        await introduce(
+            self._charge_point,
+            Nameplate(
+                vendor=as_text(payload.get("chargePointVendor"), 50),
+                model=as_text(payload.get("chargePointModel"), 50),
+                serial=as_text(payload.get("chargePointSerialNumber"), 50),
+                firmware=as_text(payload.get("firmwareVersion"), 50),
+            ),
         )
         self._charger_clock.was_told()
         self.booted = True

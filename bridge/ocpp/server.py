@@ -16,7 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from agent.config.ocpp import MUTUAL_TLS
-from agent.ports import AgentError, ChargePoint, Site, UnknownChargePoint
+from agent.ports import AgentError, ChargePoint, Nameplate, Site, UnknownChargePoint
 from bridge.ocpp.admission import (
     OCPP201,
     AuthPolicy,
@@ -28,6 +28,7 @@ from bridge.ocpp.admission import (
     select_subprotocol,
 )
 from bridge.ocpp.connection import Connection, FrameLog, NoLog
+from bridge.ocpp.desk import Desk, Line
 from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen, OcppError
 from bridge.ocpp.limits import Limits
@@ -68,9 +69,12 @@ class OcppServer:
         limits: what one connection may take.
         log: keeps what goes over the wire.
         tls: a second listener, for wss:// (security profiles 2 and 3).
-        settings: the configuration keys that a charge point's charger shall have; with None
-            chargers are not asked for their configuration at all.
+        settings: the configuration keys that a charge point's charger shall have, by what it
+            is; with None chargers are not asked for their configuration at all.
         names_file: where the names of OCPP 2.0.1's transactions are kept over a restart.
+
+    Attributes:
+        desk: sends what the operator asks for.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class OcppServer:
         limits: Limits | None = None,
         log: FrameLog | None = None,
         tls: TlsListener | None = None,
-        settings: Callable[[str], Mapping[str, str]] | None = None,
+        settings: Callable[[str, Nameplate], Mapping[str, str]] | None = None,
         names_file: Path | None = None,
     ) -> None:
         self._site = site
@@ -99,6 +103,7 @@ class OcppServer:
         self._were_reset: set[str] = set()
         self._abilities: dict[str, Abilities] = {}
         self._names = TransactionNames(names_file)
+        self.desk = Desk(clock, self._names, settings or _nothing)
         self._servers: list[Server] = []
         self._owners: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -264,8 +269,10 @@ class OcppServer:
             on_ready=lambda: self._spawn(prepare()),
         )
         charger = dialect.charger(connection, self._spawn)
+        line = Line(charge_point, connection, dialect.version, dialect.reports)
         older = self._owners.get(charge_point.id)
         self._owners[charge_point.id] = connection
+        self.desk.opened(line)
         logger.info("%s connected (%s)", charge_point.id, _peer(socket))
         if older is not None:
             logger.info("%s: the newer connection takes over", charge_point.id)
@@ -278,6 +285,7 @@ class OcppServer:
         finally:
             if self._owners.get(charge_point.id) is connection:
                 del self._owners[charge_point.id]
+            self.desk.closed(line)
             await charge_point.detach(charger)
 
     def _security_event(self, charge_point_id: str, kind: str, info: str) -> None:
@@ -306,6 +314,11 @@ def _is_open(policy: AuthPolicy) -> bool:
 
 def _port(server: Server) -> int:
     return int(next(iter(server.sockets)).getsockname()[1])
+
+
+def _nothing(charge_point_id: str, nameplate: Nameplate) -> Mapping[str, str]:
+    del charge_point_id, nameplate
+    return {}
 
 
 def _peer(socket: ServerConnection) -> str:

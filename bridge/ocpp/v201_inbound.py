@@ -16,8 +16,9 @@ from typing import Any, cast
 import msgspec
 
 from agent.machine.events import ConnectorStatus
-from agent.ports import ChargePoint, MeterReport, StartReport, StopReport
+from agent.ports import ChargePoint, MeterReport, Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
+from bridge.ocpp.nameplate import introduce
 from bridge.ocpp.readings import Reading, as_int, as_number, as_text, id_tag, objects, readings
 from bridge.ocpp.schemas import Payload, check_result
 from bridge.ocpp.signed_values import signed_values
@@ -104,12 +105,14 @@ class Inbound201:
     async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
         """Use case B01; the answer tells the time."""
         station = _fields(payload.get("chargingStation"))
-        logger.info(
-            "%s booted: %s %s, firmware %s",
-            self._charge_point.id,
-            as_text(station.get("vendorName"), 50) or "unknown vendor",
-            as_text(station.get("model"), 50) or "unknown model",
-            as_text(station.get("firmwareVersion"), 50) or "unknown",
+        await introduce(
+            self._charge_point,
+            Nameplate(
+                vendor=as_text(station.get("vendorName"), 50),
+                model=as_text(station.get("model"), 50),
+                serial=as_text(station.get("serialNumber"), 50),
+                firmware=as_text(station.get("firmwareVersion"), 50),
+            ),
         )
         self._station_clock.was_told()
         self.booted = True

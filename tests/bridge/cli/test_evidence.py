@@ -41,7 +41,7 @@ def test_a_charge_is_listed_and_explained(strom: Strom, tmp_path: Path) -> None:
     strom("init")
     anyio.run(_keep, tmp_path / "data" / "strom.sqlite", CHARGED)
     told = strom("sessions").out
-    for part in ("1,500", "stopped, 1 corrected", "166 Wh", "beyond the credits"):
+    for part in ("1,500", "stopped, 1", "corrected", "166 Wh", "beyond the credits"):
         assert part in told, told
     told = strom("sessions", "session").out
     for part in (

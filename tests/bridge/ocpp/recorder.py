@@ -12,7 +12,9 @@ from agent.machine.events import ConnectorStatus, Obstacle, StopBy
 from agent.ports import (
     ChargePointView,
     Charger,
+    Commitments,
     MeterReport,
+    Nameplate,
     PowerSample,
     Quote,
     QuoteRequest,
@@ -54,6 +56,9 @@ class RecordingChargePoint:
         self.signed: list[SignedValue] = []
         self.failing = False
         self.silent = False
+        self.notes: dict[str, str] = {}
+        self.promised = Commitments(frozenset(), frozenset(), idle=True)
+        self._nameplate = Nameplate()
         self._starts: dict[StartReport, int] = {}
         self._changed = anyio.Event()
 
@@ -124,6 +129,22 @@ class RecordingChargePoint:
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:
         return None
+
+    async def commitments(self) -> Commitments:
+        return self.promised
+
+    async def introduced(self, nameplate: Nameplate) -> None:
+        self._nameplate = nameplate
+
+    async def nameplate(self) -> Nameplate:
+        return self._nameplate
+
+    async def keep_note(self, name: str, text: str) -> None:
+        self.notes[name] = text
+        self._notify()
+
+    async def note(self, name: str) -> str:
+        return self.notes.get(name, "")
 
     async def quote(self, request: QuoteRequest) -> Quote:
         raise Refused("not here")

@@ -1,0 +1,226 @@
+"""`strom ocpp`: the operator asks a charger for anything that OCPP has."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import anyio
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from agent.config.tables import load
+from bridge.cli.charger_log import AsJson, compact, known_charge_point, printable
+from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.output import Mistake, out, tell_warning
+from bridge.control.client import ask
+from bridge.ocpp.actions import V16, V201, Version
+from bridge.ocpp.schemas import fields_of
+
+_USUAL_TIMEOUT_S = 30.0
+_SLACK_S = 45.0
+"""A request may wait for the one before it, and a report comes after its answer."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel=PANEL)(ocpp)
+
+
+def ocpp(
+    charge_point: Annotated[
+        str | None, typer.Argument(help="Its id; without it, all are shown.", metavar="[ID]")
+    ] = None,
+    action: Annotated[
+        str | None,
+        typer.Argument(help="What OCPP calls it; without it, the charger is shown."),
+    ] = None,
+    payload: Annotated[
+        str | None,
+        typer.Argument(help="Its fields as JSON; - reads them from stdin.", metavar="[JSON]"),
+    ] = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Show the actions, and leave; for ID only its own.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds that the answer may take.", min=1, max=600)
+    ] = _USUAL_TIMEOUT_S,
+    force: Annotated[
+        bool, typer.Option("--force", help="Send also what takes a driver's charge away.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a connected charger for anything that OCPP has, and show its answer.
+
+    Strom must be running. What is sent is checked against OCPP's schema first.
+    """
+    if listing and charge_point is None:
+        for version in (V16, V201):
+            _list(version)
+        return
+    checked = load(config)
+    data_dir = checked.strom.data_dir
+    if charge_point is None:
+        _show(anyio.run(_about, data_dir, ""), as_json)
+        return
+    known = known_charge_point(checked, config, charge_point)
+    if listing:
+        [about] = anyio.run(_about, data_dir, known)
+        _list(_version_of(about))
+    elif action is None:
+        _show(anyio.run(_about, data_dir, known), as_json)
+    else:
+        arguments = {
+            "charge_point": known,
+            "action": action,
+            "payload": _payload(payload),
+            "force": force,
+            "timeout_s": timeout,
+        }
+        _tell(anyio.run(_ask, data_dir, arguments, timeout), as_json)
+
+
+async def _ask(data_dir: Path, arguments: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    return await ask(data_dir, "ocpp", arguments, 2 * timeout_s + _SLACK_S)
+
+
+async def _about(data_dir: Path, charge_point: str) -> list[dict[str, Any]]:
+    return await ask(data_dir, "chargers", {"charge_point": charge_point})
+
+
+def _payload(written: str | None) -> dict[str, Any]:
+    """The payload that was written.
+
+    Raises:
+        Mistake: it is no JSON object.
+    """
+    text = sys.stdin.read() if written == "-" else written
+    if text is None:
+        return {}
+    try:
+        payload: object = json.loads(text)
+    except ValueError as error:
+        raise Mistake(f"the payload is not JSON: {error}") from None
+    except RecursionError:
+        raise Mistake("the payload is nested too deeply") from None
+    if not isinstance(payload, dict):
+        raise Mistake('the payload is a JSON object, such as \'{"type": "Soft"}\'')
+    return cast("dict[str, Any]", payload)
+
+
+def _list(version: Version) -> None:
+    out.print(Text(version.name, style="bold"))
+    for profile, actions in version.profiles.items():
+        out.print(Text(f"  {profile}"))
+        for action in actions:
+            fields = fields_of(action, version.package)
+            shown = " ".join(name if required else f"[{name}]" for name, required in fields)
+            out.print(Text.assemble("    ", (action, "cyan"), f" {shown}".rstrip()))
+
+
+def _version_of(about: dict[str, Any]) -> Version:
+    for version in (V16, V201):
+        if version.name == about["version"]:
+            return version
+    raise Mistake(f"{about['id']} is not connected, so its version is not known")
+
+
+def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        out.print_json(json.dumps(chargers))
+        return
+    table = Table("id", "", "charger", "firmware", "serial", "connectors", box=None)
+    for charger in chargers:
+        maker = f"{charger['vendor']} {charger['model']}".strip()
+        states = cast("dict[str, str]", charger["connectors"])
+        table.add_row(
+            charger["id"],
+            charger["version"] or "not connected",
+            Text(printable(maker or "never booted")),
+            Text(printable(charger["firmware"])),
+            Text(printable(charger["serial"])),
+            ", ".join(f"{connector}: {status}" for connector, status in states.items()),
+        )
+    out.print(table)
+
+
+def _tell(answered: dict[str, Any], as_json: bool) -> None:
+    for warning in answered["warnings"]:
+        tell_warning(warning)
+    payload, report = answered["payload"], answered["report"]
+    if as_json:
+        out.print_json(json.dumps(payload | ({"reportData": report} if report else {})))
+        return
+    if not payload:
+        out.print(f"{answered['action']}: done")
+    for line in readable(payload):
+        out.print(Text(line))
+    for entry in report:
+        out.print(Text(variable_line(entry)))
+
+
+def readable(payload: dict[str, Any]) -> list[str]:
+    """An answer for a person: a line for each field, and for each object of a list."""
+    lines: list[str] = []
+    for name, value in payload.items():
+        items = _objects(value)
+        if items and name == "configurationKey":
+            lines += [_key_line(item) for item in items]
+        elif items and name in ("getVariableResult", "setVariableResult"):
+            lines += [variable_line(item) for item in items]
+        elif items:
+            lines.append(f"{name}:")
+            lines += [f"  {compact(item)}" for item in items]
+        elif isinstance(value, list):
+            words = cast("list[object]", value)
+            lines += [f"{name}: {', '.join(map(_plain, words))}"] if words else []
+        else:
+            lines.append(f"{name}: {_plain(value)}")
+    return lines
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """The objects of a list that has nothing else."""
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    found = [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
+    return found if len(found) == len(items) else []
+
+
+def _key_line(item: dict[str, Any]) -> str:
+    """A configuration key of 1.6."""
+    value = item.get("value")
+    shown = "" if value is None else f" = {_plain(value)}"
+    return f"{_plain(item.get('key'))}{shown}{'  (read-only)' if item.get('readonly') else ''}"
+
+
+def variable_line(item: dict[str, Any]) -> str:
+    """A variable of 2.0.1, in an answer or a report."""
+    name = f"{_named(item.get('component'))}.{_named(item.get('variable'))}"
+    attributes = _objects(item.get("variableAttribute")) or [item]
+    shown: list[str] = []
+    for attribute in attributes:
+        value = attribute.get("value", attribute.get("attributeValue"))
+        status = attribute.get("attributeStatus", "Accepted")
+        kind = attribute.get("type", attribute.get("attributeType", "Actual"))
+        text = "" if value is None else f" = {_plain(value)}"
+        text += "" if kind == "Actual" else f"  ({_plain(kind)})"
+        text += "" if status == "Accepted" else f": {_plain(status)}"
+        text += "  (read-only)" if attribute.get("mutability") == "ReadOnly" else ""
+        shown.append(f"{name}{text}")
+    return "\n".join(shown)
+
+
+def _named(value: object) -> str:
+    if not isinstance(value, dict):
+        return "?"
+    parts = cast("dict[str, Any]", value)
+    instance = parts.get("instance")
+    return f"{_plain(parts.get('name'))}{f'[{_plain(instance)}]' if instance else ''}"
+
+
+def _plain(value: object) -> str:
+    return printable(value) if isinstance(value, str) else compact(value)

@@ -1,0 +1,160 @@
+"""`strom ocpp` as a process of its own, against a whole Strom with a simulated charger."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from agent.config.tables import load
+from agent.machine.events import ConnectorStatus
+from bridge.app import App
+from bridge.simulator import SimulatedChargePoint
+from tests.bridge.cli.command import Strom
+from tests.bridge.ocpp.wire import now_ms
+
+CONFIG = """
+[strom]
+public_url = "http://127.0.0.1:8080"
+http_listen = "127.0.0.1:0"
+ocpp_listen = "127.0.0.1:0"
+[tariffs.day]
+energy_per_kwh = 300
+[[charge_points]]
+id = "CP001"
+name = "Old Mill, west wall"
+tariff = "day"
+{extra}
+[[charge_points]]
+id = "CP002"
+name = "Old Mill, car park"
+tariff = "day"
+"""
+
+
+@dataclass
+class House:
+    """A Strom with one simulated charge point, and its operator's terminal."""
+
+    app: App
+    charger: SimulatedChargePoint
+    folder: Path
+
+    async def strom(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        ran = await anyio.run_process(
+            [sys.executable, "-m", "bridge.cli", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "COLUMNS": "120"},
+            check=False,
+            input=stdin,
+        )
+        out, err = ran.stdout.decode(), ran.stderr.decode()
+        assert "Traceback" not in err
+        return subprocess.CompletedProcess(ran.args, ran.returncode, out, err)
+
+
+@asynccontextmanager
+async def house(folder: Path, extra: str = "") -> AsyncGenerator[House]:
+    (folder / "strom.toml").write_text(CONFIG.format(extra=extra))
+    async with (
+        App.open(load(folder / "strom.toml"), now_ms) as app,
+        anyio.create_task_group() as group,
+    ):
+        charger = SimulatedChargePoint(f"ws://127.0.0.1:{app.ocpp_port}/ocpp", "CP001", speed=100)
+        group.start_soon(charger.run)
+        while (await app.site.view("CP001")).connectors[0].status is not ConnectorStatus.AVAILABLE:
+            await anyio.sleep(0.02)
+        yield House(app, charger, folder)
+        group.cancel_scope.cancel()
+
+
+async def test_the_operator_asks_a_charger(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        shown = await here.strom("ocpp")
+        assert shown.returncode == 0
+        assert [line.split() for line in shown.stdout.splitlines()[1:]] == [
+            ["CP001", "OCPP", "1.6", "Strom", "Simulator", "1.0", "CP001", "1:", "Available"],
+            ["CP002", "not", "connected", "never", "booted", "1:", "Offline"],
+        ]
+        shown = await here.strom("ocpp", "cp001", "--json")
+        [about] = json.loads(shown.stdout)
+        assert (about["id"], about["model"], about["connected"]) == ("CP001", "Simulator", True)
+        keys = ["HeartbeatInterval", "NumberOfConnectors", "Foo"]
+        asked = await here.strom("ocpp", "cp001", "GetConfiguration", json.dumps({"key": keys}))
+        assert asked.stdout.splitlines() == [
+            "HeartbeatInterval = 300",
+            "NumberOfConnectors = 1  (read-only)",
+            "unknownKey: Foo",
+        ]
+        change = b'{"key": "HeartbeatInterval", "value": "77"}'
+        asked = await here.strom("ocpp", "CP001", "changeconfiguration", "-", stdin=change)
+        assert asked.stdout == "status: Accepted\n"
+        assert here.charger.keys.text("HeartbeatInterval") == "77"
+        asked = await here.strom("ocpp", "CP001", "ClearCache", "--json")
+        assert json.loads(asked.stdout) == {"status": "Accepted"}
+
+
+async def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        for arguments, said in (
+            (("CP9",), 'error: strom.toml has no charge point "CP9"; it has: CP001, CP002'),
+            (("CP002", "ClearCache"), "error: CP002 is not connected"),
+            (("CP001", "Clear"), "did you mean ClearCache?"),
+            (("CP001", "Reset", "{"), "error: the payload is not JSON"),
+            (("CP001", "Reset", "[]"), "error: the payload is a JSON object"),
+            (("CP001", "Reset", "[" * 100_000), "error: the payload is nested too deeply"),
+            (("CP001", "Reset"), "error: Reset was not sent: type is missing"),
+            (
+                ("CP001", "GetLocalListVersion"),
+                "error: GetLocalListVersion: the charger answered NotImplemented",
+            ),
+            (
+                ("CP001", "ChangeConfiguration", '{"key":"AuthorizationKey","value":"hunter2"}'),
+                "password_file",
+            ),
+            (("CP001", "RemoteStartTransaction", '{"idTag":"ME"}'), "nobody has paid"),
+        ):
+            told = await here.strom("ocpp", *arguments)
+            assert told.returncode == 1
+            assert told.stdout == ""
+            assert said in told.stderr
+            assert told.stderr.count("\n") == 1
+        forced = await here.strom(
+            "ocpp", "CP001", "RemoteStartTransaction", '{"idTag":"ME"}', "--force"
+        )
+        assert forced.returncode == 0
+        assert forced.stdout == "status: Accepted\n"
+        assert forced.stderr.startswith("warning: nobody has paid for this start")
+
+
+def test_without_a_running_strom(strom: Strom) -> None:
+    strom("init")
+    for arguments in (("ocpp",), ("ocpp", "CP001"), ("ocpp", "CP001", "ClearCache")):
+        told = strom(*arguments)
+        assert told.code == 1
+        assert "no Strom is running on" in told.err
+        assert 'start it with "strom serve"' in told.err
+
+
+async def test_the_actions_of_a_charger(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        listed = await here.strom("ocpp", "CP001", "--list")
+        assert "ChangeConfiguration key value\n" in listed.stdout
+        assert "2.0.1" not in listed.stdout
+        told = await here.strom("ocpp", "CP002", "--list")
+        assert told.stderr == "error: CP002 is not connected, so its version is not known\n"
+
+
+def test_the_actions_of_each_version(strom: Strom) -> None:
+    """Without a file, and without a running Strom."""
+    listed = strom("ocpp", "--list").out
+    assert "RemoteStartTransaction idTag [connectorId] [chargingProfile]\n" in listed
+    assert "RequestStartTransaction idToken remoteStartId [" in listed
+    assert "ClearCache\n" in listed
