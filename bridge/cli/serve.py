@@ -14,6 +14,7 @@ from rich.text import Text
 
 from agent.config.tables import Config, ConfigError, load
 from agent.config.warnings import warnings
+from bridge import process
 from bridge.app import App
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import err, expected_errors, tell_error, tell_warning
@@ -40,7 +41,7 @@ def serve(
     settings = load(config)
     for text in warnings(settings):
         tell_warning(text)
-    anyio.run(_Service(config, settings).run)
+    process.run(_Service(config, settings).run)
 
 
 class _Service:

@@ -3,8 +3,7 @@
 
     python -m tests.bench.ocpp [SECONDS]
 
-Each figure is taken with the chargers in a process of their own; all servers run in this one,
-one after the other.
+Each server is alone in a process, and its chargers are in another.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,6 +40,7 @@ from agent.journal.journal import Journal, Task
 from agent.ports import Origin, QuoteRequest
 from agent.site import Site
 from agent.views import PublicFace
+from bridge import process
 from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from wallet.dev import DevWallet
@@ -61,6 +62,7 @@ class Measured:
     per_second: float
     median_ms: float
     p99_ms: float
+    cpu_us: float = 0.0
 
 
 class _Mute:
@@ -84,9 +86,9 @@ class Strom:
         """Where chargers connect."""
         return f"ws://127.0.0.1:{self.server.port}/ocpp"
 
-    async def pay_for_all(self) -> None:
-        """A driver pays at every charge point."""
-        for charge_point_id in self.site.charge_point_ids():
+    async def pay_for(self, charge_points: int) -> None:
+        """A driver pays at each of the first charge points."""
+        for charge_point_id in self.site.charge_point_ids()[:charge_points]:
             point = self.site.charge_point(charge_point_id)
             quote = await point.quote(QuoteRequest(100_000_000, Origin.LNURL, connector=1))
             await self.wallet.driver_pay(quote.bolt11)
@@ -204,10 +206,10 @@ class LoadProcess:
 
 @asynccontextmanager
 async def load(
-    url: str, connections: int, mode: str, seconds: float, rate: float = 0.0
+    url: str, connections: int, mode: str, seconds: float, rate: float = 0.0, active: int = 0
 ) -> AsyncGenerator[LoadProcess]:
     """Chargers in a process of their own; see `ocpp_load`."""
-    arguments = [url, str(connections), mode, str(seconds), str(rate)]
+    arguments = [url, str(connections), mode, str(seconds), str(rate), str(active)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -225,36 +227,40 @@ async def load(
 
 
 async def measured(
-    url: str, connections: int, mode: str, seconds: float, rate: float = 0.0, then: Any = None
+    url: str, connections: int, mode: str, seconds: float, rate: float = 0.0
 ) -> Measured:
-    """Load a server; `then` is awaited when all chargers wait for their remote start."""
+    """Load a peer."""
     async with load(url, connections, mode, seconds, rate) as process:
-        if mode == "paid":
-            await process.count("waiting", connections)
-            await then()
         await process.count("ready", 1)
         process.tell()
         return Measured(**json.loads(await process.line()))
 
 
-async def meter_values(connections: int, seconds: float, rate: float = 0.0) -> Measured:
-    """MeterValues to a whole Strom, each in a paid session, each journalled."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with strom(Path(folder), connections) as here:
-            return await measured(
-                here.url, connections, "paid", seconds, rate, then=here.pay_for_all
-            )
-
-
-async def meter_values_of_peer(
-    peer: Callable[[], AbstractAsyncContextManager[str]],
-    mode: str,
-    connections: int,
-    seconds: float,
+async def meter_values(
+    connections: int, seconds: float, rate: float = 0.0, active: int = 0
 ) -> Measured:
-    """MeterValues to a peer."""
-    async with peer() as url:
-        return await measured(url, connections, mode, seconds)
+    """MeterValues to a whole Strom, each in a paid session, each journalled.
+
+    Args:
+        connections: chargers that are connected.
+        seconds: how long.
+        rate: messages a second in all; 0 for as fast as answers come.
+        active: how many of them charge, the others only stay; 0 for all.
+    """
+    charging = active or connections
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            strom(Path(folder), connections) as here,
+            load(here.url, connections, "paid", seconds, rate, active) as process,
+        ):
+            await process.count("waiting", charging)
+            await here.pay_for(charging)
+            await process.count("ready", 1)
+            before_s = time.process_time()
+            process.tell()
+            figures = json.loads(await process.line())
+            used_us = (time.process_time() - before_s) * 1e6
+            return Measured(**figures, cpu_us=used_us / max(1, figures["messages"]))
 
 
 def resident_kib() -> int:
@@ -279,49 +285,82 @@ async def memory_per_connection(connections: int) -> float:
             return (after - before) / connections
 
 
-async def memory_in_fresh_process(connections: int) -> float:
-    """As `memory_per_connection`, where nothing that was freed before blurs the figure."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __spec__.name, "memory", str(connections),
+async def _peer(peer: Callable[[], AbstractAsyncContextManager[str]], mode: str) -> Measured:
+    async with peer() as url:
+        return await measured(url, int(sys.argv[2]), mode, float(sys.argv[3]))
+
+
+def serve_alone() -> None:
+    """What `alone` asks of this process; prints one line of JSON.
+
+    Strom runs as `strom serve` sets its process up, the peers as their users would.
+    """
+    kind = sys.argv[1]
+    if kind == "echo":
+        figures: object = asyncio.run(_peer(echo, "echo"))
+    elif kind == "library":
+        figures = asyncio.run(_peer(bare_library, "unpaid"))
+    elif kind == "memory":
+        figures = asyncio.run(memory_per_connection(int(sys.argv[2])))
+    else:
+        connections, seconds, rate, active = sys.argv[2:6]
+        figures = process.run(
+            partial(meter_values, int(connections), float(seconds), float(rate), int(active))
+        )
+    print(json.dumps(figures if isinstance(figures, float) else asdict(cast(Measured, figures))))
+
+
+async def alone(*arguments: object) -> Any:
+    """One figure from a server that is alone in a process of its own."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        __spec__.name,
+        *map(str, arguments),
         stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    return float(output)
+        # The bare library logs a traceback for each connection that ends.
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    output, _ = await running.communicate()
+    return json.loads(output)
 
 
 async def main(seconds: float) -> None:
     """All figures in one run."""
     print(f"MeterValues of 8 samples, {seconds:g} s each; one process serves, another loads")
-    print(f"{'server':<42}{'conns':>6}{'per s':>8}{'median ms':>11}{'p99 ms':>9}")
+    print(f"{'server':<42}{'conns':>6}{'per s':>8}{'median ms':>11}{'p99 ms':>9}{'CPU us':>8}")
 
-    def show(name: str, connections: int, figures: Measured) -> None:
+    async def show(name: str, kind: str, connections: int, *more: float) -> Measured:
+        figures = Measured(**await alone(kind, connections, seconds, *more))
+        cpu = f"{figures.cpu_us:>8.0f}" if figures.cpu_us else ""
         print(
             f"{name:<42}{connections:>6}{figures.per_second:>8.0f}"
-            f"{figures.median_ms:>11.1f}{figures.p99_ms:>9.1f}"
+            f"{figures.median_ms:>11.1f}{figures.p99_ms:>9.1f}{cpu}",
+            flush=True,
         )
+        return figures
 
     for connections in (50, 500):
-        raw = await meter_values_of_peer(echo, "echo", connections, seconds)
-        show("raw websockets echo, stores nothing", connections, raw)
-        bare = await meter_values_of_peer(bare_library, "unpaid", connections, seconds)
-        show("ocpp library, defaults, stores nothing", connections, bare)
-        ours = await meter_values(connections, seconds)
-        show("Strom, every sample on the disk", connections, ours)
-        half = await meter_values(connections, seconds, ours.per_second / 2)
-        show("Strom at half that rate", connections, half)
+        raw = await show("raw websockets echo, stores nothing", "echo", connections)
+        bare = await show("ocpp library, defaults, stores nothing", "library", connections)
+        ours = await show("Strom, every sample on the disk", "strom", connections, 0, 0)
+        await show("Strom at half that rate", "strom", connections, ours.per_second / 2, 0)
         print(
             f"{'':<42}{ours.per_second / bare.per_second:.1f}x the library, "
             f"{ours.per_second / raw.per_second:.2f}x the echo"
         )
-    for connections in (1000,):
-        kib = await memory_in_fresh_process(connections)
+    few = await show("Strom, 1,000 messages/s", "strom", 100, 1000, 100)
+    many = await show("the same from 100 among 10,000", "strom", 10_000, 1000, 100)
+    print(f"{'':<42}cost of a message among 10,000: {many.cpu_us / few.cpu_us:.2f}x")
+    for connections in (1_000, 10_000):
+        kib = await alone("memory", connections)
         print(f"memory per idle connection at {connections}: {kib:.1f} KiB")
 
 
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if sys.argv[1:2] == ["memory"]:
-        print(asyncio.run(memory_per_connection(int(sys.argv[2]))))
+    if sys.argv[1:2] and sys.argv[1].isalpha():
+        serve_alone()
     else:
         asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 5.0))

@@ -1,9 +1,10 @@
 """Chargers for the OCPP benchmarks, in a process of their own.
 
-    python -m tests.bench.ocpp_load URL CONNECTIONS MODE SECONDS RATE
+    python -m tests.bench.ocpp_load URL CONNECTIONS MODE SECONDS RATE ACTIVE
 
 MODE is "paid" (each charger waits for a remote start and charges), "unpaid" (each begins a
 transaction by itself), "echo" (frames come back as they are) or "idle" (boots and stays).
+With ACTIVE above 0 only so many of them do that, and the others boot and stay.
 Prints "ready", waits for a line, loads for SECONDS at RATE messages a second in all (0: as fast
 as answers come), and prints one line of JSON.
 """
@@ -63,6 +64,7 @@ class Load:
 
     url: str
     mode: str
+    active: int
     go: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     ready: int = 0
@@ -120,10 +122,11 @@ async def charger(load: Load, number: int, opening: asyncio.Semaphore) -> None:
             open_timeout=60,
         )
     async with connection as socket:
-        transaction_id = await prepare(socket, load.mode)
+        mode = load.mode if number < load.active else "idle"
+        transaction_id = await prepare(socket, mode)
         load.ready += 1
         await load.go.wait()
-        if load.mode == "idle":
+        if mode == "idle":
             await load.over.wait()
             return
         await asyncio.sleep(load.interval_s * (number % 100) / 100)
@@ -144,12 +147,14 @@ async def charger(load: Load, number: int, opening: asyncio.Semaphore) -> None:
                     await asyncio.sleep(due - now)
 
 
-async def main(url: str, connections: int, mode: str, seconds: float, rate: float) -> None:
+async def main(
+    url: str, connections: int, mode: str, seconds: float, rate: float, active: int
+) -> None:
     """Run the load; see the module."""
-    load = Load(url, mode)
+    load = Load(url, mode, active or connections)
     opening = asyncio.Semaphore(OPENING_AT_ONCE)
     if rate:
-        load.interval_s = connections / rate
+        load.interval_s = load.active / rate
     async with asyncio.TaskGroup() as group:
         for number in range(connections):
             group.create_task(charger(load, number, opening))
@@ -163,7 +168,9 @@ async def main(url: str, connections: int, mode: str, seconds: float, rate: floa
         load.go.set()
         if mode == "idle":
             await loop.run_in_executor(None, sys.stdin.readline)
-            load.over.set()
+        else:
+            await asyncio.sleep(seconds)
+        load.over.set()
     took = perf_counter() - began
     done = sorted(load.latencies)
     figures = {
@@ -178,5 +185,5 @@ async def main(url: str, connections: int, mode: str, seconds: float, rate: floa
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    _, _url, _connections, _mode, _seconds, _rate = sys.argv
-    asyncio.run(main(_url, int(_connections), _mode, float(_seconds), float(_rate)))
+    _, _url, _connections, _mode, _seconds, _rate, _active = sys.argv
+    asyncio.run(main(_url, int(_connections), _mode, float(_seconds), float(_rate), int(_active)))
