@@ -239,8 +239,11 @@ class Sessions:
         self, session: Session, events: Sequence[Event], effects: Sequence[Effect], **more: Any
     ) -> bool:
         """Commit, then hand the effects on; False when an event was known already."""
-        targeted = [(self._target(session, effect), effect) for effect in effects]
-        tasks = [(target, effect) for target, effect in targeted if target]
+        tasks: list[tuple[str, Effect]] = []
+        for effect in effects:
+            target = self._target(session, effect)
+            if target:
+                tasks.append((target, effect))
         stored = await self._commons.journal.commit(Step(session, events, tasks, **more))
         if stored is None:
             return False
@@ -252,9 +255,10 @@ class Sessions:
         else:
             self._live.pop(session.id, None)
         self._commons.timers.set(session.id, self._charge_point_id, deadline(session))
-        self._commons.post(stored)
-        if any(isinstance(effect, PublishStatus) for effect in effects):
-            self._commons.herald.status_changed(self._charge_point_id)
+        if effects:
+            self._commons.post(stored)
+            if any(isinstance(effect, PublishStatus) for effect in effects):
+                self._commons.herald.status_changed(self._charge_point_id)
         self._commons.changes.tell(session.id)
         return True
 

@@ -26,13 +26,23 @@ def signed_values(meter_value: object, time_of: Callable[[object], int]) -> list
     """
     found: list[SignedValue] = []
     for element in objects(meter_value):
-        for sample in objects(element.get("sampledValue")):
+        for sample in _unusual(element.get("sampledValue")):
             if sample.get("format") != "SignedData" and "signedMeterValue" not in sample:
                 continue
             value = _signed(sample, time_of(element.get("timestamp")))
             if value is not None and len(found) < MOST_VALUES:
                 found.append(value)
     return found
+
+
+def _unusual(sampled: object) -> list[dict[str, Any]]:
+    """The samples that may be signed: few are, and every message of a meter passes here."""
+    samples = cast(list[object], sampled) if isinstance(sampled, list) else [sampled]
+    return [
+        cast(dict[str, Any], sample)
+        for sample in samples
+        if isinstance(sample, dict) and ("format" in sample or "signedMeterValue" in sample)
+    ]
 
 
 def _signed(sample: dict[str, Any], at_ms: int) -> SignedValue | None:

@@ -256,11 +256,19 @@ async def meter_values(
             await process.count("waiting", charging)
             await here.pay_for(charging)
             await process.count("ready", 1)
+            idle_s = await cpu_of_idling(seconds) if active else 0.0
             before_s = time.process_time()
             process.tell()
             figures = json.loads(await process.line())
-            used_us = (time.process_time() - before_s) * 1e6
+            used_us = (time.process_time() - before_s - idle_s) * 1e6
             return Measured(**figures, cpu_us=used_us / max(1, figures["messages"]))
+
+
+async def cpu_of_idling(seconds: float) -> float:
+    """CPU seconds that staying connected takes in so many seconds: pings and pongs."""
+    before_s = time.process_time()
+    await asyncio.sleep(seconds)
+    return time.process_time() - before_s
 
 
 def resident_kib() -> int:
