@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class MessageLog:
         self._waiting: dict[str, list[bytes]] = {}
         self._waiting_bytes = 0
         self._lost = 0
+        self._writing = threading.Lock()
 
     def received(self, charge_point_id: str, frame: bytes) -> None:
         """A frame came in."""
@@ -97,16 +99,21 @@ class MessageLog:
         if lost:
             logger.warning("the message log could not keep up: %d messages are missing", lost)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for charge_point_id, lines in waiting.items():
-                current, older = _files(self._folder, charge_point_id)
-                with current.open("ab") as file:
-                    file.write(b"".join(lines)[-self._limit_bytes :])
-                    full = file.tell() >= self._limit_bytes
-                if full:
-                    current.replace(older)
+            # At the end of `run` the thread of the last time may still be at it.
+            with self._writing:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for charge_point_id, lines in waiting.items():
+                    self._append(charge_point_id, b"".join(lines)[-self._limit_bytes :])
         except OSError as error:
             logger.warning("the message log cannot be written: %s", error.strerror)
+
+    def _append(self, charge_point_id: str, lines: bytes) -> None:
+        current, older = _files(self._folder, charge_point_id)
+        with current.open("ab") as file:
+            file.write(lines)
+            full = file.tell() >= self._limit_bytes
+        if full:
+            current.replace(older)
 
 
 def _files(folder: Path, charge_point_id: str) -> tuple[Path, Path]:

@@ -131,6 +131,7 @@ async def strom(folder: Path, charge_points: int) -> AsyncGenerator[Strom]:
             await server.close()
     finally:
         logging.cancel()
+        await asyncio.gather(logging, return_exceptions=True)
         journal.close()
         await wallet.close()
 
