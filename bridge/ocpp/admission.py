@@ -138,8 +138,17 @@ def refusal(policy: AuthPolicy, charge_point_id: str, visitor: Visitor) -> Refus
         )
         return Refusal(401, "The user name or password is wrong.\n", reason, locked_out=old)
     if not usable(visitor.offered) if visitor.offered else policy.strict_subprotocol:
-        return Refusal(400, "Offer the subprotocol ocpp1.6.\n", "it does not offer ocpp1.6")
+        return Refusal(
+            400,
+            "Offer the subprotocol ocpp1.6 or ocpp2.0.1.\n",
+            f"it offers {_shown(visitor.offered)}, and neither ocpp1.6 nor ocpp2.0.1",
+        )
     return None
+
+
+def _shown(offered: Sequence[str]) -> str:
+    names = [name[:20] for name in offered[:3] if name.isprintable()]
+    return ", ".join(names) or "no subprotocol"
 
 
 def id_in_path(path: str) -> str | None:

@@ -265,3 +265,15 @@ async def test_closing_the_server_detaches_everyone() -> None:
         await server.close()
         assert not site.points["CP001"].chargers
         assert server.port == 0
+
+
+async def test_a_charger_with_another_version_alone_is_told_which_are_spoken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(RecordingSite("CP001")) as server:
+        with pytest.raises(InvalidStatus) as caught:
+            async with charger(server, subprotocols=["ocpp2.1"]):
+                pass
+    assert caught.value.response.status_code == 400
+    assert b"ocpp1.6 or ocpp2.0.1" in caught.value.response.body
+    assert "it offers ocpp2.1, and neither" in caplog.text
