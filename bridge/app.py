@@ -181,12 +181,15 @@ class App:
                 tls=security.tls,
                 settings=app.ocpp_settings,
                 names_file=config.strom.data_dir / TRANSACTION_NAMES_FILE,
+                alerts=alerts,
             )
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port, app.ocpp_tls_port = ocpp.port, ocpp.tls_port
             await stack.enter_async_context(
-                controlled(config.strom.data_dir / SOCKET_FILE, commands(site, ocpp.desk))
+                controlled(
+                    config.strom.data_dir / SOCKET_FILE, commands(site, ocpp.desk, ocpp.upkeep)
+                )
             )
             metrics = metrics_routes(site, presence, ocpp, clock, security.expiries)
             web = _web(config, site, relays, links, wallet, clock, metrics)
@@ -204,8 +207,11 @@ class App:
 
     def ocpp_settings(self, charge_point_id: str, nameplate: Nameplate) -> Mapping[str, str]:
         """The OCPP configuration keys that the operator wants a charge point to have."""
-        del nameplate
-        return self._point(charge_point_id).ocpp_settings
+        plate = (nameplate.vendor, nameplate.model, nameplate.firmware)
+        wanted: dict[str, str] = {}
+        for model in self.config.ocpp_models:
+            wanted |= model.settings if model.fits(*plate) else {}
+        return wanted | self._point(charge_point_id).ocpp_settings
 
     def _point(self, charge_point_id: str) -> ChargePointConfig:
         return next(p for p in self.config.charge_points if p.id == charge_point_id)

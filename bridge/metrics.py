@@ -74,6 +74,10 @@ class Chargers(Protocol):
         """Those of them whose chargers do not answer."""
         ...
 
+    def differing(self) -> int:
+        """How many keys of chargers are not as the operator's file wants them."""
+        ...
+
 
 class _Snapshot(Collector):
     """The figures of one moment; made for each request, and kept by nobody."""
@@ -107,6 +111,8 @@ class _Snapshot(Collector):
         connected, silent = len(self._chargers.connected()), len(self._chargers.silent())
         yield _gauge("strom_chargers_connected", "Chargers connected.", connected)
         yield _gauge("strom_chargers_silent", "Chargers connected that do not answer.", silent)
+        text = "Keys of chargers that are not as the operator's file wants them."
+        yield _gauge("strom_settings_differing", text, self._chargers.differing())
         states = Counter(view.state for view in self._sessions)
         sessions = GaugeMetricFamily("strom_sessions", "Open sessions.", labels=["state"])
         for state in SessionState:

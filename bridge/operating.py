@@ -15,6 +15,7 @@ from bridge.control.server import Arguments, Command
 from bridge.ocpp.actions import Version
 from bridge.ocpp.desk import Answered
 from bridge.ocpp.errors import OcppError
+from bridge.ocpp.upkeep import Upkeep
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -53,12 +54,13 @@ class _About(msgspec.Struct):
     charge_point: str = ""
 
 
-def commands(site: Site, chargers: Chargers) -> Mapping[str, Command]:
+def commands(site: Site, chargers: Chargers, upkeep: Upkeep | None) -> Mapping[str, Command]:
     """The commands, by the name that they have on the socket.
 
     Args:
         site: the charge points.
         chargers: those that are connected.
+        upkeep: knows how their configuration is.
     """
 
     async def ask(arguments: Arguments) -> object:
@@ -82,7 +84,20 @@ def commands(site: Site, chargers: Chargers) -> Mapping[str, Command]:
         ids = [site.charge_point(wanted).id] if wanted else site.charge_point_ids()
         return [await _about(site, chargers, charge_point_id) for charge_point_id in ids]
 
-    return {"ocpp": _told(ask), "chargers": _told(about)}
+    async def settings(arguments: Arguments) -> object:
+        """The configuration of one charger, or of all."""
+        wanted = _read(arguments, _About).charge_point
+        ids = [site.charge_point(wanted).id] if wanted else site.charge_point_ids()
+        reports: list[dict[str, object]] = []
+        if upkeep is None:
+            return reports
+        for charge_point_id in ids:
+            report = await upkeep.report(site.charge_point(charge_point_id))
+            known: dict[str, object] = msgspec.to_builtins(report)
+            reports.append({"id": charge_point_id, **known})
+        return reports
+
+    return {"ocpp": _told(ask), "chargers": _told(about), "settings": _told(settings)}
 
 
 async def _about(site: Site, chargers: Chargers, charge_point_id: str) -> dict[str, object]:

@@ -71,7 +71,7 @@ def sentence(problem: ErrorDetails, raw: Mapping[str, Any], model: type[BaseMode
         case "tuple_type":
             expected = (
                 f"expected a list of tables, each headed [[{where}]]"
-                if loc[-1] == "charge_points"
+                if loc[-1] in ("charge_points", "ocpp_models")
                 else "expected a list in square brackets"
             )
         case "literal_error":

@@ -84,11 +84,8 @@ def _of_a_point(point: Mapping[str, Any], ocpp: Mapping[str, Any]) -> Iterator[t
             "security_profile",
             "expected client_ca in [ocpp] besides: it says whose client certificates count",
         )
-    if point.get("rotate_password") is True:
-        if not has_password:
-            yield "rotate_password", "expected a password_file besides: the first password"
-        if any(key.lower() == "authorizationkey" for key in _table(point.get("ocpp_settings"))):
-            yield "rotate_password", "expected no AuthorizationKey in ocpp_settings besides"
+    if point.get("rotate_password") is True and not has_password:
+        yield "rotate_password", "expected a password_file besides: the first password"
     if point.get("certificate_name") and profile != MUTUAL_TLS:
         yield "certificate_name", "expected security_profile = 3 besides: no other one has it"
 

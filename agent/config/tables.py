@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from agent.config.errors import ConfigError as ConfigError
 from agent.config.errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
+from agent.config.models import OcppModelConfig, OcppSettings
 from agent.config.ocpp import ChargerSecurity, OcppConfig, contradictions
 from agent.config.table import Table
 from agent.config.values import (
@@ -194,7 +195,7 @@ class ChargePointConfig(ChargerSecurity):
     nsec_file: SecretFile | None = None
     strict_subprotocol: bool = False
     check_meter: Flag = False
-    ocpp_settings: dict[str, str] = Field(default_factory=dict[str, str])
+    ocpp_settings: OcppSettings = Field(default_factory=dict[str, str])
     connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)
 
     @field_validator("connectors")
@@ -219,6 +220,7 @@ class Config(Table):
     fiat: FiatConfig | None = None
     map: MapConfig | None = None
     tariffs: dict[str, TariffConfig] = Field(default_factory=dict[str, TariffConfig])
+    ocpp_models: tuple[OcppModelConfig, ...] = ()
     charge_points: tuple[ChargePointConfig, ...] = ()
     _base_dir: Path = PrivateAttr(default_factory=Path)
 

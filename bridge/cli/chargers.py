@@ -1,4 +1,4 @@
-"""`strom ocpp`: the operator asks a charger for anything that OCPP has."""
+"""`strom ocpp` and `strom settings`: the operator asks chargers, and sees how they are set."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _SLACK_S = 45.0
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add these commands."""
     app.command(rich_help_panel=PANEL)(ocpp)
+    app.command(rich_help_panel=PANEL)(settings)
 
 
 def ocpp(
@@ -82,6 +83,39 @@ def ocpp(
             "timeout_s": timeout,
         }
         _tell(anyio.run(_ask, data_dir, arguments, timeout), as_json)
+
+
+def settings(
+    charge_point: Annotated[
+        str | None, typer.Argument(help="Its id; without it, all are shown.", metavar="[ID]")
+    ] = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show the configuration of chargers: what is wanted, what they have, and why not.
+
+    Shown are the keys of your file, and those that billing needed to be changed.
+    """
+    checked = load(config)
+    known = known_charge_point(checked, config, charge_point) if charge_point else ""
+    reports = anyio.run(_settings, checked.strom.data_dir, known)
+    if as_json:
+        out.print_json(json.dumps(reports))
+        return
+    table = Table("id", "key", "wanted", "present", "state", box=None)
+    for report in reports:
+        for key in report["keys"]:
+            told = [printable(str(key[field])) for field in ("key", "wanted", "present", "state")]
+            table.add_row(report["id"], *map(Text, told))
+        if not report["checked_at_ms"]:
+            table.add_row(report["id"], "", "", "", "not compared yet")
+        elif not report["keys"]:
+            table.add_row(report["id"], "", "", "", "nothing is wanted otherwise")
+    out.print(table)
+
+
+async def _settings(data_dir: Path, charge_point: str) -> list[dict[str, Any]]:
+    return await ask(data_dir, "settings", {"charge_point": charge_point})
 
 
 async def _ask(data_dir: Path, arguments: dict[str, Any], timeout_s: float) -> dict[str, Any]:

@@ -7,33 +7,32 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from agent.machine.events import ConnectorStatus
-from agent.ports import ChargePoint, Nameplate
+from agent.ports import ChargePoint
 from bridge.ocpp import frames
 from bridge.ocpp.actions import V16, V201
+from bridge.ocpp.billing import NEEDS_16, NEEDS_201
 from bridge.ocpp.charger import Calls, OcppCharger
 from bridge.ocpp.desk import Reports
 from bridge.ocpp.errors import CallFailed
 from bridge.ocpp.inbound import Inbound
+from bridge.ocpp.keys import Keys16, Keys201
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.schemas import Payload
-from bridge.ocpp.settings import ask_for_heartbeat, ask_for_statuses, settle
+from bridge.ocpp.settings import ask_for_heartbeat, ask_for_statuses
 from bridge.ocpp.transaction_names import TransactionNames
+from bridge.ocpp.upkeep import Tended, Upkeep
 from bridge.ocpp.v201_charger import Ocpp201Charger, RemoteStarts
 from bridge.ocpp.v201_inbound import Inbound201
 from bridge.ocpp.watching import Abilities
 
 Clock = Callable[[], int]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
-Settings = Callable[[str, Nameplate], Mapping[str, str]]
 
 
 class Dialect16:
-    """OCPP 1.6 on one connection.
+    """OCPP 1.6 on one connection; without `upkeep` its configuration stays as it is.
 
-    `were_reset` has the charge points that were reset for their configuration before: a key
-    that never takes must not make a charger start anew for ever. `abilities`
-    are what was found out of this charger.
+    `abilities` are what was found out of this charger.
     """
 
     version = V16
@@ -44,17 +43,16 @@ class Dialect16:
         charge_point: ChargePoint,
         clock: Clock,
         limits: Limits,
-        settings: Settings | None,
-        were_reset: set[str],
+        upkeep: Upkeep | None,
         abilities: Abilities,
     ) -> None:
         self._charge_point = charge_point
         self._limits = limits
-        self._settings = settings
-        self._were_reset = were_reset
+        self._upkeep = upkeep
         self._abilities = abilities
         self._inbound = Inbound(charge_point, clock, limits.heartbeat_s)
         self.reports = Reports()
+        self.tended: Tended | None = None
         self._charger: OcppCharger | None = None
 
     def knows(self, action: str) -> bool:
@@ -63,12 +61,16 @@ class Dialect16:
 
     async def answer(self, action: str, payload: Payload) -> bytes:
         """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+        if action == "BootNotification" and self.tended is not None:
+            self.tended.booted = True
         return await self._inbound.answer(action, payload)
 
     def charger(self, calls: Calls, spawn: Spawn) -> OcppCharger:
         """The other side, once there is a connection for its calls."""
         del spawn
         self._charger = OcppCharger(calls, self._abilities)
+        if self._upkeep is not None:
+            self.tended = Tended(self._charge_point, Keys16(calls), NEEDS_16)
         return self._charger
 
     async def prepare(self) -> None:
@@ -81,14 +83,7 @@ class Dialect16:
             if not self._inbound.showed_status:
                 with suppress(CallFailed):
                     await ask_for_statuses(charger)
-        elif self._settings is not None:
-            nameplate = await self._charge_point.nameplate()
-            wanted = self._settings(self._charge_point.id, nameplate)
-            view = await self._charge_point.view()
-            idle = all(c.status is ConnectorStatus.AVAILABLE for c in view.connectors)
-            first = self._charge_point.id not in self._were_reset
-            self._were_reset.add(self._charge_point.id)
-            await settle(self._charge_point.id, charger, wanted, may_reset=idle and first)
+        await _tend(self._upkeep, self.tended)
 
     async def probe(self) -> None:
         """Ask a charger for a sign of life."""
@@ -104,12 +99,20 @@ class Dialect201:
     error_codes: Mapping[str, str] = {frames.FORMATION_VIOLATION: "FormatViolation"}
 
     def __init__(
-        self, charge_point: ChargePoint, clock: Clock, limits: Limits, names: TransactionNames
+        self,
+        charge_point: ChargePoint,
+        clock: Clock,
+        limits: Limits,
+        names: TransactionNames,
+        upkeep: Upkeep | None,
     ) -> None:
+        self._charge_point = charge_point
+        self._upkeep = upkeep
         self._limits = limits
         self._names = names
         self._starts = RemoteStarts()
         self.reports = Reports()
+        self.tended: Tended | None = None
         self._inbound = Inbound201(
             charge_point, clock, limits.heartbeat_s, names, self._starts, self._want_register
         )
@@ -124,12 +127,16 @@ class Dialect201:
         """The answer to a call, as JSON; raises AgentError where it could not be stored."""
         if action == "NotifyReport":
             self.reports.take(payload)
+        elif action == "BootNotification" and self.tended is not None:
+            self.tended.booted = True
         return await self._inbound.answer(action, payload)
 
     def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:
         """The other side, once there is a connection for its calls."""
         self._spawn = spawn
         self._charger = Ocpp201Charger(calls, self._names, self._starts)
+        if self._upkeep is not None:
+            self.tended = Tended(self._charge_point, Keys201(calls), NEEDS_201)
         return self._charger
 
     def _want_register(self, evse: int) -> None:
@@ -140,16 +147,22 @@ class Dialect201:
         """What a station is asked for once it may be called."""
         if self._charger is None:
             return
-        with suppress(CallFailed):
-            if self._inbound.booted:
-                await self._charger.measure_what_is_billed()
-                return
+        if not self._inbound.booted:
             await asyncio.sleep(self._limits.silence_s)
             if not self._inbound.showed_status:
-                await self._charger.ask_for_statuses()
+                with suppress(CallFailed):
+                    await self._charger.ask_for_statuses()
+        await _tend(self._upkeep, self.tended)
 
     async def probe(self) -> None:
         """Ask a station for a sign of life."""
         if self._charger is not None:
             with suppress(CallFailed):
                 await self._charger.ask_for_heartbeat()
+
+
+async def _tend(upkeep: Upkeep | None, tended: Tended | None) -> None:
+    """See to the configuration of a charger that may be called from now on."""
+    if upkeep is not None and tended is not None:
+        tended.ready = True
+        await upkeep.tend(tended)

@@ -15,6 +15,7 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from agent.alerts import Alerts
 from agent.config.ocpp import MUTUAL_TLS
 from agent.ports import AgentError, ChargePoint, Nameplate, Site, UnknownChargePoint
 from bridge.ocpp.admission import (
@@ -36,6 +37,7 @@ from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.transaction_names import TransactionNames
+from bridge.ocpp.upkeep import Upkeep
 from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
@@ -72,9 +74,11 @@ class OcppServer:
         settings: the configuration keys that a charge point's charger shall have, by what it
             is; with None chargers are not asked for their configuration at all.
         names_file: where the names of OCPP 2.0.1's transactions are kept over a restart.
+        alerts: who tells the operators.
 
     Attributes:
         desk: sends what the operator asks for.
+        upkeep: keeps the chargers' configuration; None where it stays as it is.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class OcppServer:
         tls: TlsListener | None = None,
         settings: Callable[[str, Nameplate], Mapping[str, str]] | None = None,
         names_file: Path | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         self._site = site
         self._listen = listen
@@ -99,8 +104,7 @@ class OcppServer:
         self._limits = limits or Limits()
         self._log = log or NoLog()
         self._tls = tls
-        self._settings = settings
-        self._were_reset: set[str] = set()
+        self.upkeep = None if settings is None else Upkeep(settings, clock, alerts)
         self._abilities: dict[str, Abilities] = {}
         self._names = TransactionNames(names_file)
         self.desk = Desk(clock, self._names, settings or _nothing)
@@ -122,6 +126,9 @@ class OcppServer:
             await self.close()
             raise
         ids = self._site.charge_point_ids()
+        if self.upkeep is not None:
+            await self.upkeep.remember([self._site.charge_point(name) for name in ids])
+            self._spawn(self.upkeep.run())
         bare = [name for name in ids if _is_open(self._policy(name))]
         if bare:
             names = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if bare[5:] else "")
@@ -173,6 +180,10 @@ class OcppServer:
     def connected(self) -> Sequence[str]:
         """The ids of the charge points whose chargers are connected now."""
         return tuple(self._owners)
+
+    def differing(self) -> int:
+        """How many keys of chargers are not as the operator wants them."""
+        return 0 if self.upkeep is None else self.upkeep.differing
 
     def silent(self) -> Sequence[str]:
         """The ids of the charge points whose chargers are connected and do not answer."""
@@ -232,14 +243,13 @@ class OcppServer:
             self._spawn(self._guard.entered(charge_point.id, visitor))
         spoken = (socket.subprotocol or "").lower()
         if spoken == OCPP201:
-            dialect = Dialect201(charge_point, self._clock, self._limits, self._names)
+            dialect = Dialect201(charge_point, self._clock, self._limits, self._names, self.upkeep)
         else:
             dialect = Dialect16(
                 charge_point,
                 self._clock,
                 self._limits,
-                self._settings,
-                self._were_reset,
+                self.upkeep,
                 self._abilities.setdefault(charge_point.id, Abilities()),
             )
 
@@ -273,6 +283,9 @@ class OcppServer:
         older = self._owners.get(charge_point.id)
         self._owners[charge_point.id] = connection
         self.desk.opened(line)
+        tended = dialect.tended
+        if self.upkeep is not None and tended is not None:
+            self.upkeep.opened(tended)
         logger.info("%s connected (%s)", charge_point.id, _peer(socket))
         if older is not None:
             logger.info("%s: the newer connection takes over", charge_point.id)
@@ -286,6 +299,8 @@ class OcppServer:
             if self._owners.get(charge_point.id) is connection:
                 del self._owners[charge_point.id]
             self.desk.closed(line)
+            if self.upkeep is not None and tended is not None:
+                self.upkeep.closed(tended)
             await charge_point.detach(charger)
 
     def _security_event(self, charge_point_id: str, kind: str, info: str) -> None:

@@ -30,12 +30,12 @@ from ocpp.v201.enums import (
 )
 
 from agent.ports import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
+from bridge.ocpp.billing import WANTED_SAMPLES_S
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
-from bridge.ocpp.readings import POWER, REGISTER, as_text, objects
+from bridge.ocpp.readings import as_text, objects
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
-from bridge.ocpp.settings import WANTED_SAMPLES_S
 from bridge.ocpp.transaction_names import TransactionNames
 from bridge.ocpp.watching import ANSWER_S, CLOSE_SAMPLES_S
 
@@ -44,12 +44,6 @@ logger = logging.getLogger(__name__)
 PACKAGE = "ocpp.v201"
 
 _KEEP_STARTS = 100
-_BILLING_VARIABLES = {
-    "TxStartedMeasurands": REGISTER,
-    "TxUpdatedMeasurands": f"{REGISTER},{POWER}",
-    "TxEndedMeasurands": REGISTER,
-    "TxUpdatedInterval": str(WANTED_SAMPLES_S),
-}
 
 
 class RemoteStarts:
@@ -227,31 +221,6 @@ class Ocpp201Charger:
             if await self._status(message, ANSWER_S) == "Accepted":
                 return True
         return False
-
-    async def measure_what_is_billed(self) -> None:
-        """SetVariables, use case B05: the register with every event of a transaction.
-
-        Raises:
-            CallFailed: the station did not answer.
-        """
-        data = [
-            SetVariableDataType(
-                attribute_value=value,
-                component=ComponentType(name="SampledDataCtrlr"),
-                variable=VariableType(name=name),
-            )
-            for name, value in _BILLING_VARIABLES.items()
-        ]
-        answer = await self.send(call.SetVariables(set_variable_data=data))
-        for result in objects(answer.get("setVariableResult")):
-            status = as_text(result.get("attributeStatus"), 50)
-            if status not in ("Accepted", "RebootRequired"):
-                logger.warning(
-                    "%s: the station refused to set %s: %s",
-                    self._connection.charge_point_id,
-                    result.get("variable"),
-                    status,
-                )
 
     async def set_password(self, password: str) -> PasswordOutcome:
         """SetVariables with BasicAuthPassword, as it is: use case A01."""

@@ -117,7 +117,10 @@ def test_what_goes_together(folder: Path, text: str, least: int) -> None:
             POINT
             + PASSWORD
             + 'rotate_password = true\nocpp_settings = { authorizationKey = "hush" }',
-            ["rotate_password = true: expected no AuthorizationKey in ocpp_settings besides"],
+            [
+                "ocpp_settings: expected no authorizationKey here: a password has its place in "
+                + "password_file"
+            ],
         ),
         (
             POINT + "security_profile = 4",

@@ -593,7 +593,7 @@ def test_the_optional_lines_of_the_template_are_valid_too(tmp_path: Path) -> Non
         (tmp_path / "tls" / name).write_text("PEM")
     lines: list[str] = []
     for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
-        line = re.sub(r"^# (\[[a-z]+\])$", r"\1", line)
+        line = re.sub(r"^# (\[+[a-z_]+\]+)$", r"\1", line)
         example = re.fullmatch(r"# ([a-z_]+) = (\S+|\[.*\]|\{.*\}|\".*\")(  +.*)?", line)
         if example is None:
             lines.append(line)
@@ -608,6 +608,7 @@ def test_the_optional_lines_of_the_template_are_valid_too(tmp_path: Path) -> Non
     assert config.strom.admin_password_file == tmp_path / "secrets" / "admin"
     assert config.nostr.operators == (NPUB,)
     assert config.fiat is not None
+    assert config.ocpp_models
     assert config.map is not None
     tables = (
         config.strom,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import httpx
 
 from agent.config.tables import load
 from agent.machine.events import ConnectorStatus
@@ -158,3 +159,39 @@ def test_the_actions_of_each_version(strom: Strom) -> None:
     assert "RemoteStartTransaction idTag [connectorId] [chargingProfile]\n" in listed
     assert "RequestStartTransaction idToken remoteStartId [" in listed
     assert "ClearCache\n" in listed
+
+
+async def test_how_a_charger_is_set(tmp_path: Path) -> None:
+    """What the file wants of the model, and of the charge point before that."""
+    extra = """
+ocpp_settings = { ConnectionTimeOut = 90, NumberOfConnectors = "4" }
+[[ocpp_models]]
+vendor = "str*"
+model = "Simulator"
+settings = { ConnectionTimeOut = 30, HeartbeatInterval = 77 }
+[[ocpp_models]]
+vendor = "other"
+settings = { HeartbeatInterval = 11 }
+"""
+    async with house(tmp_path, extra) as here:
+        keys = here.charger.keys
+        while keys.text("HeartbeatInterval") != "77" or keys.text("ConnectionTimeOut") != "90":
+            await anyio.sleep(0.02)
+        while not here.app.alerts.current():
+            await anyio.sleep(0.02)
+        shown = await here.strom("settings", "cp001")
+        assert [line.split() for line in shown.stdout.splitlines()] == [
+            ["id", "key", "wanted", "present", "state"],
+            ["CP001", "ConnectionTimeOut", "90", "90", "set"],
+            ["CP001", "HeartbeatInterval", "77", "77", "set"],
+            ["CP001", "NumberOfConnectors", "4", "1", "read-only"],
+        ]
+        [first, second] = json.loads((await here.strom("settings", "--json")).stdout)
+        assert (first["id"], len(first["keys"])) == ("CP001", 3)
+        assert (second["id"], second["checked_at_ms"]) == ("CP002", 0)
+        url = f"http://127.0.0.1:{here.app.http_port}/metrics"
+        async with httpx.AsyncClient() as http:
+            assert "strom_settings_differing 1.0" in (await http.get(url)).text
+        change = '{"key": "HeartbeatInterval", "value": "5"}'
+        told = await here.strom("ocpp", "CP001", "ChangeConfiguration", change)
+        assert "your file wants HeartbeatInterval = 77" in told.stderr

@@ -1,0 +1,204 @@
+"""A charger's configuration as plain keys: configuration keys of 1.6, variables of 2.0.1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from bridge.ocpp.charger import Calls
+from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
+from bridge.ocpp.readings import as_int, as_text, objects
+from bridge.ocpp.schemas import Payload, check_call
+
+MOST_AT_ONCE = 50
+MOST_VARIABLES_AT_ONCE = 10
+"""Where a charger does not say how many it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A key as the charger has it."""
+
+    value: str
+    readonly: bool = False
+
+
+class Taken(StrEnum):
+    """What a charger made of a new value."""
+
+    SET = "set"
+    NEEDS_RESET = "needs a reset"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    READONLY = "read-only"
+
+
+class Keys(Protocol):
+    """The configuration of a connected charger."""
+
+    async def read(self, names: Sequence[str]) -> Mapping[str, Present]:
+        """The keys that it has of these, by their name in lower case; raises CallFailed."""
+        ...
+
+    async def write(self, name: str, value: str) -> Taken:
+        """Set a key; raises CallFailed when no answer came."""
+        ...
+
+    async def reset(self) -> None:
+        """Have it start anew when nobody charges; raises CallFailed."""
+        ...
+
+
+class Keys16:
+    """GetConfiguration and ChangeConfiguration, OCPP 1.6 sections 5.8 and 5.3."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def read(self, names: Sequence[str]) -> Mapping[str, Present]:
+        """The keys that it has of these, in pieces as large as it takes; raises CallFailed."""
+        try:
+            first = await self._get(["GetConfigurationMaxKeys"])
+            most = as_int(next((item.value for item in first.values()), None)) or MOST_AT_ONCE
+            found: dict[str, Present] = {}
+            for piece in _pieces(names, max(1, most)):
+                found |= await self._get(piece)
+        except CallRefused:
+            # Some take no list of keys, or none with a key that they do not know.
+            found = await self._get([])
+        return found
+
+    async def _get(self, names: list[str]) -> dict[str, Present]:
+        answer = await _ask(self._calls, "GetConfiguration", {"key": names} if names else {})
+        return {
+            as_text(item.get("key"), 50).lower(): Present(
+                as_text(item.get("value")), item.get("readonly") in (True, "true", "True", 1)
+            )
+            for item in objects(answer.get("configurationKey"))
+        }
+
+    async def write(self, name: str, value: str) -> Taken:
+        """Set a key; raises CallFailed when no answer came."""
+        try:
+            change = {"key": name, "value": value}
+            answer = await _ask(self._calls, "ChangeConfiguration", change)
+        except (InvalidCall, CallRefused):
+            return Taken.REFUSED
+        match as_text(answer.get("status"), 50):
+            case "Accepted":
+                return Taken.SET
+            case "RebootRequired":
+                return Taken.NEEDS_RESET
+            case "NotSupported":
+                return Taken.UNKNOWN
+            case _:
+                return Taken.REFUSED
+
+    async def reset(self) -> None:
+        """Reset, OCPP 1.6 section 5.14."""
+        await _expect_accepted(self._calls, "Reset", {"type": "Soft"}, "ocpp.v16")
+
+
+_VARIABLE = re.compile(r"([^.\[\]]+)(?:\[([^\]]+)\])?\.([^.\[\]]+)(?:\[([^\]]+)\])?")
+
+
+class Keys201:
+    """GetVariables and SetVariables, OCPP 2.0.1 use cases B06 and B05.
+
+    A variable is named `Component.Variable`, either with its instance in brackets behind it.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def read(self, names: Sequence[str]) -> Mapping[str, Present]:
+        """The variables that it has of these, in pieces as large as it takes."""
+        limit = "DeviceDataCtrlr.ItemsPerMessage[GetVariables]"
+        first = await self._get([limit])
+        most = as_int(next((item.value for item in first.values()), None))
+        found: dict[str, Present] = {}
+        for piece in _pieces([n for n in names if _variable(n)], most or MOST_VARIABLES_AT_ONCE):
+            found |= await self._get(piece)
+        return found
+
+    async def _get(self, names: list[str]) -> dict[str, Present]:
+        data = [_variable(name) for name in names]
+        answer = await _ask(self._calls, "GetVariables", {"getVariableData": data}, "ocpp.v201")
+        return {
+            _name(item).lower(): Present(as_text(item.get("attributeValue"), 2500))
+            for item in objects(answer.get("getVariableResult"))
+            if item.get("attributeStatus") in ("Accepted", "Rejected")
+        }
+
+    async def write(self, name: str, value: str) -> Taken:
+        """Set a variable; raises CallFailed when no answer came."""
+        variable = _variable(name)
+        if variable is None:
+            return Taken.UNKNOWN
+        data = [variable | {"attributeValue": value}]
+        try:
+            answer = await _ask(self._calls, "SetVariables", {"setVariableData": data}, "ocpp.v201")
+        except (InvalidCall, CallRefused):
+            return Taken.REFUSED
+        result = _first(answer.get("setVariableResult"))
+        info = _first(result.get("attributeStatusInfo"))
+        match as_text(result.get("attributeStatus"), 50):
+            case "Accepted":
+                return Taken.SET
+            case "RebootRequired":
+                return Taken.NEEDS_RESET
+            case "UnknownComponent" | "UnknownVariable" | "NotSupportedAttributeType":
+                return Taken.UNKNOWN
+            case _:
+                reason = as_text(info.get("reasonCode"), 20).lower()
+                return Taken.READONLY if reason.startswith("readonly") else Taken.REFUSED
+
+    async def reset(self) -> None:
+        """Reset, use case B11."""
+        await _expect_accepted(self._calls, "Reset", {"type": "OnIdle"}, "ocpp.v201")
+
+
+async def _ask(calls: Calls, action: str, payload: Payload, package: str = "ocpp.v16") -> Payload:
+    check_call(action, payload, package)
+    return await calls.call(action, payload)
+
+
+async def _expect_accepted(calls: Calls, action: str, payload: Payload, package: str) -> None:
+    answer = await _ask(calls, action, payload, package)
+    status = as_text(answer.get("status"), 50)
+    if status not in ("Accepted", "Scheduled"):
+        raise CallFailed(f"{action}: the charger answered {status}")
+
+
+def _pieces(names: Sequence[str], most: int) -> Iterable[list[str]]:
+    for start in range(0, len(names), most):
+        yield list(names[start : start + most])
+
+
+def _variable(name: str) -> dict[str, Any] | None:
+    """A variable as 2.0.1 names it; None for a name that is none."""
+    found = _VARIABLE.fullmatch(name)
+    if found is None:
+        return None
+    component, component_instance, variable, instance = found.groups()
+    return {
+        "component": {"name": component}
+        | ({"instance": component_instance} if component_instance else {}),
+        "variable": {"name": variable} | ({"instance": instance} if instance else {}),
+    }
+
+
+def _first(value: object) -> Payload:
+    return next(objects(value), Payload())
+
+
+def _name(item: Payload) -> str:
+    def part(value: object) -> str:
+        fields = _first(value)
+        instance = as_text(fields.get("instance"), 50)
+        return as_text(fields.get("name"), 50) + (f"[{instance}]" if instance else "")
+
+    return f"{part(item.get('component'))}.{part(item.get('variable'))}"

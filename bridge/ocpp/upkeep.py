@@ -1,0 +1,345 @@
+"""Keeps chargers at the configuration of the operator's file: compares, sets, resets, reports.
+
+Each is compared at its boot, and once a day while nobody charges; what somebody changed at the
+charger is set back. What billing needs comes first, then what the file wants of the model, then
+what it wants of the charge point; each overrides the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from agent.alerts import Alerts
+from agent.ports import AgentError, ChargePoint, Nameplate
+from bridge.ocpp.billing import Need
+from bridge.ocpp.errors import CallFailed
+from bridge.ocpp.keys import Keys, Present, Taken
+from bridge.ocpp.masking import MASK, is_secret
+
+logger = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+LOOK_S = 60.0
+
+_REPORT = "settings"
+_RESET_FOR = "reset-for"
+_RESET_DUE = "reset-due"
+
+
+class KeyReport(msgspec.Struct, frozen=True):
+    """What became of a key.
+
+    Attributes:
+        key: its name.
+        wanted: the value that it shall have, masked for a secret.
+        present: the value that it has.
+        state: whether it has it, or why not.
+        matters: whether somebody must see to it.
+    """
+
+    key: str
+    wanted: str
+    present: str
+    state: Taken
+    matters: bool = False
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A charger's configuration as it was last compared.
+
+    Attributes:
+        checked_at_ms: when, Unix ms; 0 for never.
+        wished: a digest of the wishes of then, to notice that they changed.
+        keys: each key that is wanted, or that billing needed to be changed.
+    """
+
+    checked_at_ms: int = 0
+    wished: str = ""
+    keys: list[KeyReport] = []
+
+    @property
+    def differing(self) -> int:
+        """How many keys are not as they are wanted."""
+        return sum(key.state is not Taken.SET for key in self.keys)
+
+
+@dataclass(slots=True, eq=False)
+class Tended:
+    """A connected charger whose configuration is kept.
+
+    Attributes:
+        charge_point: whose it is.
+        keys: its configuration.
+        needs: what billing needs of its version.
+        booted: whether it booted since it was last compared.
+        ready: whether it may be called.
+        reset_due: whether a key waits for a reset.
+    """
+
+    charge_point: ChargePoint
+    keys: Keys
+    needs: Sequence[Need]
+    booted: bool = False
+    ready: bool = False
+    reset_due: bool = False
+    busy: bool = False
+
+
+class Upkeep:
+    """Tends the configuration of all connected chargers.
+
+    Args:
+        wished: the keys that the operator's file wants, by charge point and what its charger is.
+        clock: Unix ms.
+        alerts: who tells the operator; None for nobody.
+    """
+
+    def __init__(
+        self,
+        wished: Callable[[str, Nameplate], Mapping[str, str]],
+        clock: Callable[[], int],
+        alerts: Alerts | None,
+    ) -> None:
+        self._wished = wished
+        self._clock = clock
+        self._alerts = alerts
+        self._tended: dict[str, Tended] = {}
+        self._differing: dict[str, int] = {}
+
+    def opened(self, tended: Tended) -> None:
+        """A charger connected."""
+        self._tended[tended.charge_point.id] = tended
+
+    def closed(self, tended: Tended) -> None:
+        """A connection ended."""
+        if self._tended.get(tended.charge_point.id) is tended:
+            del self._tended[tended.charge_point.id]
+
+    @property
+    def differing(self) -> int:
+        """How many keys of all chargers are not as they are wanted."""
+        return sum(self._differing.values())
+
+    async def report(self, charge_point: ChargePoint) -> Report:
+        """A charger's configuration as it was last compared, also while it is away."""
+        return _decoded(await charge_point.note(_REPORT))
+
+    async def remember(self, charge_points: Sequence[ChargePoint]) -> None:
+        """Take up what was found before Strom was started."""
+        for charge_point in charge_points:
+            self._count(charge_point.id, await self.report(charge_point))
+
+    async def run(self) -> None:
+        """Look after all chargers until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Compare what is due, and reset whom a reset is due to and who serves nobody."""
+        for tended in tuple(self._tended.values()):
+            if tended.ready:
+                await self.tend(tended)
+
+    async def tend(self, tended: Tended) -> None:
+        """Compare a charger that may be called, if that is due; never raises for it."""
+        charge_point = tended.charge_point
+        if tended.busy:
+            return
+        tended.busy = True
+        try:
+            if await self._is_due(tended):
+                await self._compare(tended)
+            if tended.reset_due and (await charge_point.commitments()).idle:
+                await self._reset(tended)
+        except CallFailed as error:
+            logger.info("%s: its configuration was not checked: %s", charge_point.id, error)
+        except AgentError as error:
+            logger.warning("%s: its configuration was not checked: %s", charge_point.id, error)
+        finally:
+            tended.busy = False
+
+    async def _is_due(self, tended: Tended) -> bool:
+        if tended.booted:
+            return True
+        report = await self.report(tended.charge_point)
+        tended.reset_due = bool(await tended.charge_point.note(_RESET_DUE))
+        stale = self._clock() - report.checked_at_ms >= DAY_MS
+        if not stale and report.wished == _digest(await self._wishes(tended)):
+            return False
+        # Near the end of a charge its sample interval is Strom's own.
+        return not (await tended.charge_point.commitments()).connectors
+
+    async def _wishes(self, tended: Tended) -> Mapping[str, str]:
+        nameplate = await tended.charge_point.nameplate()
+        return self._wished(tended.charge_point.id, nameplate)
+
+    async def _compare(self, tended: Tended) -> None:
+        charge_point = tended.charge_point
+        wished = await self._wishes(tended)
+        before = {key.key: key for key in (await self.report(charge_point)).keys}
+        needs = [need for need in tended.needs if need.key.lower() not in _lower(wished)]
+        names = [*wished, *(need.key for need in needs)]
+        booted, present = tended.booted, await tended.keys.read(names)
+        found: list[KeyReport] = []
+        for key, value in wished.items():
+            found.append(await _wish(tended.keys, key, value, present.get(key.lower())))
+        for need in needs:
+            has = present.get(need.key.lower())
+            if has is not None and not need.good(has.value):
+                found.append(await _need(tended.keys, need, has))
+        for key in found:
+            _tell(charge_point.id, key, present.get(key.key.lower()), before.get(key.key))
+        tended.booted = tended.booted and not booted
+        found = await self._settle(tended, found, booted)
+        report = Report(self._clock(), _digest(wished), found)
+        await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
+        self._count(charge_point.id, report)
+
+    async def _settle(
+        self, tended: Tended, found: list[KeyReport], booted: bool
+    ) -> list[KeyReport]:
+        """Note what waits for a reset; returns the keys with that in their state.
+
+        A reset that did not help is not tried again for the same. Until the charger boots, a key
+        waits also where it shows its new value already.
+        """
+        charge_point = tended.charge_point
+        waited = [] if booted else (await charge_point.note(_RESET_DUE)).splitlines()
+        found = [
+            msgspec.structs.replace(key, state=Taken.NEEDS_RESET)
+            if key.state is Taken.SET and _pair(key) in waited
+            else key
+            for key in found
+        ]
+        waiting = [_pair(key) for key in found if key.state is Taken.NEEDS_RESET]
+        tried = (await charge_point.note(_RESET_FOR)).splitlines()
+        tended.reset_due = not set(waiting) <= set(tried)
+        due = "\n".join(waiting) if tended.reset_due else ""
+        if await charge_point.note(_RESET_DUE) != due:
+            await charge_point.keep_note(_RESET_DUE, due)
+        if tried and not waiting:
+            await charge_point.keep_note(_RESET_FOR, "")
+        self._alert(
+            charge_point.id,
+            [key for key in found if key.matters or (waiting and not due and _pair(key) in tried)],
+        )
+        return found
+
+    async def _reset(self, tended: Tended) -> None:
+        charge_point = tended.charge_point
+        due = (await charge_point.note(_RESET_DUE)).splitlines()
+        tried = (await charge_point.note(_RESET_FOR)).splitlines()
+        # Noted before it is done: a Strom that is killed in between must not try for ever.
+        await charge_point.keep_note(_RESET_FOR, "\n".join(dict.fromkeys([*tried, *due])))
+        await charge_point.keep_note(_RESET_DUE, "")
+        tended.reset_due = False
+        logger.info("%s: is reset for its new configuration", charge_point.id)
+        try:
+            await tended.keys.reset()
+        except CallFailed as error:
+            logger.warning("%s: was not reset: %s", charge_point.id, error)
+
+    def _count(self, charge_point_id: str, report: Report) -> None:
+        self._differing.pop(charge_point_id, None)
+        if report.differing:
+            self._differing[charge_point_id] = report.differing
+
+    def _alert(self, charge_point_id: str, bad: list[KeyReport]) -> None:
+        if self._alerts is None:
+            return
+        name = f"settings {charge_point_id}"
+        if bad:
+            keys = ", ".join(f"{key.key} ({key.state})" for key in bad)
+            self._alerts.raised(
+                name,
+                f"{charge_point_id} does not take its configuration: {keys}; "
+                f'"strom settings {charge_point_id}" shows more',
+            )
+        else:
+            self._alerts.cleared(name, f"{charge_point_id} has its configuration")
+
+
+async def _wish(keys: Keys, key: str, value: str, has: Present | None) -> KeyReport:
+    shown = MASK if is_secret(key) else value
+    if has is None:
+        return KeyReport(key, shown, "", Taken.UNKNOWN, matters=True)
+    present = MASK if is_secret(key) and has.value else has.value
+    if _same(has.value, value):
+        return KeyReport(key, shown, present, Taken.SET)
+    if has.readonly:
+        return KeyReport(key, shown, present, Taken.READONLY, matters=True)
+    taken = await keys.write(key, value)
+    done = taken in (Taken.SET, Taken.NEEDS_RESET)
+    return KeyReport(key, shown, shown if done else present, taken, matters=not done)
+
+
+async def _need(keys: Keys, need: Need, has: Present) -> KeyReport:
+    """Set what billing needs; where it works as it is, a refusal does not matter."""
+    choices = list(need.values(has.value))
+    works = need.enough(has.value)
+    if has.readonly:
+        return KeyReport(need.key, choices[0], has.value, Taken.READONLY, matters=not works)
+    taken = Taken.REFUSED
+    for value in choices:
+        taken = await keys.write(need.key, value)
+        if taken in (Taken.SET, Taken.NEEDS_RESET):
+            return KeyReport(need.key, value, value, taken)
+    return KeyReport(need.key, choices[0], has.value, taken, matters=not works)
+
+
+def _pair(key: KeyReport) -> str:
+    return f"{key.key}={key.wanted}"
+
+
+def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyReport | None) -> None:
+    """Say in the log what differed."""
+    kept = was is not None and was.state is Taken.SET and not is_secret(key.key)
+    if has is not None and was is not None and kept and not _same(has.value, was.present):
+        logger.warning(
+            "%s: %s was changed at the charger, from %s to %s",
+            charge_point_id,
+            key.key,
+            was.present[:100],
+            has.value[:100],
+        )
+    if key.matters:
+        level, verb = logging.WARNING, "should be"
+    elif key.state is not Taken.SET or (has is not None and not _same(has.value, key.present)):
+        level, verb = logging.INFO, "is to be"
+    else:
+        return
+    logger.log(
+        level, "%s: %s %s %s: %s", charge_point_id, key.key, verb, key.wanted[:100], key.state
+    )
+
+
+def _same(present: str, wanted: str) -> bool:
+    """Keys are compared as chargers write their values."""
+
+    def plain(value: str) -> str:
+        return ",".join(part.strip() for part in value.split(",")).lower()
+
+    return plain(present) == plain(wanted)
+
+
+def _lower(wished: Mapping[str, str]) -> set[str]:
+    return {key.lower() for key in wished}
+
+
+def _digest(wished: Mapping[str, str]) -> str:
+    """Among the wishes may be passwords."""
+    return hashlib.sha256(msgspec.json.encode(dict(wished), order="sorted")).hexdigest()
+
+
+def _decoded(text: str) -> Report:
+    try:
+        return msgspec.json.decode(text, type=Report) if text else Report()
+    except msgspec.MsgspecError:
+        return Report()

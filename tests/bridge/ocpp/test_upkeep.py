@@ -1,0 +1,420 @@
+"""Chargers are kept at the operator's configuration, over a real server: compared, set, reset."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import pytest
+
+from agent.alerts import Alerts
+from agent.ports import Commitments, Nameplate
+from bridge.ocpp.connection import Limits
+from bridge.ocpp.keys import Taken
+from bridge.ocpp.server import AuthPolicy, OcppServer
+from bridge.ocpp.upkeep import DAY_MS, Report, Upkeep
+from tests.agent.world import ManualClock
+from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
+from tests.bridge.ocpp.wire import RawCharger, charger
+
+BUSY = Commitments(frozenset({1}), frozenset(), idle=False)
+IDLE = Commitments(frozenset(), frozenset(), idle=True)
+NONE: set[str] = set()
+NEEDED = "Energy.Active.Import.Register,Power.Active.Import"
+
+
+@dataclass
+class Box:
+    """A charger that is nothing but its keys, over any number of connections."""
+
+    values: dict[str, str]
+    readonly: set[str] = field(default_factory=set[str])
+    refuses: set[str] = field(default_factory=set[str])
+    reboots: set[str] = field(default_factory=set[str])
+    forgets: set[str] = field(default_factory=set[str])
+    most: int | None = None
+    changes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    asked: list[list[str]] = field(default_factory=list[list[str]])
+    resets: int = 0
+
+    def answer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+        if action == "Reset":
+            self.resets += 1
+            return {"status": "Accepted"}
+        if action == "ChangeConfiguration":
+            key, value = payload["key"], payload["value"]
+            self.changes.append((key, value))
+            if value in self.refuses:
+                return {"status": "Rejected"}
+            if key not in self.forgets:
+                self.values[key] = value
+            return {"status": "RebootRequired" if key in self.reboots else "Accepted"}
+        if action == "TriggerMessage":
+            return {"status": "Accepted"}
+        assert action == "GetConfiguration"
+        names = payload["key"]
+        self.asked.append(names)
+        assert self.most is None or len(names) <= self.most
+        known = dict(self.values)
+        if self.most is not None:
+            known["GetConfigurationMaxKeys"] = str(self.most)
+        found = {n: known[k] for n in names for k in known if k.lower() == n.lower()}
+        return {
+            "configurationKey": [
+                {"key": name, "readonly": name in self.readonly, "value": value}
+                for name, value in found.items()
+            ],
+            "unknownKey": [name for name in names if name not in found],
+        }
+
+    async def run(self, raw: RawCharger) -> None:
+        while True:
+            frame = await raw.asked()
+            await raw.send([3, frame[1], self.answer(frame[2], frame[3])])
+
+
+@dataclass
+class Shop:
+    """A server whose operator wishes something."""
+
+    site: RecordingSite
+    clock: ManualClock = field(default_factory=ManualClock)
+    wishes: dict[str, str] = field(default_factory=dict[str, str])
+    told: list[str] = field(default_factory=list[str])
+    server: OcppServer = field(init=False)
+    alerts: Alerts = field(init=False)
+
+    @property
+    def point(self) -> RecordingChargePoint:
+        return self.site.points["CP001"]
+
+    @property
+    def upkeep(self) -> Upkeep:
+        assert self.server.upkeep is not None
+        return self.server.upkeep
+
+    def wanted(self, charge_point_id: str, nameplate: Nameplate) -> Mapping[str, str]:
+        assert nameplate.vendor == "Raw"
+        return self.wishes
+
+    async def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        self.alerts = Alerts(self.clock, self.tell)
+        server = self.server = OcppServer(
+            self.site,
+            "127.0.0.1:0",
+            lambda _: AuthPolicy(),
+            self.clock,
+            limits=Limits(silence_s=0.1, call_timeout_s=5),
+            settings=self.wanted,
+            alerts=self.alerts,
+        )
+        await server.start()
+        try:
+            yield
+        finally:
+            await server.close()
+
+    @asynccontextmanager
+    async def boots(self, box: Box) -> AsyncGenerator[None]:
+        """A charger boots and is compared."""
+        checked_before = (await self.report()).checked_at_ms
+        self.clock.advance(1)
+        async with charger(self.server) as raw, anyio.create_task_group() as group:
+            await raw.boot()
+            group.start_soon(box.run, raw)
+            await self.until(lambda report: report.checked_at_ms > checked_before)
+            yield
+            group.cancel_scope.cancel()
+
+    async def report(self) -> Report:
+        return await self.upkeep.report(self.point)
+
+    async def until(self, condition: Callable[[Report], bool]) -> None:
+        with anyio.fail_after(20):
+            while not condition(await self.report()):
+                await anyio.sleep(0.01)
+
+    async def states(self) -> dict[str, Taken]:
+        return {key.key: key.state for key in (await self.report()).keys}
+
+
+@pytest.fixture
+async def shop() -> AsyncGenerator[Shop]:
+    shop = Shop(RecordingSite("CP001"))
+    async with shop.open():
+        yield shop
+
+
+async def test_each_key_has_its_state(shop: Shop) -> None:
+    shop.wishes = {"A": "x,y", "B": "2", "C": "3", "D": "4", "E": "5", "F": "6"}
+    box = Box(
+        {"A": "X, Y", "B": "1", "C": "1", "D": "1", "F": "1"},
+        readonly={"C"},
+        refuses={"4"},
+        reboots={"F"},
+    )
+    shop.point.promised = BUSY
+    async with shop.boots(box):
+        assert await shop.states() == {
+            "A": Taken.SET,
+            "B": Taken.SET,
+            "C": Taken.READONLY,
+            "D": Taken.REFUSED,
+            "E": Taken.UNKNOWN,
+            "F": Taken.NEEDS_RESET,
+        }
+        assert box.changes == [("B", "2"), ("D", "4"), ("F", "6")]
+        assert shop.upkeep.differing == 4
+        [trouble] = shop.alerts.current().values()
+        assert "C (read-only), D (refused), E (unknown)" in trouble
+    box.readonly, box.refuses = set(), set()
+    box.values["E"] = "5"
+    async with shop.boots(box):
+        assert set((await shop.states()).values()) == {Taken.SET}
+        assert (shop.upkeep.differing, dict(shop.alerts.current())) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "refuses", "changes", "troubles"),
+    [
+        ({"MeterValuesSampledData": NEEDED, "MeterValueSampleInterval": "30"}, NONE, [], 0),
+        ({}, NONE, [], 0),
+        (
+            {"MeterValuesSampledData": "Voltage"},
+            NONE,
+            [("MeterValuesSampledData", f"Voltage,{NEEDED}")],
+            0,
+        ),
+        (
+            {"MeterValuesSampledData": "Voltage"},
+            {f"Voltage,{NEEDED}", NEEDED, "Voltage,Energy.Active.Import.Register"},
+            [
+                ("MeterValuesSampledData", f"Voltage,{NEEDED}"),
+                ("MeterValuesSampledData", NEEDED),
+                ("MeterValuesSampledData", "Voltage,Energy.Active.Import.Register"),
+                ("MeterValuesSampledData", "Energy.Active.Import.Register"),
+            ],
+            0,
+        ),
+        (
+            {"MeterValuesSampledData": "Energy.Active.Import.Register"},
+            {NEEDED},
+            [("MeterValuesSampledData", NEEDED)],
+            0,
+        ),
+        ({"MeterValueSampleInterval": "0"}, NONE, [("MeterValueSampleInterval", "20")], 0),
+        (
+            {"MeterValueSampleInterval": "900"},
+            {"20", "60"},
+            [("MeterValueSampleInterval", "20"), ("MeterValueSampleInterval", "60")],
+            1,
+        ),
+        (
+            {"AllowOfflineTxForUnknownId": "True", "StopTransactionOnInvalidId": "false"},
+            NONE,
+            [("AllowOfflineTxForUnknownId", "false"), ("StopTransactionOnInvalidId", "true")],
+            0,
+        ),
+    ],
+)
+async def test_what_billing_needs_is_set(
+    shop: Shop,
+    values: dict[str, str],
+    refuses: set[str],
+    changes: list[tuple[str, str]],
+    troubles: int,
+) -> None:
+    box = Box(dict(values), refuses=refuses)
+    async with shop.boots(box):
+        assert box.changes == changes
+        assert len(shop.alerts.current()) == troubles
+
+
+async def test_the_operators_wish_comes_before_billings(shop: Shop) -> None:
+    shop.wishes = {"metervaluesampleinterval": "120"}
+    box = Box({"MeterValueSampleInterval": "900"})
+    async with shop.boots(box):
+        assert box.changes == [("metervaluesampleinterval", "120")]
+
+
+async def test_no_more_keys_than_it_takes_are_asked_for_at_once(shop: Shop) -> None:
+    shop.wishes = {f"K{number}": "1" for number in range(10)}
+    box = Box(dict.fromkeys(shop.wishes, "1"), most=3)
+    async with shop.boots(box):
+        assert set((await shop.states()).values()) == {Taken.SET}
+        assert [len(names) for names in box.asked] == [1, 3, 3, 3, 3, 2]
+
+
+async def test_a_reset_waits_for_the_end_of_a_charge(shop: Shop) -> None:
+    shop.wishes = {"R": "2"}
+    box = Box({"R": "1"}, reboots={"R"})
+    shop.point.promised = BUSY
+    async with shop.boots(box):
+        await shop.upkeep.look()
+        assert (box.resets, await shop.states()) == (0, {"R": Taken.NEEDS_RESET})
+        shop.point.promised = IDLE
+        await shop.upkeep.look()
+        assert box.resets == 1
+        await shop.upkeep.look()
+        assert box.resets == 1
+    async with shop.boots(box):
+        assert await shop.states() == {"R": Taken.SET}
+        assert box.resets == 1
+
+
+async def test_a_reset_that_is_due_survives_a_restart_and_is_not_repeated(shop: Shop) -> None:
+    """The charger forgets the key at each boot: it is reset once, and the operator is told."""
+    shop.wishes = {"R": "2"}
+    box = Box({"R": "1"}, reboots={"R"}, forgets={"R"})
+    shop.point.promised = BUSY
+    async with shop.boots(box):
+        assert box.resets == 0
+    shop.point.promised = IDLE
+    async with shop.open(), charger(shop.server) as raw, anyio.create_task_group() as group:
+        await raw.call("Heartbeat", {})
+        group.start_soon(box.run, raw)
+        with anyio.fail_after(20):
+            while not box.resets:
+                await anyio.sleep(0.05)
+        group.cancel_scope.cancel()
+    for _ in range(3):
+        async with shop.open(), shop.boots(box):
+            await shop.upkeep.look()
+            assert box.resets == 1
+            assert await shop.states() == {"R": Taken.NEEDS_RESET}
+            assert "R (needs a reset)" in next(iter(shop.alerts.current().values()))
+
+
+async def test_what_somebody_changed_at_the_charger_is_set_back(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.wishes = {"A": "1"}
+    box = Box({"A": "1"})
+    async with shop.boots(box):
+        box.values["A"] = "7"
+        await shop.upkeep.look()
+        assert box.values["A"] == "7"
+        shop.clock.advance(DAY_MS / 1000)
+        shop.point.promised = BUSY
+        await shop.upkeep.look()
+        assert box.values["A"] == "7"
+        shop.point.promised = IDLE
+        await shop.upkeep.look()
+        assert box.values["A"] == "1"
+        assert "A was changed at the charger, from 1 to 7" in caplog.text
+
+
+async def test_a_changed_file_is_compared_without_a_boot(shop: Shop) -> None:
+    box = Box({"A": "1"})
+    async with shop.boots(box):
+        shop.wishes = {"A": "2"}
+        await shop.upkeep.look()
+        assert box.values["A"] == "2"
+
+
+async def test_no_secret_is_shown_kept_or_logged(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.wishes = {"WifiPassword": "hunter2"}
+    box = Box({"WifiPassword": "old-hunter2"})
+    with caplog.at_level(logging.DEBUG, "bridge"):
+        async with shop.boots(box):
+            assert box.values["WifiPassword"] == "hunter2"
+            [key] = (await shop.report()).keys
+            assert (key.wanted, key.present) == ("***", "***")
+    assert "hunter2" not in caplog.text
+    assert "hunter2" not in str(shop.point.notes)
+
+
+async def test_a_charger_that_answers_nonsense_is_survived(shop: Shop) -> None:
+    shop.wishes = {"A": "1"}
+
+    class Odd(Box):
+        def answer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+            return {"configurationKey": [7, {"key": None}], "status": 3}
+
+    async with shop.boots(Odd({})):
+        assert await shop.states() == {"A": Taken.UNKNOWN}
+
+
+async def test_a_charger_that_takes_no_list_of_keys(shop: Shop) -> None:
+    shop.wishes = {"A": "1"}
+    async with charger(shop.server) as raw:
+        await raw.boot()
+        asked = await raw.asked()
+        assert asked[3] == {"key": ["GetConfigurationMaxKeys"]}
+        fault: list[Any] = [4, asked[1], "InternalError", "", {}]
+        await raw.send(fault)
+        asked = await raw.asked()
+        assert asked[3] == {}
+        keys = [{"key": "A", "readonly": False, "value": "1"}]
+        await raw.send([3, asked[1], {"configurationKey": keys}])
+        await shop.until(lambda report: report.checked_at_ms > 0)
+        assert await shop.states() == {"A": Taken.SET}
+
+
+async def test_the_variables_of_2_0_1(shop: Shop) -> None:
+    shop.wishes = {
+        "OCPPCommCtrlr.HeartbeatInterval": "60",
+        "A[left].B[right]": "1",
+        "C.D": "1",
+        "HeartbeatInterval": "60",
+    }
+    values = {
+        ("OCPPCommCtrlr", "HeartbeatInterval"): "300",
+        ("SampledDataCtrlr", "TxUpdatedMeasurands"): "Voltage",
+        ("SampledDataCtrlr", "TxUpdatedInterval"): "30",
+        ("DeviceDataCtrlr", "ItemsPerMessage"): "2",
+        ("A", "B"): "0",
+    }
+    changes: list[tuple[str, str]] = []
+
+    def answer(action: str, payload: dict[str, Any]) -> dict[str, Any]:
+        field = "getVariable" if action == "GetVariables" else "setVariable"
+        results: list[dict[str, Any]] = []
+        for item in payload[f"{field}Data"]:
+            name = (item["component"]["name"], item["variable"]["name"])
+            result: dict[str, Any] = {k: item[k] for k in ("component", "variable")}
+            if name not in values:
+                result["attributeStatus"] = "UnknownVariable"
+            elif action == "GetVariables":
+                result |= {"attributeStatus": "Accepted", "attributeValue": values[name]}
+            elif name == ("A", "B"):
+                info = {"reasonCode": "ReadOnly"}
+                result |= {"attributeStatus": "Rejected", "attributeStatusInfo": info}
+            else:
+                changes.append((name[1], item["attributeValue"]))
+                result["attributeStatus"] = "Accepted"
+            results.append(result)
+        assert action == "SetVariables" or len(results) <= 2
+        return {f"{field}Result": results}
+
+    async with charger(shop.server, subprotocols=("ocpp2.0.1",)) as raw:
+        station = {"vendorName": "Raw", "model": "Frames"}
+        await raw.call("BootNotification", {"reason": "PowerUp", "chargingStation": station})
+        async with anyio.create_task_group() as group:
+
+            async def run() -> None:
+                while True:
+                    frame = await raw.asked()
+                    await raw.send([3, frame[1], answer(frame[2], frame[3])])
+
+            group.start_soon(run)
+            await shop.until(lambda report: report.checked_at_ms > 0)
+            group.cancel_scope.cancel()
+    assert changes == [("HeartbeatInterval", "60"), ("TxUpdatedMeasurands", f"Voltage,{NEEDED}")]
+    assert await shop.states() == {
+        "OCPPCommCtrlr.HeartbeatInterval": Taken.SET,
+        "A[left].B[right]": Taken.READONLY,
+        "C.D": Taken.UNKNOWN,
+        "HeartbeatInterval": Taken.UNKNOWN,
+        "SampledDataCtrlr.TxUpdatedMeasurands": Taken.SET,
+    }
