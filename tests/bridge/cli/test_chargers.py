@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -20,6 +21,7 @@ from bridge.app import App
 from bridge.simulator import SimulatedChargePoint
 from tests.bridge.cli.command import Strom
 from tests.bridge.ocpp.wire import now_ms
+from tests.test_docs import commands
 
 CONFIG = """
 [strom]
@@ -195,3 +197,25 @@ settings = { HeartbeatInterval = 11 }
         change = '{"key": "HeartbeatInterval", "value": "5"}'
         told = await here.strom("ocpp", "CP001", "ChangeConfiguration", change)
         assert "your file wants HeartbeatInterval = 77" in told.stderr
+
+
+async def test_the_readme_shows_what_is_written(tmp_path: Path) -> None:
+    extra = """
+ocpp_settings = { NumberOfConnectors = 4 }
+[[ocpp_models]]
+vendor = "Strom"
+settings = { HeartbeatInterval = 77 }
+"""
+    shown = [
+        (words[1:], output)
+        for command, output in commands()
+        if (words := shlex.split(command))[:2] in (["strom", "ocpp"], ["strom", "settings"])
+    ]
+    assert len(shown) == 5
+    async with house(tmp_path, extra) as here:
+        while not here.app.alerts.current():
+            await anyio.sleep(0.02)
+        for words, output in shown:
+            ran = await here.strom(*words)
+            lines = [line.rstrip() for line in (ran.stderr + ran.stdout).splitlines()]
+            assert [line.strip() for line in lines] == output.splitlines(), words
