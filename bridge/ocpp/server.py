@@ -265,9 +265,10 @@ class OcppServer:
         )
 
         async def prepare() -> None:
-            await dialect.prepare()
+            # The password first: the configuration may take a charger long to tell.
             if self._guard is not None:
                 await self._guard.prepared(charge_point, charger, visitor)
+            await dialect.prepare()
 
         connection = Connection(
             socket,

