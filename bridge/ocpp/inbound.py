@@ -6,30 +6,22 @@ is taken as unknown, and the frame itself stays in the message log.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from typing import Any
 
 import msgspec
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.metering import Source
-from agent.ports import ChargePoint, MeterReport, Nameplate, StartReport, StopReport
+from agent.ports import ChargePoint, Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.nameplate import introduce
-from bridge.ocpp.readings import Reading, as_int, as_text, id_tag, readings
+from bridge.ocpp.readings import as_int, as_text, id_tag
+from bridge.ocpp.samples import Samples
 from bridge.ocpp.schemas import Payload, check_result
-from bridge.ocpp.signed_values import signed_values
 
 logger = logging.getLogger(__name__)
-
-MAX_READINGS = 5000
-"""Readings of one message that are passed on; the rest stays in the message log."""
-
-_READINGS_AT_ONCE = 200
-"""After so many of a long message other chargers have their turn."""
 
 _MAX_TRANSACTIONS = 64
 
@@ -61,6 +53,7 @@ class Inbound:
         self._clock = clock
         self._heartbeat_s = heartbeat_s
         self._charger_clock = timestamps.Clock()
+        self._samples = Samples(charge_point, self._charger_clock)
         self._connectors: dict[int, int] = {}
         self.booted = False
         self.showed_status = False
@@ -161,7 +154,9 @@ class Inbound:
         if connector:
             self._remember(transaction_id, connector)
         if connector or transaction_id is not None:
-            await self._sampled(payload.get("meterValue"), connector or 0, transaction_id, now_ms)
+            await self._samples.take(
+                payload.get("meterValue"), connector or 0, transaction_id, now_ms
+            )
         return frames.EMPTY
 
     async def stop_transaction(self, payload: Payload, now_ms: int) -> bytes:
@@ -172,7 +167,7 @@ class Inbound:
         if samples:
             connector = self._connectors.get(transaction_id, 0)
             source = Source.END_SAMPLE
-            await self._sampled(samples, connector, transaction_id, now_ms, source)
+            await self._samples.take(samples, connector, transaction_id, now_ms, source)
         await self._charge_point.transaction_stopped(
             StopReport(
                 transaction_id=transaction_id,
@@ -189,46 +184,6 @@ class Inbound:
         """OCPP 1.6 section 4.3; no vendor's extension is known here."""
         del payload, now_ms
         return b'{"status":"UnknownVendorId"}'
-
-    async def _sampled(
-        self,
-        meter_value: object,
-        connector: int,
-        transaction_id: int | None,
-        now_ms: int,
-        source: Source = Source.SAMPLE,
-    ) -> None:
-        signed = signed_values(meter_value, lambda w: self._charger_clock.ours(w, now_ms))
-        if signed:
-            await self._charge_point.signed_values(connector, transaction_id, signed)
-        reports: list[MeterReport] = []
-        for reading in islice(readings(meter_value), MAX_READINGS):
-            self._charger_clock.measure(reading.written, now_ms, live=False)
-            reports.append(self._report(reading, connector, transaction_id, now_ms, source))
-            if len(reports) == _READINGS_AT_ONCE:
-                await self._charge_point.meter_sampled(reports)
-                reports = []
-                await asyncio.sleep(0)
-        if reports:
-            await self._charge_point.meter_sampled(reports)
-
-    def _report(
-        self,
-        reading: Reading,
-        connector: int,
-        transaction_id: int | None,
-        now_ms: int,
-        source: Source,
-    ) -> MeterReport:
-        return MeterReport(
-            connector=connector,
-            transaction_id=transaction_id,
-            sampled_at_ms=self._charger_clock.ours(reading.written, now_ms),
-            register_wh=reading.register_wh,
-            power_w=reading.power_w,
-            fraction_mwh=reading.fraction_mwh,
-            source=source,
-        )
 
     def _remember(self, transaction_id: int | None, connector: int) -> None:
         """A StopTransaction does not name its connector."""

@@ -59,15 +59,22 @@ class Reading:
 def readings(meter_value: object) -> Iterator[Reading]:
     """The readings in a `meterValue` or `transactionData` list, those without use left out."""
     for element in objects(meter_value):
-        register, power = _best(element.get("sampledValue"))
-        if register is not None or power is not None:
-            power_w = None if power is None else round(power)
-            if register is None:
-                yield Reading(element.get("timestamp"), None, power_w)
-                continue
-            register_wh = round(register)
-            fraction_mwh = round((register - register_wh) * 1000)
-            yield Reading(element.get("timestamp"), register_wh, power_w, fraction_mwh)
+        reading = reading_of(element)
+        if reading is not None:
+            yield reading
+
+
+def reading_of(element: dict[str, Any]) -> Reading | None:
+    """The reading in one element of a `meterValue` list; None for one without use."""
+    register, power = _best(element.get("sampledValue"))
+    if register is None and power is None:
+        return None
+    power_w = None if power is None else round(power)
+    if register is None:
+        return Reading(element.get("timestamp"), None, power_w)
+    register_wh = round(register)
+    fraction_mwh = round((register - register_wh) * 1000)
+    return Reading(element.get("timestamp"), register_wh, power_w, fraction_mwh)
 
 
 def objects(value: object) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,106 @@
+"""Readings of a charger's meter on their way to its charge point, the same in both versions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent.machine.metering import Source
+from agent.ports import ChargePoint, MeterReport
+from bridge.ocpp import timestamps
+from bridge.ocpp.readings import Reading, objects, reading_of
+from bridge.ocpp.signed_values import signed_values
+
+MAX_READINGS = 5000
+"""Readings of one message that are passed on; the rest stays in the message log."""
+
+_AT_ONCE = 200
+"""After so many of a long message other chargers have their turn."""
+
+
+def as_written(element: dict[str, Any]) -> dict[str, Any]:
+    """An element of a `meterValue` list that is as OCPP 1.6 writes it."""
+    return element
+
+
+class Samples:
+    """Takes the meter values of one connection.
+
+    Args:
+        charge_point: to whom they are reported.
+        clock: what is known of the charger's clock.
+        as_16: an element of a `meterValue` list as OCPP 1.6 writes it.
+    """
+
+    def __init__(
+        self,
+        charge_point: ChargePoint,
+        clock: timestamps.Clock,
+        as_16: Callable[[dict[str, Any]], dict[str, Any]] = as_written,
+    ) -> None:
+        self._charge_point = charge_point
+        self._clock = clock
+        self._as_16 = as_16
+
+    async def take(
+        self,
+        meter_value: object,
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        source: Source = Source.SAMPLE,
+    ) -> None:
+        """Report all that is in a `meterValue` list, whatever it is."""
+        await self.keep_signed(meter_value, connector, transaction_id, now_ms)
+        found = await self.read(meter_value, now_ms)
+        await self.report(found, connector, transaction_id, now_ms, source)
+
+    async def read(self, meter_value: object, now_ms: int) -> list[Reading]:
+        """The readings in a `meterValue` list, in their order."""
+        found: list[Reading] = []
+        for count, element in enumerate(objects(meter_value), 1):
+            reading = reading_of(self._as_16(element))
+            if reading is not None:
+                self._clock.measure(reading.written, now_ms, live=False)
+                found.append(reading)
+            if len(found) == MAX_READINGS:
+                break
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
+
+    async def report(
+        self,
+        readings: Sequence[Reading],
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        source: Source = Source.SAMPLE,
+    ) -> None:
+        """Report readings of a connector, a transaction or both."""
+        for start in range(0, len(readings), _AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            await self._charge_point.meter_sampled(
+                [
+                    MeterReport(
+                        connector=connector,
+                        transaction_id=transaction_id,
+                        sampled_at_ms=self._clock.ours(reading.written, now_ms),
+                        register_wh=reading.register_wh,
+                        power_w=reading.power_w,
+                        fraction_mwh=reading.fraction_mwh,
+                        source=source,
+                    )
+                    for reading in readings[start : start + _AT_ONCE]
+                ]
+            )
+
+    async def keep_signed(
+        self, meter_value: object, connector: int, transaction_id: int | None, now_ms: int
+    ) -> None:
+        """Report the values in a `meterValue` list that the meter signed."""
+        signed = signed_values(meter_value, lambda written: self._clock.ours(written, now_ms))
+        if signed:
+            await self._charge_point.signed_values(connector, transaction_id, signed)
