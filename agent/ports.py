@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
 from agent.machine.metering import Source
 from agent.receipts import Receipt
@@ -142,8 +144,7 @@ class StartVerdict:
     accepted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MeterReport:
+class MeterReport(Struct, frozen=True):
     """One reading of the meter. `transaction_id` is None where the charger named none.
 
     Attributes:

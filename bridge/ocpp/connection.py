@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
@@ -32,7 +32,7 @@ class Handlers(Protocol):
         """Whether there is an answer to this action."""
         ...
 
-    async def answer(self, action: str, payload: Payload) -> bytes:
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
         """The answer to a call, as JSON; raises AgentError where it could not be stored."""
         ...
 
@@ -220,7 +220,7 @@ class Connection:
 
     async def _send(self, frame: bytes) -> None:
         self._log.sent(self.charge_point_id, frame)
-        await self._socket.send(frame, text=True)
+        await self._socket.tell(frame)
 
     def _is_ready(self) -> None:
         self._ready.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -59,11 +59,11 @@ class Dialect16:
         """Whether there is an answer to this action."""
         return self._inbound.knows(action)
 
-    async def answer(self, action: str, payload: Payload) -> bytes:
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
         """The answer to a call, as JSON; raises AgentError where it could not be stored."""
         if action == "BootNotification" and self.tended is not None:
             self.tended.booted = True
-        return await self._inbound.answer(action, payload)
+        return self._inbound.answer(action, payload)
 
     def charger(self, calls: Calls, spawn: Spawn) -> OcppCharger:
         """The other side, once there is a connection for its calls."""

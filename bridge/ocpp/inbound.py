@@ -62,13 +62,13 @@ class Inbound:
         """Whether there is an answer to this action."""
         return action in _HANDLERS
 
-    async def answer(self, action: str, payload: Payload) -> bytes:
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
         """Report what the charger said and return the answer to it, as JSON.
 
         Raises:
             AgentError: it could not be stored.
         """
-        return await _HANDLERS[action](self, payload, self._clock())
+        return _HANDLERS[action](self, payload, self._clock())
 
     async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.2; the answer tells the time."""

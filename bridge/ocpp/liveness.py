@@ -60,6 +60,24 @@ class HeardConnection(ServerConnection):
             told, self.on_heard = self.on_heard, None
             told()
 
+    async def tell(self, frame: bytes) -> None:
+        """Send a text frame: `send` without what answers of a line have no need for.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+        """
+        if self.state is not State.OPEN:
+            await self.send(frame, text=True)
+            return
+        self.protocol.send_text(frame)
+        try:
+            self.send_data()
+        except (OSError, RuntimeError):
+            # The socket is gone and nobody has said so yet: this waits for it, and raises.
+            await self.send(frame, text=True)
+        if self.paused:
+            await self.drain()
+
     def acknowledge_pings(self, data: bytes) -> None:
         """A pong came."""
         self.pongs = True

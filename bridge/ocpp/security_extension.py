@@ -7,7 +7,7 @@ https://openchargealliance.org/protocols/open-charge-point-protocol/
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from bridge.ocpp import frames
@@ -40,6 +40,7 @@ _REPORTS = frozenset(
         "SignedFirmwareStatusNotification",
     }
 )
+_OWN = _REPORTS | {"SecurityEventNotification", "SignCertificate"}
 
 Tell = Callable[[str, str, str], None]
 """Keeps a security event: charge point id, type, and what is known besides."""
@@ -57,7 +58,7 @@ class Handlers(Protocol):
         """Whether there is an answer to this action."""
         ...
 
-    async def answer(self, action: str, payload: Payload) -> bytes:
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
         """The answer to a call, as JSON."""
         ...
 
@@ -83,11 +84,15 @@ class SecurityExtension:
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
-        own = action in _REPORTS or action in ("SecurityEventNotification", "SignCertificate")
-        return own or self._others.knows(action)
+        return action in _OWN or self._others.knows(action)
 
-    async def answer(self, action: str, payload: Payload) -> bytes:
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
         """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+        if action in _OWN:
+            return self._own_answer(action, payload)
+        return self._others.answer(action, payload)
+
+    async def _own_answer(self, action: str, payload: Payload) -> bytes:
         if action == "SecurityEventNotification":
             kind = _plain(payload.get("type"), 50) or "an event without a type"
             info = _plain(payload.get("techInfo"), 255)
@@ -99,10 +104,8 @@ class SecurityExtension:
             # Strom is no authority: it holds no key that could sign.
             logger.warning("%s wants a certificate signed: rejected", self._id)
             return b'{"status":"Rejected"}'
-        if action in _REPORTS:
-            logger.info("%s: %s %s", self._id, action, _plain(payload.get("status"), 50))
-            return frames.EMPTY
-        return await self._others.answer(action, payload)
+        logger.info("%s: %s %s", self._id, action, _plain(payload.get("status"), 50))
+        return frames.EMPTY
 
 
 def _plain(value: object, longest: int) -> str:
