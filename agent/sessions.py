@@ -43,6 +43,7 @@ from agent.machine.events import (
 )
 from agent.machine.model import Policy, Session, SessionState
 from agent.ports import Quote, StartReport, UnknownSession
+from agent.repeats import Repeats
 from wallet.base import Settlement
 
 LATE_PAYMENT_GRACE_MS = 60_000
@@ -77,6 +78,7 @@ class Sessions:
         self.stop_lead_ms: int | None = None
         """How long its charger takes to stop; None while that is not known."""
         self._live: dict[str, Session] = {}
+        self._repeats = Repeats()
         self._lock = asyncio.Lock()
 
     def load(self, session: Session) -> None:
@@ -212,6 +214,7 @@ class Sessions:
     ) -> bool:
         """Step through events and store them; False when one of them was known already."""
         before = session = self.get(session_id)
+        events = self._repeats.without(session_id, events)
         effects: list[Effect] = []
         withdraw_key: tuple[str, int] | None = None
         for event in events:
@@ -222,9 +225,12 @@ class Sessions:
         idle = session == before and not effects and transaction is None
         if idle and all(isinstance(event, _FLEETING) for event in events):
             return True
-        return await self._store(
+        stored = await self._store(
             session, events, effects, transaction=transaction, withdraw_key=withdraw_key
         )
+        if stored:
+            self._repeats.heard(session_id, events)
+        return stored
 
     def _late(self, quote: Quote, paid_at_ms: int, now_ms: int) -> Obstacle | None:
         """Whether the driver who paid this can no longer be expected at the charge point."""
@@ -254,6 +260,7 @@ class Sessions:
             self._live[session.id] = session
         else:
             self._live.pop(session.id, None)
+            self._repeats.forget(session.id)
         self._commons.timers.set(session.id, self._charge_point_id, deadline(session))
         if effects:
             self._commons.post(stored)

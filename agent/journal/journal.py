@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from msgspec import Struct
 from sqlite_utils import Database
 
 from agent.journal import codec
@@ -18,6 +19,7 @@ from agent.journal.errors import JournalUnusable
 from agent.journal.nostr_book import NostrBook
 from agent.journal.outside import OutsideBook, store_quote
 from agent.journal.pruning import Pruning
+from agent.journal.restoring import Tails, restored
 from agent.journal.schema import MIGRATIONS
 from agent.journal.signed import SignedBook
 from agent.journal.writer import Writer
@@ -48,8 +50,7 @@ class Transaction:
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one commit stores.
 
     Attributes:
@@ -82,15 +83,20 @@ class Step:
 
 _EVENT = (
     "INSERT INTO events(key, session_id, at_ms, kind, body) VALUES(?, ?, ?, ?, ?)"
-    " ON CONFLICT(key) DO NOTHING"
+    " ON CONFLICT(key) WHERE kind != 'MeterSampled' DO NOTHING"
+)
+_READING = (
+    "INSERT INTO events(key, session_id, at_ms, kind, body) VALUES('', ?, ?, 'MeterSampled', ?)"
 )
 _SESSION = (
     "INSERT INTO sessions(id, charge_point, connector, state, owner_pubkey, live, opened_at_ms,"
-    " snapshot) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET"
+    " snapshot, snapshot_seq) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+    " (SELECT ifnull(max(seq), 0) FROM events WHERE session_id = ?1))"
+    " ON CONFLICT(id) DO UPDATE SET"
     " connector = excluded.connector, state = excluded.state, live = excluded.live,"
-    " owner_pubkey = excluded.owner_pubkey, snapshot = excluded.snapshot"
+    " owner_pubkey = excluded.owner_pubkey, snapshot = excluded.snapshot,"
+    " snapshot_seq = excluded.snapshot_seq"
 )
-_SNAPSHOT = "UPDATE sessions SET snapshot = ? WHERE id = ?"
 _OUTBOX = "INSERT INTO outbox(session_id, target, kind, body) VALUES(?, ?, ?, ?)"
 _TRANSACTION = (
     "INSERT INTO transactions(id, charge_point, connector, id_tag, started_at_ms, register_wh,"
@@ -112,6 +118,7 @@ class Journal:
         self._writing = writing
         self._reading = reading
         self._writer = Writer(writing)
+        self._tails = Tails()
         self.outside = OutsideBook(self._writer, reading)
         self.nostr = NostrBook(self._writer, reading)
         self.pruning = Pruning(self._writer, reading)
@@ -159,32 +166,31 @@ class Journal:
         return self._writer.commits
 
     async def commit(self, step: Step) -> list[Task] | None:
-        """Store events, snapshot and effects in one transaction.
+        """Store events, snapshot and effects in one transaction; of readings only themselves.
 
         Returns:
-            The stored effects, for delivery; None when one of the events is known already
-            by its key: then nothing is stored.
+            The stored effects, for delivery; None when one of the events, other than a
+            reading, is known already by its key: then nothing is stored.
         """
         session = step.session
+        if step.only_sampled and self._tails.take(session.id, len(step.events)):
+            readings = [(session.id, event.at_ms, codec.encode(event)) for event in step.events]
+            await self._writer.insert(_READING, readings)
+            return []
         body = codec.encode(session)
         events = [
             (event.key, session.id, event.at_ms, type(event).__name__, codec.encode(event))
             for event in step.events
         ]
 
-        only_sampled = step.only_sampled
-
         def unit(db: sqlite3.Connection) -> list[Task] | None:
-            for index, event in enumerate(events):
-                if not db.execute(_EVENT, event).rowcount:
-                    db.executemany(
-                        "DELETE FROM events WHERE key = ?", [(e[0],) for e in events[:index]]
-                    )
+            stored: list[tuple[int | None]] = []
+            for event in events:
+                row = db.execute(_EVENT, event)
+                if not row.rowcount:
+                    db.executemany("DELETE FROM events WHERE seq = ?", stored)
                     return None
-            if only_sampled:
-                # What is indexed does not change: by far the most steps are such.
-                db.execute(_SNAPSHOT, (body, session.id))
-                return []
+                stored.append((row.lastrowid,))
             db.execute(
                 _SESSION,
                 (
@@ -219,7 +225,10 @@ class Journal:
                 )
             return tasks
 
-        return await self._writer.write(unit)
+        tasks = await self._writer.write(unit)
+        if tasks is not None:
+            self._tails.cut(session.id)
+        return tasks
 
     async def acknowledge(self, seq: int) -> None:
         """A stored effect was delivered."""
@@ -237,42 +246,41 @@ class Journal:
 
     def live_sessions(self) -> list[Session]:
         """Every session that is open or whose money has not all gone back."""
-        rows = self._reading.execute("SELECT snapshot FROM sessions WHERE live = 1")
-        return [codec.decode_session(body) for (body,) in rows]
+        return self._sessions("live = 1")
 
     def closed_sessions(self, most: int) -> list[Session]:
         """The sessions that closed, the latest opened first."""
-        rows = self._reading.execute(
-            "SELECT snapshot FROM sessions WHERE state = 'CLOSED'"
-            " ORDER BY opened_at_ms DESC, rowid DESC LIMIT ?",
-            (most,),
+        return self._sessions(
+            "state = 'CLOSED' ORDER BY opened_at_ms DESC, rowid DESC LIMIT ?", most
         )
-        return [codec.decode_session(body) for (body,) in rows]
 
     def session(self, session_id: str) -> Session | None:
-        """The snapshot of a session."""
-        row = self._reading.execute(
-            "SELECT snapshot FROM sessions WHERE id = ?", (session_id,)
-        ).fetchone()
-        return codec.decode_session(row[0]) if row else None
+        """A session as it is on the disk."""
+        return next(iter(self._sessions("id = ?", session_id)), None)
 
     def sessions_of(self, charge_point: str, pubkey: str, most: int = 5) -> list[Session]:
         """The latest sessions that a nostr identity paid for here, newest first."""
-        rows = self._reading.execute(
-            "SELECT snapshot FROM sessions WHERE charge_point = ? AND owner_pubkey = ?"
-            " ORDER BY opened_at_ms DESC LIMIT ?",
-            (charge_point, pubkey, most),
+        return self._sessions(
+            "charge_point = ? AND owner_pubkey = ? ORDER BY opened_at_ms DESC LIMIT ?",
+            charge_point,
+            pubkey,
+            most,
         )
-        return [codec.decode_session(body) for (body,) in rows]
 
     def session_of_linking_key(self, linking_key: str) -> Session | None:
         """The latest session that a linking key owns. Looks at all of them: few ask for it."""
-        row = self._reading.execute(
-            "SELECT snapshot FROM sessions WHERE instr(CAST(snapshot AS TEXT), ?)"
-            " ORDER BY opened_at_ms DESC LIMIT 1",
-            (f'"{linking_key}"',),
-        ).fetchone()
-        return codec.decode_session(row[0]) if row else None
+        found = self._sessions(
+            "instr(CAST(snapshot AS TEXT), ?) ORDER BY opened_at_ms DESC LIMIT 1",
+            f'"{linking_key}"',
+        )
+        return found[0] if found else None
+
+    def _sessions(self, where: str, *values: str | int) -> list[Session]:
+        rows = self._reading.execute(
+            f"SELECT snapshot, snapshot_seq FROM sessions WHERE {where}",  # noqa: S608  constant
+            values,
+        ).fetchall()
+        return [restored(self._reading, snapshot, seq) for snapshot, seq in rows]
 
     def events_of(
         self, session_id: str, *, without: Iterable[str] = (), only: type[Event] | None = None
@@ -294,8 +302,10 @@ class Journal:
         return [codec.decode_event(kind, body) for kind, body in rows if kind not in left_out]
 
     def has_event(self, key: str) -> bool:
-        """Whether an event of this key is stored."""
-        row = self._reading.execute("SELECT 1 FROM events WHERE key = ?", (key,))
+        """Whether an event of this key is stored; readings of meters have none."""
+        row = self._reading.execute(
+            "SELECT 1 FROM events WHERE key = ? AND kind != 'MeterSampled'", (key,)
+        )
         return row.fetchone() is not None
 
     async def add_quote(self, quote: Quote) -> None:

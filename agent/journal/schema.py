@@ -170,3 +170,19 @@ def m004_signed_values(db: Database) -> None:
         not_null={"session_id", "sha256", "body"},
     )
     db.table("signed_values").create_index(["session_id", "sha256"], unique=True)
+
+
+@MIGRATIONS()
+def m005_samples_beside_the_snapshot(db: Database) -> None:
+    """Readings of a meter are stored without the snapshot that they lead to, and without a key."""
+    db.table("sessions").add_column("snapshot_seq", int, not_null_default=0)
+    db.conn.execute(
+        "UPDATE sessions SET snapshot_seq = (SELECT ifnull(max(seq), 0) FROM"
+        " events WHERE session_id = sessions.id)"
+    )
+    db.conn.execute("DROP INDEX idx_events_key")
+    # No key is as frequent as a reading's, and none needs it less: the machine takes a reading
+    # once, by its time. An index of all of them would take more than all else of a sample.
+    db.conn.execute(
+        "CREATE UNIQUE INDEX idx_events_key ON events(key) WHERE kind != 'MeterSampled'"
+    )

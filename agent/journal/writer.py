@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from agent.journal.errors import JournalClosed, JournalUnusable
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], Any]
+
+
+class Rows(NamedTuple):
+    """Rows for one statement. Those of a whole group are written at once, after its units."""
+
+    statement: str
+    rows: Sequence[tuple[Any, ...]]
 
 
 class Writer:
@@ -26,7 +33,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._waiting: list[tuple[Unit, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Unit | Rows, asyncio.Future[Any]]] = []
         self._wake = asyncio.Event()
         self._closing = False
         self.commits = 0
@@ -38,12 +45,19 @@ class Writer:
             JournalUnusable: the database refused; nothing of the unit is stored.
             JournalClosed: the journal is closing.
         """
+        return await self._queue(unit)
+
+    async def insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows that nothing of the same group depends on; raises as `write`."""
+        await self._queue(Rows(statement, rows))
+
+    def _queue(self, work: Unit | Rows) -> asyncio.Future[Any]:
         if self._closing:
             raise JournalClosed("the journal is closed")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((unit, future))
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
         self._wake.set()
-        return await future
+        return future
 
     def close(self) -> None:
         """Let `run()` store what waits, and end."""
@@ -59,12 +73,19 @@ class Writer:
             if group:
                 await self._store(group)
 
-    async def _store(self, group: list[tuple[Unit, asyncio.Future[Any]]]) -> None:
+    async def _store(self, group: list[tuple[Unit | Rows, asyncio.Future[Any]]]) -> None:
         results: list[Any] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for unit, _ in group:
-                results.append(unit(self._connection))
+            batches: dict[str, list[tuple[Any, ...]]] = {}
+            for work, _ in group:
+                if isinstance(work, Rows):
+                    batches.setdefault(work.statement, []).extend(work.rows)
+                    results.append(None)
+                else:
+                    results.append(work(self._connection))
+            for statement, rows in batches.items():
+                self._connection.executemany(statement, rows)
             await self._commit()
         except sqlite3.Error as error:
             self._roll_back()

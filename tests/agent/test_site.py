@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.machine.effects import Topic
-from agent.machine.events import ConnectorStatus, Obstacle
+from agent.machine.events import ConnectorStatus, MeterSampled, Obstacle
 from agent.ports import (
     MeterReport,
     Origin,
@@ -33,6 +33,7 @@ async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(tmp_path: Path)
         sample = MeterReport(1, verdict.transaction_id, world.clock(), 6000, 11_000)
         await world.point.meter_sampled([sample])
         await world.point.meter_sampled([sample])
+        assert len(world.journal.events_of(quote.session_id, only=MeterSampled)) == 1
         view = await world.site.session(quote.secret)
         assert (view.state, view.energy_wh, view.cost_msat) == ("CHARGING", 1000, 300_000)
         await world.site.stop(quote.secret)
