@@ -27,6 +27,9 @@ from agent.ports import OwedRefund, SessionView
 from agent.tally import Tally
 from nips.relays import RelayHealth
 
+JOULES_PER_WH = 3600
+"""Prometheus has its energies in joules: https://prometheus.io/docs/practices/naming/"""
+
 
 class Works(Protocol):
     """What is measured of the site."""
@@ -126,10 +129,16 @@ class _Snapshot(Collector):
         yield _gauge("strom_refunds_waiting", "Refunds that have not arrived yet.", len(owed))
         oldest_ms = min((refund.since_ms for refund in owed), default=self._now_ms)
         age_s = (self._now_ms - oldest_ms) / 1000
-        yield _gauge("strom_oldest_refund_seconds", "Age of the oldest of them.", age_s)
+        yield _gauge(
+            "strom_oldest_refund_seconds",
+            "Age of the oldest refund that has not arrived yet.",
+            age_s,
+        )
         waiting = self._works.waiting_effects
         yield _gauge("strom_effects_waiting", "Stored effects not carried out yet.", waiting)
-        yield _gauge("strom_journal_commits", "Groups the journal committed.", self._works.commits)
+        yield CounterMetricFamily(
+            "strom_journal_commits", "Groups the journal committed.", value=self._works.commits
+        )
         expiries = GaugeMetricFamily(
             "strom_certificate_expiry_timestamp_seconds",
             "When a certificate of chargers' connections expires.",
@@ -144,10 +153,12 @@ class _Snapshot(Collector):
     def _relays(self) -> Iterable[GaugeMetricFamily]:
         up = GaugeMetricFamily("strom_relay_up", "Whether a relay is connected.", labels=["relay"])
         silence = GaugeMetricFamily(
-            "strom_relay_silence_seconds", "Since its last event.", labels=["relay"]
+            "strom_relay_silence_seconds",
+            "Seconds since the last event of a relay.",
+            labels=["relay"],
         )
         waiting = GaugeMetricFamily(
-            "strom_relay_events_waiting", "Events that it has not got yet.", labels=["relay"]
+            "strom_relay_events_waiting", "Events that a relay has not got yet.", labels=["relay"]
         )
         for url, health in self._health.items():
             up.add_metric([url], int(health.connected))
@@ -159,26 +170,35 @@ class _Snapshot(Collector):
 
 def _charges(tally: Tally) -> Iterable[Metric]:
     """How near to their credits charges ended, and how often a meter was not to be believed."""
-    buckets = [(str(bound), float(count)) for bound, count in tally.overshoots.items()]
+    buckets = [
+        (str(float(bound_wh * JOULES_PER_WH)), float(count))
+        for bound_wh, count in tally.overshoots.items()
+    ]
     yield HistogramMetricFamily(
-        "strom_overshoot_wh",
-        "Energy that a charge took beyond its credit, which the operator bears.",
+        "strom_overshoot_joules",
+        "Energy that a charge took beyond its credit, which the operator bears; 3600 J are 1 Wh.",
         buckets=[*buckets, ("+Inf", float(tally.charges))],
-        sum_value=tally.overshoot_wh,
+        sum_value=tally.overshoot_wh * JOULES_PER_WH,
     )
     yield CounterMetricFamily(
-        "strom_overshoot_msat", "What that would have cost.", value=tally.overshoot_msat
+        "strom_overshoot_msat",
+        "What energy beyond credits would have cost, in msat.",
+        value=tally.overshoot_msat,
     )
     yield CounterMetricFamily(
-        "strom_unused_msat", "Left of credits that ended a charge.", value=tally.unused_msat
+        "strom_unused_msat",
+        "Left of credits whose end ended the charge, in msat.",
+        value=tally.unused_msat,
     )
     endings = CounterMetricFamily(
-        "strom_charges", "Charges by the word that decided their energy.", labels=["ending"]
+        "strom_charges", "Charges that closed, by what decided their energy.", labels=["ending"]
     )
     for ending, count in tally.endings.items():
         endings.add_metric([ending], count)
     fixes = CounterMetricFamily(
-        "strom_meter_corrections", "Readings that cannot be true, set right.", labels=["fix"]
+        "strom_meter_corrections",
+        "Readings of meters that cannot be true, by how they were set right.",
+        labels=["fix"],
     )
     for fix, count in tally.corrections.items():
         fixes.add_metric([fix], count)

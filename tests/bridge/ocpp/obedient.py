@@ -83,6 +83,8 @@ class ObedientCharger:
     Attributes:
         asked: each request, in its order.
         faults: errorCodes to answer with, by action.
+        keys: its configuration, where it shall have one of its own: value, and whether it may be
+            changed.
         deaf: actions that are not answered at all.
     """
 
@@ -91,9 +93,11 @@ class ObedientCharger:
         self._version = version
         self._said = 0
         self._answered = anyio.Event()
+        self._answer: Payload = {}
         self.answers = dict(ANSWERS_16 if version == "1.6" else ANSWERS_201)
         self.asked: list[tuple[str, Payload]] = []
         self.faults: dict[str, str] = {}
+        self.keys: dict[str, tuple[str, bool]] = {}
         self.deaf: set[str] = set()
         self.reports: list[Payload] = []
 
@@ -117,19 +121,27 @@ class ObedientCharger:
             plate = {"reason": "PowerUp", "chargingStation": station}
         await self.say("BootNotification", plate)
 
-    async def say(self, action: str, payload: Payload) -> None:
-        """Send a request and wait for its answer."""
+    async def say(self, action: str, payload: Payload) -> Payload:
+        """Send a request and return its answer."""
         self._said += 1
         answered, self._answered = anyio.Event(), anyio.Event()
         answered = self._answered
         await self._socket.send(json.dumps([2, f"c{self._said}", action, payload]))
         await answered.wait()
+        return self._answer
+
+    async def heard(self, action: str) -> Payload:
+        """Wait until a request came; the last one of this action."""
+        while not (found := [payload for name, payload in self.asked if name == action]):
+            await anyio.sleep(0.005)
+        return found[-1]
 
     async def run(self, group: TaskGroup) -> None:
         """Answer until the connection ends."""
         async for frame in self._socket:
             kind, message_id, *rest = json.loads(frame)
             if kind != 2:
+                self._answer = rest[0] if kind == 3 else {}
                 self._answered.set()
                 continue
             action, payload = rest
@@ -141,13 +153,32 @@ class ObedientCharger:
             if action in self.faults:
                 reply: list[Any] = [4, message_id, self.faults[action], "not like that", {}]
             else:
-                answer = self.answers.get(action, {"status": "Accepted"})
+                answer = self._configured(action, payload) or self.answers.get(
+                    action, {"status": "Accepted"}
+                )
                 result = _library.CallResult(message_id, answer, action)
                 await _library.validate_payload(result, self._version)
                 reply = [3, message_id, answer]
             await self._socket.send(json.dumps(reply))
             if action in ("GetBaseReport", "GetReport"):
                 group.start_soon(self._report)
+
+    def _configured(self, action: str, payload: Payload) -> Payload | None:
+        """The answer to what is about the configuration, where there is one of its own."""
+        if not self.keys or action not in ("GetConfiguration", "ChangeConfiguration"):
+            return None
+        if action == "ChangeConfiguration":
+            _, free = self.keys.get(payload["key"], ("", False))
+            if not free:
+                return {"status": "Rejected"}
+            self.keys[payload["key"]] = (payload["value"], True)
+            return {"status": "Accepted"}
+        known = [
+            {"key": key, "readonly": not free, "value": value}
+            for key, (value, free) in self.keys.items()
+            if key in payload.get("key", self.keys)
+        ]
+        return {"configurationKey": known, "unknownKey": []}
 
     async def _report(self) -> None:
         for report in self.reports:
@@ -156,9 +187,12 @@ class ObedientCharger:
 
 @asynccontextmanager
 async def obedient(
-    port: int, version: str = "1.6", charge_point_id: str = "CP001"
+    port: int,
+    version: str = "1.6",
+    charge_point_id: str = "CP001",
+    keys: dict[str, tuple[str, bool]] | None = None,
 ) -> AsyncGenerator[ObedientCharger]:
-    """A connected charger that booted."""
+    """A connected charger that booted; `keys` is its configuration."""
     subprotocol = Subprotocol(f"ocpp{version}")
     url = f"ws://127.0.0.1:{port}/ocpp/{charge_point_id}"
     async with (
@@ -166,6 +200,7 @@ async def obedient(
         anyio.create_task_group() as group,
     ):
         charger = ObedientCharger(socket, version)
+        charger.keys = keys or {}
         group.start_soon(charger.run, group)
         await charger.boot()
         yield charger
