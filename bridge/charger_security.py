@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
-import msgspec
 
 from agent.alerts import Alerts
 from agent.clock import Clock
@@ -20,6 +19,7 @@ from bridge.ocpp.certificates import Certificates
 from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.passwords import Passwords
 from bridge.ocpp.rotation import Rekeyable, Rotation
+from bridge.ocpp.security_events import encoded
 from bridge.ocpp.security_extension import ALARMING
 from bridge.ocpp.server import TlsListener
 from bridge.ocpp.tls import TlsFiles
@@ -99,7 +99,7 @@ class ChargerSecurity:
 
     def security_event(self, charge_point_id: str, kind: str, info: str) -> None:
         """A charger reports a security event: it is kept, and an alarming one is told of."""
-        self._events.received(charge_point_id, msgspec.json.encode({"type": kind, "info": info}))
+        self._events.received(charge_point_id, encoded(kind, info))
         if kind in ALARMING:
             told = f"{kind} ({info})" if info else kind
             self._alerts.happened(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import anyio
 import typer
@@ -17,8 +16,7 @@ from bridge.app import MESSAGE_LOG_FOLDER
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out
 from bridge.ocpp.message_log import Entry, follow, read
-
-_MOST_OPEN = 1000
+from bridge.ocpp.spoken import Form, Listener, Spoken, parsed
 
 ChargePointId = Annotated[str, typer.Argument(help="Its id.", metavar="ID")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -58,88 +56,42 @@ def log(
     checked = load(config)
     known = known_charge_point(checked, config, charge_point)
     folder = checked.strom.data_dir / MESSAGE_LOG_FOLDER
-    reader = Reader(as_json)
     try:
         if following:
-            anyio.run(_follow, folder, known, reader)
+            anyio.run(_follow, folder, known, as_json)
             return
         entries = read(folder, known)
     except PermissionError:
         raise Mistake(f"{folder} belongs to another user: ask as the user who runs Strom") from None
+    listener = Listener()
     for entry in entries:
-        _tell(reader.line(entry))
+        _tell(entry, listener, as_json)
     if not entries and not as_json:
         out.print(f"{known} has said nothing yet.")
 
 
-async def _follow(folder: Path, charge_point_id: str, reader: Reader) -> None:
+async def _follow(folder: Path, charge_point_id: str, as_json: bool) -> None:
+    listener = Listener()
     async for entry in follow(folder, charge_point_id):
-        _tell(reader.line(entry))
+        _tell(entry, listener, as_json)
 
 
-def _tell(line: str) -> None:
-    out.print(Text(line))
+def _tell(entry: Entry, listener: Listener, as_json: bool) -> None:
+    out.print(Text(json_of(entry) if as_json else line_of(listener.heard(entry))))
 
 
-class Reader:
-    """Makes lines of entries; an answer is named after the request that it belongs to.
-
-    Args:
-        as_json: lines for programs.
-    """
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._open: dict[tuple[bool, str], str] = {}
-
-    def line(self, entry: Entry) -> str:
-        """One line of an entry."""
-        try:
-            message: object = json.loads(entry.frame)
-        except (ValueError, RecursionError):
-            message = None
-        if self._as_json:
-            said = {"text": entry.frame} if message is None else {"message": message}
-            side = "charger" if entry.incoming else "strom"
-            return json.dumps({"at_ms": entry.at_ms, "from": side, **said}, ensure_ascii=False)
-        at = datetime.fromtimestamp(entry.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-        arrow = "←" if entry.incoming else "→"
-        parts = cast("list[Any]", message) if isinstance(message, list) else []
-        return f"{at.replace('+00:00', 'Z')} {arrow} {self._said(entry, parts)}"
-
-    def _said(self, entry: Entry, parts: list[Any]) -> str:
-        match parts:
-            case [2, message_id, str(action), payload, *_]:
-                self._remember((entry.incoming, str(message_id)), action)
-                return f"{printable(action)} {compact(payload)}"
-            case [3, message_id, payload, *_]:
-                return f"{self._answered(entry, message_id)} answer {compact(payload)}"
-            case [4, message_id, code, *more]:
-                described = " ".join(str(part) for part in more[:1] if part)
-                told = f"{code}: {described}" if described else str(code)
-                return f"{self._answered(entry, message_id)} error {printable(told)}"
-            case _:
-                return printable(entry.frame)
-
-    def _remember(self, name: tuple[bool, str], action: str) -> None:
-        self._open[name] = action
-        if len(self._open) > _MOST_OPEN:
-            self._open.pop(next(iter(self._open)))
-
-    def _answered(self, entry: Entry, message_id: object) -> str:
-        return printable(self._open.pop((not entry.incoming, str(message_id)), "?"))
+def line_of(spoken: Spoken) -> str:
+    """A message on a line."""
+    at = datetime.fromtimestamp(spoken.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    arrow = "←" if spoken.incoming else "→"
+    form = spoken.form if spoken.form in (Form.ANSWER, Form.ERROR) else ""
+    words = (at.replace("+00:00", "Z"), arrow, spoken.action, form, spoken.said)
+    return " ".join(word for word in words if word)
 
 
-def compact(payload: object) -> str:
-    """JSON on one line; no charger's word can move the cursor of a terminal."""
-    return printable(json.dumps(payload, ensure_ascii=False))
-
-
-def printable(text: str) -> str:
-    """A text on one line, whatever does not show spelt out."""
-    return "".join(_shown(text))
-
-
-def _shown(text: str) -> Iterator[str]:
-    for letter in text:
-        yield letter if letter.isprintable() else json.dumps(letter)[1:-1]
+def json_of(entry: Entry) -> str:
+    """An entry for programs."""
+    message = parsed(entry)
+    said = {"text": entry.frame} if message is None else {"message": message}
+    side = "charger" if entry.incoming else "strom"
+    return json.dumps({"at_ms": entry.at_ms, "from": side, **said}, ensure_ascii=False)

@@ -13,12 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.config.tables import load
-from bridge.cli.charger_log import AsJson, compact, known_charge_point, printable
+from bridge.cli.charger_log import AsJson, known_charge_point
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, tell_warning
 from bridge.control.client import ask
 from bridge.ocpp.actions import V16, V201, Version
 from bridge.ocpp.schemas import fields_of
+from bridge.ocpp.spoken import compact, printable
 
 _USUAL_TIMEOUT_S = 30.0
 _SLACK_S = 45.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,10 +10,10 @@ from rich.text import Text
 
 from agent.config.tables import load
 from bridge.charger_security import EVENTS_FOLDER
+from bridge.cli.charger_log import known_charge_point
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import Mistake, out
-from bridge.ocpp.message_log import read
-from bridge.ocpp.security_extension import ALARMING
+from bridge.cli.output import out
+from bridge.ocpp.security_events import reported
 
 
 def register(app: typer.Typer) -> None:
@@ -28,20 +27,11 @@ def events(
 ) -> None:
     """Show the security events that a charge point has reported, the oldest first."""
     checked = load(config)
-    points = {point.id.lower(): point.id for point in checked.charge_points}
-    known = points.get(charge_point.lower())
-    if known is None:
-        names = ", ".join(points.values()) or "none"
-        raise Mistake(f'{config} has no charge point "{charge_point}"; it has: {names}')
-    entries = list(read(checked.strom.data_dir / EVENTS_FOLDER, known))
-    for entry in entries:
-        at = datetime.fromtimestamp(entry.at_ms / 1000, UTC).isoformat(timespec="seconds")
-        try:
-            event = json.loads(entry.frame)
-        except ValueError:
-            # The end of a line that was being written when the power went.
-            continue
-        style = "bold" if event["type"] in ALARMING else ""
-        out.print(Text.assemble(at, " ", (event["type"], style), " ", event["info"]))
-    if not entries:
+    known = known_charge_point(checked, config, charge_point)
+    found = reported(checked.strom.data_dir / EVENTS_FOLDER, known)
+    for event in found:
+        at = datetime.fromtimestamp(event.at_ms / 1000, UTC).isoformat(timespec="seconds")
+        style = "bold" if event.alarming else ""
+        out.print(Text.assemble(at, " ", (event.kind, style), " ", event.info))
+    if not found:
         out.print(f"{known} has reported no security event.")
