@@ -10,9 +10,12 @@ from agent.talk.words import Words
 def evidence_line(evidence: MeterEvidence, words: Words) -> str:
     """The two readings that decided, why those, and whether others were set right: one line."""
     read = words(
-        "meter.read", start=words.number(evidence.start_wh), end=words.number(evidence.end_wh)
+        "meter.now" if evidence.ending is None else "meter.read",
+        start=words.number(evidence.start_wh),
+        end=words.number(evidence.end_wh),
     )
-    parts = [f"{read} ({reason(evidence, words)})."]
+    why = reason(evidence, words)
+    parts = [f"{read} ({why})." if why else f"{read}."]
     if evidence.corrections:
         parts.append(words("meter.corrected"))
     return " ".join(parts)

@@ -22,7 +22,7 @@ from agent.talk.wording import age
 from agent.views import owed_refunds
 from bridge.app import JOURNAL_FILE
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import out
+from bridge.cli.output import out, show_table
 from wallet.connect import connect
 
 
@@ -70,7 +70,7 @@ def _tell_refunds(refunds: list[OwedRefund]) -> None:
             age(now_s - refund.since_ms // 1000),
             Text(refund.failure),
         )
-    out.print(table)
+    show_table(table)
     total_msat = sum(refund.amount_msat for refund in refunds)
     count = len(refunds)
     out.print(

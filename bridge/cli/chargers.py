@@ -15,7 +15,7 @@ from rich.text import Text
 from agent.config.tables import load
 from bridge.cli.charger_log import AsJson, known_charge_point
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import Mistake, out, tell_warning
+from bridge.cli.output import Mistake, out, show_table, tell_warning
 from bridge.control.client import ask
 from bridge.ocpp.actions import V16, V201, Version
 from bridge.ocpp.schemas import fields_of
@@ -112,7 +112,7 @@ def settings(
             table.add_row(report["id"], "", "", "", "not compared yet")
         elif not report["keys"]:
             table.add_row(report["id"], "", "", "", "nothing is wanted otherwise")
-    out.print(table)
+    show_table(table)
 
 
 async def _settings(data_dir: Path, charge_point: str) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
             Text(printable(charger["serial"])),
             ", ".join(f"{connector}: {status}" for connector, status in states.items()),
         )
-    out.print(table)
+    show_table(table)
 
 
 def _tell(answered: dict[str, Any], as_json: bool) -> None:

@@ -20,7 +20,7 @@ from agent.talk.evidence import evidence_details, evidence_line
 from agent.talk.words import words
 from bridge.app import JOURNAL_FILE
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import Mistake, out
+from bridge.cli.output import Mistake, out, show_table
 
 _english = words("en")
 
@@ -50,6 +50,7 @@ def sessions(
             closed = journal.closed_sessions(most) if not session else [one] if one else []
         finally:
             journal.close()
+    closed.sort(key=lambda one: one.closed_at_ms or 0, reverse=True)
     if session and not closed:
         raise Mistake(f"there is no session {session}; strom sessions lists them")
     if as_json:
@@ -81,12 +82,16 @@ def _fields(session: Session) -> dict[str, Any]:
 def _explain(session: Session) -> None:
     evidence = evidence_of(session)
     if evidence is None:
-        out.print("Charging never began.")
+        never = session.closed_at_ms is not None
+        out.print("Charging never began." if never else "Charging has not begun yet.")
         return
     out.print(Text(evidence_line(evidence, _english)))
     for detail in evidence_details(evidence, _english):
         out.print(Text(f"  {detail}"))
-    out.print(f"Billed: {session.energy_wh:,} Wh.")
+    if session.closed_at_ms is None:
+        out.print(f"Charged so far: {session.energy_wh:,} Wh. It is still open.")
+    else:
+        out.print(f"Billed: {session.energy_wh:,} Wh.")
     if session.overshoot_msat:
         beyond = _english.sat(session.overshoot_msat)
         out.print(Text(f"Beyond the credit: {session.overshoot_wh:,} Wh, {beyond}, yours to bear."))
@@ -107,7 +112,7 @@ def _tell(closed: list[Session]) -> None:
             word + (f", {fixes} corrected" if fixes else ""),
             f"{one.overshoot_wh:,} Wh" if one.overshoot_msat else "",
         )
-    out.print(table)
+    show_table(table)
     beyond_msat = sum(one.overshoot_msat for one in closed)
     if beyond_msat:
         beyond_wh = sum(one.overshoot_wh for one in closed)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agent.config.values import CONNECTOR_TYPES
 from bridge.cli.driver import DEFAULT_RELAYS, PANEL, Relays
-from bridge.cli.output import Mistake, out
+from bridge.cli.output import Mistake, out, show_table
 from bridge.driver.nostr import connected
 from bridge.driver.search import MOST_KM, Found, by_distance, cells_around
 from nips.identity import Identity, encode_npub
@@ -90,7 +90,7 @@ def _show(found: list[Found]) -> None:
         )
         address = point.lud16 or encode_npub(point.pubkey)
         table.add_row("", Text(address, style="cyan"), "", "")
-    out.print(table)
+    show_table(table)
 
 
 def _away(point: Found) -> str:

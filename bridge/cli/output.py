@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from agent.config.tables import ConfigError
@@ -18,6 +19,10 @@ from wallet.base import WalletError
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+_PIPE_WIDTH = 100_000
+"""Columns of a pipe or a file: a table is never cut there."""
 
 
 class Mistake(Exception):
@@ -37,6 +42,16 @@ EXPECTED_ERRORS = (
     OcppError,
     WalletError,
 )
+
+
+def show_table(table: Table) -> None:
+    """Print a table whole: what a terminal is too narrow for goes on in the next line."""
+    for column in table.columns:
+        column.overflow = "fold"
+    if out.is_terminal:
+        out.print(table)
+    else:
+        Console(file=out.file, highlight=False, width=_PIPE_WIDTH).print(table)
 
 
 def expected_errors(error: BaseException) -> list[BaseException]:

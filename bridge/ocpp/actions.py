@@ -41,9 +41,9 @@ class Version:
         found = by_lower.get(name.lower())
         if found is None:
             close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-            hint = f'did you mean {by_lower[close[0]]}? "strom ocpp --list" shows them all'
-            if not close:
-                hint = '"strom ocpp --list" shows what there is'
+            hint = '"strom ocpp --list" shows what there is'
+            if close:
+                hint = f'did you mean {by_lower[close[0]]}? "strom ocpp --list" shows them all'
             raise InvalidCall(f"{self.name} has nothing called {name[:50]} for a charger; {hint}")
         return found
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import anyio
+from msgspec.structs import replace
 
 from agent.journal.journal import Journal, Step
 from agent.machine.model import Session
@@ -53,3 +54,32 @@ def test_a_charge_is_listed_and_explained(strom: Strom, tmp_path: Path) -> None:
     (one,) = json.loads(strom("sessions", "--json").out)
     assert (one["overshoot_wh"], one["overshoot_msat"]) == (166, 50_000)
     assert one["meter"]["ending"] == "stopped"
+
+
+def test_a_charge_under_way_has_no_end_yet(strom: Strom, tmp_path: Path) -> None:
+    strom("init")
+    running = after(charging(400 * SAT), sampled(T0 + 10 * MINUTE, 41_000))
+    anyio.run(_keep, tmp_path / "data" / "strom.sqlite", running)
+    assert strom("sessions", "session").out == (
+        "Meter: 40,000 Wh at the start, 41,000 Wh now.\n"
+        "Charged so far: 1,000 Wh. It is still open.\n"
+    )
+
+
+def test_a_pipe_gets_ids_whole(strom: Strom, tmp_path: Path) -> None:
+    """They are to be copied; a pipe is no terminal of 80 columns."""
+    strom("init")
+    long_id = "0123456789abcdef" * 6
+    anyio.run(_keep, tmp_path / "data" / "strom.sqlite", replace(CHARGED, charge_point=long_id))
+    assert f"{long_id}.1" in strom("sessions").out
+
+
+def test_the_latest_end_comes_first(strom: Strom, tmp_path: Path) -> None:
+    strom("init")
+    path = tmp_path / "data" / "strom.sqlite"
+    long = replace(CHARGED, id="long", closed_at_ms=T0 + 9 * HOUR)
+    short = replace(CHARGED, id="short", opened_at_ms=T0 + HOUR, closed_at_ms=T0 + 2 * HOUR)
+    for session in (long, short):
+        anyio.run(_keep, path, session)
+    listed = strom("sessions").out
+    assert listed.index("long") < listed.index("short")

@@ -222,6 +222,7 @@ async def test_a_report_comes_with_its_answer() -> None:
     ("action", "payload", "said"),
     [
         ("Rset", {}, "did you mean Reset?"),
+        ("Foo", {}, 'OCPP 1.6 has nothing called Foo for a charger; "strom ocpp --list"'),
         ("BootNotification", {}, "OCPP 1.6 has nothing called BootNotification for a charger"),
         ("Reset", {}, "Reset was not sent: type is missing"),
         ("Reset", {"type": "Cold"}, "type: expected one of Hard, Soft"),
