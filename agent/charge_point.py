@@ -1,6 +1,6 @@
 """A charge point: what its charger reports becomes events, what its sessions want, commands.
 
-This is the side that bridges see (`agent.ports.ChargePoint`), and the delivery of the effects
+This is the side that bridges see (`agent.ports.charge_point`), and the delivery of the effects
 that are meant for the charger.
 """
 
@@ -37,23 +37,20 @@ from agent.machine.events import (
 )
 from agent.machine.model import Ending, Session, SessionState
 from agent.outbox import Retry
-from agent.ports import (
-    ChargePointView,
+from agent.ports.charge_point import ChargePointView, Commitments
+from agent.ports.charger import (
     Charger,
     ChargerCommand,
-    Commitments,
     MeterReport,
     Nameplate,
-    Origin,
-    Quote,
-    QuoteRequest,
-    Refused,
     StartOutcome,
     StartReport,
     StartVerdict,
     StopOutcome,
     StopReport,
 )
+from agent.ports.errors import Refused
+from agent.ports.quotes import Origin, Quote, QuoteRequest
 from agent.sessions import Sessions
 from agent.signed_values import SignedValue
 from agent.tariff.model import Tariff
@@ -85,7 +82,7 @@ log = logging.getLogger(__name__)
 
 
 class ChargePointAgent:
-    """One charge point; see `agent.ports.ChargePoint` for what bridges may ask of it."""
+    """One charge point; see `agent.ports.charge_point` for what bridges may ask of it."""
 
     def __init__(
         self,
@@ -354,7 +351,7 @@ class ChargePointAgent:
         return quote
 
     async def quote_zap(self, raw: str, amount_msat: int, connector: int | None) -> Quote:
-        """Make an invoice for a zap request; see `agent.ports.ChargePoint`."""
+        """Make an invoice for a zap request; see `agent.ports.charge_point`."""
         request = parse_zap_request(
             raw, recipient_pubkey=self.face.pubkey, amount_msat=amount_msat, own_relays=()
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.journal.journal import Journal
 from agent.machine.events import ConnectorStatus
-from agent.ports import ChargePointView, Commitments
+from agent.ports.charge_point import ChargePointView, Commitments
 from agent.sessions import Sessions
 
 _IN_USE = frozenset(

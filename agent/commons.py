@@ -12,7 +12,7 @@ from agent.clock import Clock
 from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
-from agent.ports import Quote
+from agent.ports.quotes import Quote
 from agent.tally import Tally
 from agent.tariff.model import MS_PER_MINUTE
 from agent.tariff.rate import ExchangeRate

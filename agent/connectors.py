@@ -8,7 +8,8 @@ from agent.config.tables import ChargePointConfig
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session
-from agent.ports import ConnectorView, NotThePayer, Refused
+from agent.ports.charge_point import ConnectorView
+from agent.ports.errors import NotThePayer, Refused
 from agent.sessions import Sessions
 
 _BLOCKING: dict[ConnectorStatus, Obstacle] = {

@@ -18,7 +18,7 @@ from agent.journal.journal import Journal, Task
 from agent.machine.effects import CancelPayment, SettlePayment
 from agent.machine.events import PaymentCanceled
 from agent.outbox import Retry
-from agent.ports import Quote
+from agent.ports.quotes import Quote
 from wallet.base import (
     HoldWallet,
     InvoiceState,

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from lnurl.helpers import url_encode
 
-from agent.ports import UnknownChargePoint
+from agent.ports.errors import UnknownChargePoint
 
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,47})(?:\.([1-9][0-9]?))?")
 SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")

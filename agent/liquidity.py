@@ -8,7 +8,7 @@ from collections.abc import Callable
 from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.machine.money import MSAT_PER_SAT
-from agent.ports import Refused
+from agent.ports.errors import Refused
 from wallet.base import Wallet, WalletError, WalletInfo
 
 FRESH_MS = 30_000

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from agent.journal.journal import Journal
-from agent.ports import Nameplate
+from agent.ports.charger import Nameplate
 
 _FIELDS = tuple(field.name for field in fields(Nameplate))
 

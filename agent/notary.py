@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent.ports import Refused
+from agent.ports.errors import Refused
 from agent.receipts import VERSION, Receipt, faults
 from nips.errors import InvalidEvent
 from nips.event import NostrEvent

@@ -24,7 +24,9 @@ from agent.journal.outside import HeardReceipt, Unattributed
 from agent.machine.events import Payer
 from agent.machine.model import SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.ports import Origin, Providers, Quote, Refused
+from agent.ports.addresses import Providers
+from agent.ports.errors import Refused
+from agent.ports.quotes import Origin, Quote
 from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE
 from agent.zaps import Zap
 from nips.errors import InvalidEvent, InvalidZapReceipt, InvalidZapRequest

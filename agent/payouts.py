@@ -32,7 +32,9 @@ from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, Refund, RefundState
 from agent.machine.settling import next_no
 from agent.outbox import Retry
-from agent.ports import Payees, Refused, UnknownSession, WithdrawOffer
+from agent.ports.addresses import Payees
+from agent.ports.errors import Refused, UnknownSession
+from agent.ports.site import WithdrawOffer
 from agent.sessions import Sessions
 from wallet.base import PaymentOutcome, PaymentState, WalletRefused, WalletUnavailable
 from wallet.bolt11 import InvalidInvoice, decode

@@ -11,7 +11,8 @@ from agent.commons import Commons
 from agent.machine.events import Obstacle
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.ports import Quote, QuoteRequest, Refused
+from agent.ports.errors import Refused
+from agent.ports.quotes import Quote, QuoteRequest
 from agent.tariff.model import Tariff
 from wallet.base import HoldWallet, WalletError
 

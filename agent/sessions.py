@@ -42,7 +42,9 @@ from agent.machine.events import (
     RefundOffered,
 )
 from agent.machine.model import Policy, Session, SessionState
-from agent.ports import Quote, StartReport, UnknownSession
+from agent.ports.charger import StartReport
+from agent.ports.errors import UnknownSession
+from agent.ports.quotes import Quote
 from agent.repeats import Repeats
 from wallet.base import Settlement
 

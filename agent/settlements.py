@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from agent.commons import Commons
-from agent.ports import Quote
+from agent.ports.quotes import Quote
 from wallet.base import InvoiceState, Settlement, WalletError, WalletUnavailable
 
 CURSOR = "cursor:settlements"

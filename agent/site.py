@@ -37,20 +37,12 @@ from agent.notary import Notary
 from agent.outbox import Handler, Outbox
 from agent.outside import OutsidePayments
 from agent.payouts import Payouts
-from agent.ports import (
-    ChargePointView,
-    OwedRefund,
-    Payees,
-    PowerSample,
-    Providers,
-    Quote,
-    Refused,
-    SessionView,
-    UnknownChargePoint,
-    UnknownSession,
-    WalletState,
-    WithdrawOffer,
-)
+from agent.ports.addresses import Payees, Providers
+from agent.ports.charge_point import ChargePointView
+from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
+from agent.ports.office import OwedRefund, WalletState
+from agent.ports.quotes import Quote
+from agent.ports.site import PowerSample, SessionView, WithdrawOffer
 from agent.receipts import Receipt, Seller, receipt_of
 from agent.sessions import Sessions
 from agent.settlements import Settlements
@@ -67,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 class Site:
-    """See `agent.ports.Site` for what bridges may ask of it.
+    """See `agent.ports.site.Site` for what bridges may ask of it.
 
     Args:
         config: the operator's file.

@@ -12,14 +12,9 @@ from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import RefundState
-from agent.ports import (
-    ChargePointView,
-    ConnectorView,
-    OwedRefund,
-    RefundView,
-    SessionView,
-    TimelineEntry,
-)
+from agent.ports.charge_point import ChargePointView, ConnectorView
+from agent.ports.office import OwedRefund
+from agent.ports.site import RefundView, SessionView, TimelineEntry
 from agent.tariff.model import Tariff
 
 _SECRET_FIELDS = frozenset({"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no"})

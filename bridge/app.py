@@ -26,7 +26,7 @@ from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
-from agent.ports import Nameplate
+from agent.ports.charger import Nameplate
 from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation

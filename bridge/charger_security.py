@@ -13,7 +13,8 @@ from agent.clock import Clock
 from agent.config.ocpp import OcppConfig
 from agent.config.secret_files import read_secret
 from agent.config.tables import Config
-from agent.ports import AgentError, ChargePoint
+from agent.ports.charge_point import ChargePoint
+from agent.ports.errors import AgentError
 from bridge.ocpp.admission import AuthPolicy, Refusal, Visitor
 from bridge.ocpp.certificates import Certificates
 from bridge.ocpp.message_log import MessageLog

@@ -23,7 +23,8 @@ from starlette.routing import Route
 
 from agent.machine.model import SessionState
 from agent.nostr.watch import Relays
-from agent.ports import OwedRefund, SessionView
+from agent.ports.office import OwedRefund
+from agent.ports.site import SessionView
 from agent.tally import Tally
 from nips.relays import RelayHealth
 

@@ -9,7 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from agent.ports import AgentError, Nameplate, Site
+from agent.ports.charger import Nameplate
+from agent.ports.errors import AgentError
+from agent.ports.site import Site
 from bridge.control.errors import ControlRefused
 from bridge.control.server import Arguments, Command
 from bridge.ocpp.actions import Version

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from lnurl import InvalidLnurl
 from lnurl.helpers import url_decode
 
-from agent.ports import Refused
+from agent.ports.errors import Refused
 from bridge.fetch import Fetcher, FetchError
 from wallet.bolt11 import InvalidInvoice, decode
 
@@ -25,7 +25,7 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class LnurlPayees:
-    """See `agent.ports.Payees` and `Providers`. Holds no connection open: nothing is to be closed.
+    """See `agent.ports.addresses`. Holds no connection open: nothing is to be closed.
 
     Args:
         allow_loopback: also reach wallets on this machine, for development.
@@ -54,7 +54,7 @@ class LnurlPayees:
         return _checked(answer.get("pr"), amount_msat, metadata)
 
     async def zapper(self, address: str) -> str:
-        """See `agent.ports.Providers`."""
+        """See `agent.ports.addresses.Providers`."""
         try:
             offer = await self._fetcher.get_json(pay_url(address))
         except FetchError as error:

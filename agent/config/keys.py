@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.config.secret_files import read_secret, secret_file_problem, write_new_secret
 from agent.config.tables import ChargePointConfig, Config
-from agent.ports import AgentError
+from agent.ports.errors import AgentError
 from nips.errors import InvalidKey
 from nips.identity import Identity, generate_mnemonic
 

@@ -27,7 +27,8 @@ from agent.machine.effects import Effect
 from agent.machine.events import ConnectorStatus, Event, MeterSampled
 from agent.machine.model import Session, SessionState
 from agent.machine.refund import RefundState
-from agent.ports import Quote, StartReport
+from agent.ports.charger import StartReport
+from agent.ports.quotes import Quote
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.journal import codec
 from agent.journal.nostr_book import Handled, store_handled
 from agent.journal.writer import Writer
-from agent.ports import Quote
+from agent.ports.quotes import Quote
 from agent.tariff.model import Tariff
 
 

@@ -16,7 +16,7 @@ from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.money import MSAT_PER_SAT
 from agent.nostr.couriers import Couriers
 from agent.nostr.published import Published
-from agent.ports import ChargePointView, ConnectorView
+from agent.ports.charge_point import ChargePointView, ConnectorView
 from agent.tariff.model import MS_PER_MINUTE, Tariff
 from nips.event import Coordinate, EventTemplate, Tags, next_created_at
 from nips.identity import Identity

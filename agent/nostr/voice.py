@@ -12,7 +12,7 @@ from agent.machine.effects import PublishZapReceipt, SendMessage
 from agent.machine.model import Session
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
-from agent.ports import Quote
+from agent.ports.quotes import Quote
 from nips.dms import DmProtocol, write_message
 from nips.errors import NostrError
 from nips.identity import Identity

@@ -9,7 +9,9 @@ from agent.links import links_of
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.model import Session
 from agent.notary import pack
-from agent.ports import AgentError, Origin, Quote, QuoteRequest, Site
+from agent.ports.errors import AgentError
+from agent.ports.quotes import Origin, Quote, QuoteRequest
+from agent.ports.site import Site
 from agent.talk.replies import announce, receipt
 from agent.talk.words import DEFAULT_LANGUAGE, words
 from agent.views import session_view

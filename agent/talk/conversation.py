@@ -21,15 +21,11 @@ from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED
 from agent.nostr.ears import Heard
 from agent.notary import pack
-from agent.ports import (
-    AgentError,
-    ChargePointView,
-    ChargerCommand,
-    Origin,
-    QuoteRequest,
-    Refused,
-    SessionView,
-)
+from agent.ports.charge_point import ChargePointView
+from agent.ports.charger import ChargerCommand
+from agent.ports.errors import AgentError, Refused
+from agent.ports.quotes import Origin, QuoteRequest
+from agent.ports.site import SessionView
 from agent.site import Site
 from agent.talk import replies
 from agent.talk.commands import (

@@ -15,7 +15,9 @@ from agent.machine.events import ConnectorStatus, Obstacle, StopBy
 from agent.machine.model import SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, RefundState
-from agent.ports import ChargePointView, ConnectorView, Quote, SessionView
+from agent.ports.charge_point import ChargePointView, ConnectorView
+from agent.ports.quotes import Quote
+from agent.ports.site import SessionView
 from agent.receipts import Receipt
 from agent.talk.evidence import evidence_line
 from agent.talk.wording import EXAMPLE_WH, example_msat, obstacle_sentence, price_lines

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.machine.events import Obstacle
-from agent.ports import ChargePointView, Refused
+from agent.ports.charge_point import ChargePointView
+from agent.ports.errors import Refused
 from agent.talk.words import Words
 from agent.tariff.model import (
     MS_PER_HOUR,

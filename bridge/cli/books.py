@@ -17,7 +17,7 @@ from agent.config.tables import load
 from agent.journal.journal import Journal
 from agent.journal.outside import Unattributed
 from agent.machine.money import MSAT_PER_SAT
-from agent.ports import OwedRefund
+from agent.ports.office import OwedRefund
 from agent.talk.wording import age
 from agent.views import owed_refunds
 from bridge.app import JOURNAL_FILE

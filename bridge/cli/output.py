@@ -8,7 +8,7 @@ from rich.text import Text
 
 from agent.config.tables import ConfigError
 from agent.journal.errors import JournalError
-from agent.ports import AgentError
+from agent.ports.errors import AgentError
 from bridge.app import CannotListen
 from bridge.control.errors import ControlError
 from bridge.driver.errors import DriverError

@@ -15,7 +15,8 @@ from agent.config.errors import did_you_mean
 from agent.config.keys import open_identities
 from agent.config.tables import ChargePointConfig, Config, load
 from agent.links import Links, parse_name
-from agent.ports import ChargePointView, UnknownChargePoint
+from agent.ports.charge_point import ChargePointView
+from agent.ports.errors import UnknownChargePoint
 from agent.talk.words import words
 from agent.views import charge_point_view
 from bridge.app import public_faces

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agent.ports import AgentError, Refused
+from agent.ports.errors import AgentError, Refused
 from agent.talk.wording import as_sentence, refusal_sentence
 from agent.talk.words import Words, preferred_language, words
 from bridge.limits import RateLimit

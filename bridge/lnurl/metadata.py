@@ -11,7 +11,8 @@ import hashlib
 import json
 
 from agent.links import Links
-from agent.ports import ChargePointView, SessionView
+from agent.ports.charge_point import ChargePointView
+from agent.ports.site import SessionView
 from agent.talk.wording import price_in_short, price_lines
 from agent.talk.words import Words
 

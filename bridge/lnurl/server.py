@@ -23,17 +23,10 @@ from starlette.routing import Route
 from agent.links import SECRET, Links, parse_name
 from agent.machine.events import Payer
 from agent.machine.model import SessionState
-from agent.ports import (
-    ChargePoint,
-    Origin,
-    Quote,
-    QuoteRequest,
-    Refused,
-    SessionView,
-    Site,
-    UnknownChargePoint,
-    UnknownSession,
-)
+from agent.ports.charge_point import ChargePoint
+from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
+from agent.ports.quotes import Origin, Quote, QuoteRequest
+from agent.ports.site import SessionView, Site
 from agent.talk.wording import free_in_s, obstacle_sentence
 from agent.talk.words import words
 from bridge.limits import Rate, RateLimit

@@ -15,7 +15,7 @@ from websockets.http11 import Request
 from websockets.typing import Subprotocol
 
 from agent.config.ocpp import MUTUAL_TLS, TLS
-from agent.ports import ChargePoint
+from agent.ports.charge_point import ChargePoint
 from bridge.ocpp.charger import OcppCharger
 from bridge.ocpp.tls import ClientCertificate
 from bridge.ocpp.v201_charger import Ocpp201Charger

@@ -8,7 +8,7 @@ from typing import Protocol
 from ocpp.v16 import call
 from ocpp.v16.enums import AvailabilityType, ResetType
 
-from agent.ports import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
+from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
 from bridge.ocpp import watching
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
@@ -37,7 +37,7 @@ class Calls(Protocol):
 
 
 class OcppCharger:
-    """A connected charger; implements `agent.ports.Charger`."""
+    """A connected charger; implements `agent.ports.charger.Charger`."""
 
     def __init__(self, connection: Calls, abilities: Abilities | None = None) -> None:
         self._connection = connection

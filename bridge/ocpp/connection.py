@@ -10,7 +10,7 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 
 from agent.journal.errors import JournalError
-from agent.ports import AgentError
+from agent.ports.errors import AgentError
 from bridge.ocpp import frames
 from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer
 from bridge.ocpp.limits import Limits

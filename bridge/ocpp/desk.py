@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent.ports import ChargePoint, Nameplate
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import Nameplate
 from bridge.ocpp.actions import Version
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.errors import CallFailed

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from agent.ports import ChargePoint
+from agent.ports.charge_point import ChargePoint
 from bridge.ocpp import frames
 from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201

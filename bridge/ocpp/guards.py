@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from agent.ports import Commitments
+from agent.ports.charge_point import Commitments
 from bridge.ocpp import timestamps
 from bridge.ocpp.billing import need_of
 from bridge.ocpp.errors import OcppError

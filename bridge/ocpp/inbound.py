@@ -14,7 +14,8 @@ import msgspec
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.metering import Source
-from agent.ports import ChargePoint, Nameplate, StartReport, StopReport
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.nameplate import introduce
 from bridge.ocpp.readings import as_int, as_text, id_tag

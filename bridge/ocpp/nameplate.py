@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from agent.ports import ChargePoint, Nameplate
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import Nameplate
 
 logger = logging.getLogger(__name__)
 

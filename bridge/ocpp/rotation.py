@@ -10,7 +10,8 @@ from typing import Protocol
 
 from agent.alerts import Alerts
 from agent.machine.events import ConnectorStatus
-from agent.ports import ChargePoint, ChargerCommand
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import ChargerCommand
 from bridge.ocpp.admission import AuthPolicy, may_enter
 from bridge.ocpp.passwords import PasswordOutcome, Passwords, PasswordUnreadable
 

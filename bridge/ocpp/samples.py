@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.machine.metering import Source
-from agent.ports import ChargePoint, MeterReport
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import MeterReport
 from bridge.ocpp import timestamps
 from bridge.ocpp.readings import Reading, objects, reading_of
 from bridge.ocpp.signed_values import signed_values

@@ -17,7 +17,10 @@ from websockets.http11 import Request, Response
 
 from agent.alerts import Alerts
 from agent.config.ocpp import MUTUAL_TLS
-from agent.ports import AgentError, ChargePoint, Nameplate, Site, UnknownChargePoint
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import Nameplate
+from agent.ports.errors import AgentError, UnknownChargePoint
+from agent.ports.site import Site
 from bridge.ocpp.admission import (
     OCPP201,
     AuthPolicy,

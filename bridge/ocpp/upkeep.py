@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.alerts import Alerts
-from agent.ports import AgentError, ChargePoint, Nameplate
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import Nameplate
+from agent.ports.errors import AgentError
 from bridge.ocpp.billing import Need
 from bridge.ocpp.errors import CallFailed
 from bridge.ocpp.keys import Keys, Present, Taken

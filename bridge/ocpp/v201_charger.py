@@ -29,7 +29,7 @@ from ocpp.v201.enums import (
     ResetEnumType,
 )
 
-from agent.ports import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
+from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
 from bridge.ocpp.billing import WANTED_SAMPLES_S
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
@@ -67,7 +67,7 @@ class RemoteStarts:
 
 
 class Ocpp201Charger:
-    """A connected charging station; implements `agent.ports.Charger`."""
+    """A connected charging station; implements `agent.ports.charger.Charger`."""
 
     def __init__(self, connection: Calls, names: TransactionNames, starts: RemoteStarts) -> None:
         self._connection = connection

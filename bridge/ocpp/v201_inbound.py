@@ -16,7 +16,8 @@ from typing import Any, cast
 import msgspec
 
 from agent.machine.events import ConnectorStatus
-from agent.ports import ChargePoint, MeterReport, Nameplate, StartReport, StopReport
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import MeterReport, Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.nameplate import introduce
 from bridge.ocpp.readings import Reading, as_int, as_number, as_text, id_tag, objects, readings

@@ -24,7 +24,7 @@ from ocpp.v16.enums import (
     MessageTrigger,
 )
 
-from agent.ports import WatchOutcome
+from agent.ports.charger import WatchOutcome
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.settings import Sender

@@ -11,7 +11,7 @@ from typing import Literal
 from xml.sax.saxutils import escape
 
 from agent.links import Links
-from agent.ports import ChargePointView
+from agent.ports.charge_point import ChargePointView
 from agent.talk.wording import PriceLine, price_lines
 from agent.talk.words import Words
 from bridge.paper.pdf import A4_MM, A6_MM, Align, Sheet

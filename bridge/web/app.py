@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from agent.ports import AgentError, Refused, Site, UnknownChargePoint, UnknownSession
+from agent.ports.errors import AgentError, Refused, UnknownChargePoint, UnknownSession
+from agent.ports.site import Site
 from agent.talk.wording import as_sentence, refusal_sentence
 from bridge.fetch import Fetcher
 from bridge.limits import RateLimit

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from agent.machine.money import MSAT_PER_SAT
-from agent.ports import ChargePointView, Origin, QuoteRequest
+from agent.ports.charge_point import ChargePointView
+from agent.ports.quotes import Origin, QuoteRequest
 from bridge.web.context import BadForm, Context, amount_msat_of, form
 from bridge.web.drawn_map import draw_map
 

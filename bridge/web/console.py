@@ -18,7 +18,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from agent.ports import AgentError, Office
+from agent.ports.errors import AgentError
+from agent.ports.office import Office
 from agent.talk.words import LANGUAGES, words
 from bridge.limits import Rate, RateLimit
 from bridge.paper.poster import Paper, poster_pdf, poster_svg

@@ -11,14 +11,9 @@ from starlette.requests import HTTPConnection, Request
 
 from agent.links import SECRET, parse_name
 from agent.machine.money import MSAT_PER_SAT
-from agent.ports import (
-    AgentError,
-    ChargePoint,
-    ChargePointView,
-    Site,
-    UnknownChargePoint,
-    UnknownSession,
-)
+from agent.ports.charge_point import ChargePoint, ChargePointView
+from agent.ports.errors import AgentError, UnknownChargePoint, UnknownSession
+from agent.ports.site import Site
 from agent.talk.words import Words
 from bridge.limits import RateLimit
 from bridge.linking import Linking

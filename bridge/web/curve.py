@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.ports import PowerSample
+from agent.ports.site import PowerSample
 
 WIDTH, HEIGHT = 1000, 200
 MOST_POINTS = 160

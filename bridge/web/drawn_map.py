@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.ports import ChargePointView
+from agent.ports.charge_point import ChargePointView
 
 WIDTH, HEIGHT = 720, 400
 _MARGIN = 60

@@ -14,7 +14,8 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from agent.machine.model import SessionState
-from agent.ports import PowerSample, SessionView, UnknownSession
+from agent.ports.errors import UnknownSession
+from agent.ports.site import PowerSample, SessionView
 from agent.talk.words import Words
 from bridge.web.context import Context, checked_secret
 from bridge.web.curve import PowerCurve

@@ -12,7 +12,7 @@ from lnurl.helpers import url_encode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from agent.ports import AgentError, UnknownSession
+from agent.ports.errors import AgentError, UnknownSession
 from bridge.web.context import Context, form
 
 _PREIMAGE = re.compile(r"[0-9a-f]{64}")

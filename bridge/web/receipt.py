@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agent.ports import Refused
+from agent.ports.errors import Refused
 from agent.receipts import Receipt
 from agent.signed_values import transparency_file
 from agent.talk.evidence import evidence_details, evidence_line

@@ -12,15 +12,9 @@ from agent.links import Links
 from agent.machine.model import SessionState
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import RefundState
-from agent.ports import (
-    Origin,
-    Quote,
-    QuoteRequest,
-    RefundView,
-    Refused,
-    SessionView,
-    UnknownSession,
-)
+from agent.ports.errors import Refused, UnknownSession
+from agent.ports.quotes import Origin, Quote, QuoteRequest
+from agent.ports.site import RefundView, SessionView
 from agent.talk.words import Words
 from bridge.web.charge_points import offered_sats
 from bridge.web.context import Context, amount_msat_of, checked_secret, form, wants_json

@@ -13,15 +13,8 @@ from agent.config.tables import Config, WalletConfig
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import Session, SessionState
-from agent.ports import (
-    MeterReport,
-    Origin,
-    Quote,
-    QuoteRequest,
-    StartOutcome,
-    StartReport,
-    StopReport,
-)
+from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
+from agent.ports.quotes import Origin, Quote, QuoteRequest
 from tests.agent.world import ManualClock, ScriptedCharger, World, config, running
 from wallet.base import InvoiceState, WalletRefused
 from wallet.dev import DevWallet

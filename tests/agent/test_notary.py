@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.notary import KIND_RECEIPT, InvalidReceipt, Notary, pack, read_receipt
-from agent.ports import Refused
+from agent.ports.errors import Refused
 from nips.identity import Identity
 from tests.agent.test_receipts import RECEIPT
 

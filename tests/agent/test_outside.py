@@ -14,7 +14,9 @@ from agent.machine.effects import Topic
 from agent.machine.events import Obstacle
 from agent.machine.model import Session, SessionState
 from agent.outside import ASK_PROVIDER_AGAIN_MS, GRACE_MS, WAIT_MS
-from agent.ports import MeterReport, Origin, Refused, StartReport
+from agent.ports.charger import MeterReport, StartReport
+from agent.ports.errors import Refused
+from agent.ports.quotes import Origin
 from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.private_zaps import private_zap_request

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from agent.machine.events import StopBy
 from agent.machine.model import Session, SessionState
-from agent.ports import MeterReport, Quote, StartReport, StopReport
+from agent.ports.charger import MeterReport, StartReport, StopReport
+from agent.ports.quotes import Quote
 from tests.agent.world import ManualClock, World, config, running
 
 POWER_W = 11_000

@@ -8,15 +8,9 @@ import pytest
 
 from agent.machine.effects import Topic
 from agent.machine.events import ConnectorStatus, MeterSampled, Obstacle
-from agent.ports import (
-    MeterReport,
-    Origin,
-    QuoteRequest,
-    Refused,
-    StartOutcome,
-    StartReport,
-    StopReport,
-)
+from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
+from agent.ports.errors import Refused
+from agent.ports.quotes import Origin, QuoteRequest
 from tests.agent.world import ManualClock, ScriptedCharger, running
 
 

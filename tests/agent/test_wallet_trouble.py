@@ -10,7 +10,9 @@ import pytest
 
 from agent.alerts import Alerts
 from agent.machine.model import SessionState
-from agent.ports import MeterReport, Origin, Quote, QuoteRequest, Refused, StartReport, StopReport
+from agent.ports.charger import MeterReport, StartReport, StopReport
+from agent.ports.errors import Refused
+from agent.ports.quotes import Origin, Quote, QuoteRequest
 from tests.agent.world import ManualClock, World, running
 from tests.wallet.backends.lnd import NodePeer, lnd_backend, lnd_url
 from tests.wallet.clock import now_ms

@@ -20,16 +20,9 @@ from agent.config.tables import (
 from agent.journal.journal import Journal, Task
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus
-from agent.ports import (
-    ChargerCommand,
-    Origin,
-    Providers,
-    Quote,
-    QuoteRequest,
-    StartOutcome,
-    StopOutcome,
-    WatchOutcome,
-)
+from agent.ports.addresses import Providers
+from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
+from agent.ports.quotes import Origin, Quote, QuoteRequest
 from agent.site import Site
 from agent.views import PublicFace
 from nips.identity import Identity

@@ -37,7 +37,7 @@ from agent.config.tables import (
     TariffConfig,
 )
 from agent.journal.journal import Journal, Task
-from agent.ports import Origin, QuoteRequest
+from agent.ports.quotes import Origin, QuoteRequest
 from agent.site import Site
 from agent.views import PublicFace
 from bridge import process

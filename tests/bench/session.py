@@ -16,14 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from agent.config.tables import ChargePointConfig, Config, SessionsConfig, TariffConfig
 from agent.journal.journal import Journal
-from agent.ports import (
-    ChargerCommand,
-    Origin,
-    QuoteRequest,
-    StartOutcome,
-    StopOutcome,
-    WatchOutcome,
-)
+from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
+from agent.ports.quotes import Origin, QuoteRequest
 from agent.site import Site
 from agent.views import PublicFace
 from bridge.ocpp.server import AuthPolicy, OcppServer

@@ -20,7 +20,9 @@ from agent.journal.journal import Journal
 from agent.links import Links
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
-from agent.ports import MeterReport, Payees, SessionView, StartReport, StopReport
+from agent.ports.addresses import Payees
+from agent.ports.charger import MeterReport, StartReport, StopReport
+from agent.ports.site import SessionView
 from agent.site import Site
 from agent.tariff.rate import ExchangeRate
 from agent.views import PublicFace

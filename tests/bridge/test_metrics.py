@@ -8,7 +8,7 @@ import anyio
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.ports import Origin, QuoteRequest
+from agent.ports.quotes import Origin, QuoteRequest
 from tests.bridge.cli.test_driver import ground
 from tests.bridge.whole import METER_START, ready, whole
 from wallet.dev import DevWallet

@@ -13,7 +13,7 @@ from lnurl.helpers import url_encode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent.ports import Refused
+from agent.ports.errors import Refused
 from bridge.payees import LnurlPayees, pay_url
 from tests.bridge.far_server import far_server
 from wallet.bolt11 import decode, sign

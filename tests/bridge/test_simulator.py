@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from agent.machine.events import ConnectorStatus
-from agent.ports import (
+from agent.ports.charger import (
     ChargerCommand,
     MeterReport,
     StartOutcome,

@@ -14,7 +14,7 @@ import httpx
 from agent.charge_point import ChargePointAgent
 from agent.config.tables import load
 from agent.machine.model import Session
-from agent.ports import Origin, Quote, QuoteRequest
+from agent.ports.quotes import Origin, Quote, QuoteRequest
 from bridge.app import App
 from bridge.ocpp import timestamps
 from tests.agent.world import ManualClock

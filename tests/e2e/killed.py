@@ -21,7 +21,7 @@ from agent.journal.journal import Journal, Step, Task
 from agent.journal.nostr_book import Begun, NostrBook
 from agent.machine.events import RefundClaimed, RefundSent, RefundSettled
 from agent.nostr.ears import Heard
-from agent.ports import ChargePoint
+from agent.ports.charge_point import ChargePoint
 from agent.talk.conversation import Conversation
 from bridge.cli import main
 from bridge.ocpp.passwords import Passwords, Replacement

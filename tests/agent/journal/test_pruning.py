@@ -15,7 +15,7 @@ from agent.machine.events import MeterSampled
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
 from agent.nostr.ears import FURTHEST_AHEAD_MS, OLDEST_MESSAGE_MS, OVERLAP_S, Ears, Heard
-from agent.ports import MeterReport, StartReport, StopReport
+from agent.ports.charger import MeterReport, StartReport, StopReport
 from nips.dms import WRAP_BACKDATING_S, DmProtocol, write_message
 from nips.event import NostrEvent
 from nips.relays import RelayPool

@@ -6,7 +6,7 @@ import pytest
 
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.nostr.press import published_status
-from agent.ports import ConnectorView
+from agent.ports.charge_point import ConnectorView
 from nips.status import STATUSES
 
 

@@ -12,7 +12,7 @@ from agent.machine.effects import Topic
 from agent.machine.events import ConnectorStatus
 from agent.nostr.ears import Heard
 from agent.notary import read_receipt
-from agent.ports import MeterReport, StartReport, StopReport
+from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.talk.conversation import HELP_EVERY_MS, OLDEST_COMMAND_MS, Conversation
 from tests.agent.world import KEY, ManualClock, ScriptedCharger, World, config, running
 

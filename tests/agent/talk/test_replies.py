@@ -12,7 +12,7 @@ from agent.links import links_of
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import Obstacle, StopBy
 from agent.machine.refund import RefundState
-from agent.ports import RefundView, SessionView, TimelineEntry
+from agent.ports.site import RefundView, SessionView, TimelineEntry
 from agent.receipts import Seller, receipt_of
 from agent.talk import replies
 from agent.talk.commands import Unknown, parse

@@ -14,7 +14,8 @@ import pytest
 
 from agent.machine.model import SessionState
 from agent.machine.refund import RefundState
-from agent.ports import SessionView, UnknownSession
+from agent.ports.errors import UnknownSession
+from agent.ports.site import SessionView
 from tests.bridge.http_world import HttpWorld, real_clock, serving
 from tests.wallet.backends.lnbits import lnbits_wallet
 from tests.wallet.lnbits_server import lnbits_server

@@ -9,24 +9,18 @@ from typing import TypeVar
 import anyio
 
 from agent.machine.events import ConnectorStatus, Obstacle, StopBy
-from agent.ports import (
-    ChargePointView,
+from agent.ports.charge_point import ChargePointView, Commitments
+from agent.ports.charger import (
     Charger,
-    Commitments,
     MeterReport,
     Nameplate,
-    PowerSample,
-    Quote,
-    QuoteRequest,
-    Refused,
-    SessionView,
     StartReport,
     StartVerdict,
     StopReport,
-    UnknownChargePoint,
-    UnknownSession,
-    WithdrawOffer,
 )
+from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
+from agent.ports.quotes import Quote, QuoteRequest
+from agent.ports.site import PowerSample, SessionView, WithdrawOffer
 from agent.receipts import Receipt
 from agent.signed_values import SignedValue
 

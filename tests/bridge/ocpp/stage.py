@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.machine.model import Session, SessionState
-from agent.ports import Quote
+from agent.ports.quotes import Quote
 from bridge.ocpp import timestamps
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.server import AuthPolicy, OcppServer

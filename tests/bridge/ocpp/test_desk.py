@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from agent.ports import Nameplate
+from agent.ports.charger import Nameplate
 from bridge.ocpp.actions import V16, V201, Version
 from bridge.ocpp.desk import NotConnected
 from bridge.ocpp.errors import CallRefused, InvalidCall, NoAnswer

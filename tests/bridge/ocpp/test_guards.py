@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.ports import Commitments
+from agent.ports.charge_point import Commitments
 from bridge.ocpp.guards import Guarded, Situation, check
 
 NOW_MS = 1_800_000_000_000

@@ -8,7 +8,7 @@ import pytest
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.metering import Source
-from agent.ports import MeterReport, StartReport, StopReport
+from agent.ports.charger import MeterReport, StartReport, StopReport
 from bridge.ocpp import timestamps
 from tests.bridge.ocpp.recorder import RecordingSite, StatusReport
 from tests.bridge.ocpp.wire import RawCharger, charger, now_ms, serving

@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import SessionState
-from agent.ports import Origin, QuoteRequest, Refused
+from agent.ports.errors import Refused
+from agent.ports.quotes import Origin, QuoteRequest
 from bridge.ocpp.limits import Limits
 from tests.bridge.ocpp.proxy import proxied
 from tests.bridge.ocpp.recorder import RecordingSite

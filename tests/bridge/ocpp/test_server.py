@@ -9,7 +9,7 @@ import anyio
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from agent.ports import ChargerCommand, StartOutcome, StopOutcome
+from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome
 from bridge.ocpp.admission import may_enter
 from bridge.ocpp.errors import CannotListen
 from bridge.ocpp.limits import Limits

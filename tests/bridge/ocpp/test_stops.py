@@ -9,7 +9,7 @@ import pytest
 
 from agent.machine.events import StopBy, TransactionStopped
 from agent.machine.model import Session, SessionState
-from agent.ports import Quote
+from agent.ports.quotes import Quote
 from tests.bridge.ocpp.stage import METER_START, Stage, booted, staged
 from tests.bridge.ocpp.wire import RawCharger
 

@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from agent.alerts import Alerts
-from agent.ports import Commitments, Nameplate
+from agent.ports.charge_point import Commitments
+from agent.ports.charger import Nameplate
 from bridge.ocpp.connection import Limits
 from bridge.ocpp.keys import Taken
 from bridge.ocpp.server import AuthPolicy, OcppServer

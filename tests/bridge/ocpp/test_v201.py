@@ -12,7 +12,8 @@ import anyio.lowlevel
 import pytest
 
 from agent.machine.model import SessionState
-from agent.ports import ChargerCommand, Quote
+from agent.ports.charger import ChargerCommand
+from agent.ports.quotes import Quote
 from bridge.ocpp.transaction_names import TransactionNames
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.stage import METER_START, Stage, staged

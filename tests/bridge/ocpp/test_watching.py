@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from agent.ports import Charger, WatchOutcome
+from agent.ports.charger import Charger, WatchOutcome
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import RawCharger, charger, serving
 

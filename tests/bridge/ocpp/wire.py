@@ -14,7 +14,7 @@ import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from agent.ports import Site
+from agent.ports.site import Site
 from bridge.ocpp.connection import FrameLog
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.server import AuthPolicy, OcppServer

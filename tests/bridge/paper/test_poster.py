@@ -11,7 +11,7 @@ import pytest
 
 from agent.links import Links
 from agent.machine.events import ConnectorStatus
-from agent.ports import ChargePointView, ConnectorView
+from agent.ports.charge_point import ChargePointView, ConnectorView
 from agent.talk.words import LANGUAGES, words
 from agent.tariff.model import Tariff
 from bridge.paper.pdf import A4_MM, A6_MM

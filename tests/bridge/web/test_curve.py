@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.ports import PowerSample
+from agent.ports.site import PowerSample
 from bridge.web.curve import MOST_POINTS, PowerCurve
 
 

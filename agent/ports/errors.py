@@ -1,0 +1,40 @@
+"""What the agent refuses, for the person who asked."""
+
+from __future__ import annotations
+
+from agent.machine.events import Obstacle
+
+
+class AgentError(Exception):
+    """Root of what the agent refuses; the text is a sentence for the person who asked."""
+
+
+class UnknownChargePoint(AgentError):
+    """No charge point of that id is configured."""
+
+
+class UnknownSession(AgentError):
+    """No session belongs to that secret or key."""
+
+
+class Refused(AgentError):
+    """The charge point will not do this now.
+
+    Args:
+        sentence: why, in English.
+        obstacle: why, where it is about charging.
+        word: key of the same sentence in the catalogues, behind "refused."; "" without one.
+        values: what is filled in there.
+    """
+
+    def __init__(
+        self, sentence: str, obstacle: Obstacle | None = None, word: str = "", **values: object
+    ) -> None:
+        super().__init__(sentence)
+        self.obstacle = obstacle
+        self.word = word
+        self.values = values
+
+
+class NotThePayer(Refused):
+    """Only the payer of a session may do this."""

@@ -1,0 +1,62 @@
+"""What the operator may see and do beyond his drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.ports.site import SessionView
+
+
+@dataclass(frozen=True, slots=True)
+class OwedRefund:
+    """A refund that has not arrived yet, for the operator.
+
+    Attributes:
+        since_ms: since when it is owed, Unix ms.
+        failure: why the last attempt failed; "" without one.
+    """
+
+    charge_point: str
+    session_id: str
+    refund_no: int
+    amount_msat: int
+    state: str
+    since_ms: int
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletState:
+    """The wallet as the operator sees it; amounts that it does not say are None.
+
+    Attributes:
+        trouble: why nothing can be paid or received now; "" when it answers.
+    """
+
+    name: str = ""
+    network: str = ""
+    balance_msat: int | None = None
+    inbound_msat: int | None = None
+    trouble: str = ""
+
+
+class Office(Protocol):
+    """What the operator may see and do beyond his drivers."""
+
+    async def open_sessions(self) -> Sequence[SessionView]:
+        """Every session that has not ended, without their secrets."""
+        ...
+
+    async def stop_by_operator(self, session_id: str) -> None:
+        """End a session by its id; raises UnknownSession."""
+        ...
+
+    def owed(self) -> Sequence[OwedRefund]:
+        """Every refund that has not arrived yet, the oldest first."""
+        ...
+
+    async def wallet_state(self) -> WalletState:
+        """How the wallet is."""
+        ...
