@@ -1,12 +1,10 @@
-"""A charge point: what its charger reports becomes events, what its sessions want, commands.
+"""A charge point: what its charger reports becomes events, what drivers ask for, quotes.
 
-This is the side that bridges see (`agent.ports.charge_point`), and the delivery of the effects
-that are meant for the charger.
+This is the side that bridges see (`agent.ports.charge_point`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -18,41 +16,33 @@ from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
 from agent.connectors import Connectors, presumed_status
 from agent.journal.journal import Task, Transaction
-from agent.machine.effects import (
-    CutPower,
-    StartCharging,
-    StopCharging,
-    WatchAsUsual,
-    WatchClosely,
-)
 from agent.machine.events import (
     ConnectorStatus,
     ConnectorStatusChanged,
     MeterSampled,
     Obstacle,
     Payer,
-    StartRejected,
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.model import Ending, Session, SessionState
-from agent.outbox import Retry
+from agent.machine.model import Session, SessionState
+from agent.orders import Orders
+from agent.owners import Owners
 from agent.ports.charge_point import ChargePointView, Commitments
 from agent.ports.charger import (
     Charger,
     ChargerCommand,
     MeterReport,
     Nameplate,
-    StartOutcome,
     StartReport,
     StartVerdict,
-    StopOutcome,
     StopReport,
 )
 from agent.ports.errors import Refused
 from agent.ports.quotes import Origin, Quote, QuoteRequest
 from agent.sessions import Sessions
 from agent.signed_values import SignedValue
+from agent.stop_times import StopTimes
 from agent.tariff.model import Tariff
 from agent.views import PublicFace, charge_point_view
 from agent.zaps import Zap, read_zap
@@ -63,20 +53,6 @@ from wallet.base import Settlement
 START_UP_MS = 60_000
 """After a start of Strom its chargers need a moment to come back: until then a paid session
 waits for its charger instead of being paid back at once."""
-
-STOP_ATTEMPTS = 5
-
-IGNORED_STOPS = 3
-"""When so many had no effect, an operator must see to it."""
-
-STOPS_KEPT = 3
-"""Of so many stops the slowest says how early the next one is asked for."""
-
-MOST_STOP_MS = 20_000
-"""A stop that took longer was not obeyed at first: such a one is cut off and not planned for."""
-
-FRESH_MS = 60_000
-"""What a meter showed longer ago says nothing of whether power flows now."""
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +76,10 @@ class ChargePointAgent:
         self._connectors = Connectors(config, self.sessions, commons)
         self._commons = commons
         self._identity = identity
-        self._charger: Charger | None = None
-        self._attached = asyncio.Event()
+        self._orders = Orders(config.id, self.sessions, self._connectors, commons)
+        self._owners = Owners(config.id, self.sessions, commons)
+        self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
         self._seen = False
-        self._stops_ms: list[int] = []
 
     @property
     def id(self) -> str:
@@ -129,9 +105,7 @@ class ChargePointAgent:
     def resume(self) -> None:
         """Take up what the journal knows of this charge point."""
         self._connectors.resume()
-        stops = self._commons.journal.setting(f"stops:{self.id}") or ""
-        self._stops_ms = [int(value) for value in stops.split(",") if value]
-        self.sessions.stop_lead_ms = max(self._stops_ms, default=None)
+        self._stop_times.resume()
 
     async def resume_sessions(self, sessions: Sequence[Session]) -> None:
         """Take up live sessions; their charger counts as lost until it connects."""
@@ -141,10 +115,9 @@ class ChargePointAgent:
 
     async def attach(self, charger: Charger) -> None:
         """The charger connected; the newest connection owns the charge point."""
-        self._charger = charger
         self._connectors.connected = self._connectors.answering = True
         self._seen = True
-        self._attached.set()
+        self._orders.attach(charger)
         now_ms = self._commons.clock()
         for session in self.sessions.open():
             if session.offline_since_ms is not None:
@@ -155,17 +128,16 @@ class ChargePointAgent:
 
     async def detach(self, charger: Charger) -> None:
         """The connection ended; nothing happens when a newer one has taken over."""
-        if self._charger is not charger:
+        if self._orders.charger is not charger:
             return
-        self._charger = None
+        self._orders.detach()
         self._connectors.connected = False
-        self._attached.clear()
         await self._tell_open_sessions(ConnectorStatus.OFFLINE)
         self._commons.herald.status_changed(self.id)
 
     async def answering(self, charger: Charger, answers: bool) -> None:
         """A connected charger ceased to answer, or answers again."""
-        if self._charger is charger:
+        if self._orders.charger is charger:
             self._connectors.answering = answers
             self._commons.herald.status_changed(self.id)
 
@@ -185,12 +157,7 @@ class ChargePointAgent:
 
     async def may_charge(self, id_tag: str) -> bool:
         """Whether an id tag is that of an open session here (OCPP Authorize)."""
-        return self._session_of_tag(id_tag) is not None
-
-    def _session_of_tag(self, id_tag: str) -> Session | None:
-        """The open session that was started under a tag; some chargers pad it with junk."""
-        tag = id_tag.strip().lower()
-        return next((s for s in self.sessions.open() if tag.startswith(s.id)), None)
+        return self._owners.by_tag(id_tag) is not None
 
     async def transaction_started(self, report: StartReport) -> StartVerdict:
         """A transaction began; returns once that is stored. Safe to repeat."""
@@ -199,7 +166,7 @@ class ChargePointAgent:
             open_ids = {session.id for session in self.sessions.open()}
             return StartVerdict(known.id, known.session_id in open_ids)
         transaction_id = self._commons.journal.next_transaction_id()
-        session = self._session_of_tag(report.id_tag) or self._past_session_of_tag(report.id_tag)
+        session = self._owners.by_tag(report.id_tag) or self._owners.past_by_tag(report.id_tag)
         if session is None:
             await self._commons.journal.add_transaction(self.id, transaction_id, report)
             return StartVerdict(transaction_id, accepted=False)
@@ -211,16 +178,12 @@ class ChargePointAgent:
         after = await self.sessions.submit(session.id, [event], (transaction_id, report))
         return StartVerdict(transaction_id, after.state is not SessionState.CLOSED)
 
-    def _past_session_of_tag(self, id_tag: str) -> Session | None:
-        session = self._commons.journal.session(id_tag.strip().lower()[:16])
-        return session if session and session.charge_point == self.id else None
-
     async def meter_sampled(self, reports: Sequence[MeterReport]) -> None:
         """The meter was read; returns once that is stored. Safe to repeat."""
         samples: dict[str, list[MeterSampled]] = {}
         known: dict[int, Transaction | None] = {}
         for report in reports:
-            session = self._session_of_sample(report, known)
+            session = self._owners.by_sample(report, known)
             if session is not None:
                 at_ms, register_wh, power_w = (
                     report.sampled_at_ms,
@@ -236,57 +199,17 @@ class ChargePointAgent:
         for session_id, events in samples.items():
             await self.sessions.submit(session_id, events)
 
-    def _session_of_sample(
-        self, report: MeterReport, known: dict[int, Transaction | None]
-    ) -> Session | None:
-        """By the transaction it names, else by the connector: chargers often name none, or 0.
-
-        A message may have thousands of readings: what the journal says is kept in `known`.
-        """
-        for session in self.sessions.open():
-            if (
-                session.transaction_id is not None
-                and session.transaction_id == report.transaction_id
-            ):
-                return session
-        named = report.transaction_id
-        if named is not None and named not in known:
-            known[named] = self._commons.journal.transaction(named)
-        other = None if named is None else known[named]
-        if other is not None:
-            return self._past_session(other, report.sampled_at_ms)
-        session = self.sessions.on(report.connector)
-        if session is None or session.started_at_ms is None:
-            return None
-        return None if report.sampled_at_ms < session.started_at_ms else session
-
-    def _past_session(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
-        """The closed session whose transaction still runs, as its meter shows just now."""
-        is_fresh = self._commons.clock() - sampled_at_ms <= FRESH_MS
-        if not is_fresh or not transaction.session_id or transaction.charge_point != self.id:
-            return None
-        return self.sessions.get(transaction.session_id)
-
     async def signed_values(
         self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]
     ) -> None:
         """Signed meter values came; kept with their session. Safe to repeat."""
-        journal = self._commons.journal
-        known = None if transaction_id is None else journal.transaction(transaction_id)
-        session_id = known.session_id if known and known.charge_point == self.id else ""
-        if known is None and (session := self.sessions.on(connector)):
-            session_id = session.id
+        session_id = self._owners.by_signed_values(connector, transaction_id)
         if session_id:
-            await journal.signed.keep(session_id, values)
+            await self._commons.journal.signed.keep(session_id, values)
 
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
-        transaction = self._commons.journal.transaction(report.transaction_id)
-        session_id, transaction_id = "", report.transaction_id
-        if transaction is not None and transaction.charge_point == self.id:
-            session_id = transaction.session_id
-        elif session := self._session_of_tag(report.id_tag):
-            session_id, transaction_id = session.id, session.transaction_id or 0
+        session_id, transaction_id = self._owners.by_stop(report)
         if not session_id:
             await self._commons.journal.keep(self.id, self._commons.clock(), report)
             return
@@ -299,20 +222,7 @@ class ChargePointAgent:
         )
         session = await self.sessions.submit(session_id, [event])
         self._connectors.stopped(session.connector)
-        await self._note_stop(session, event)
-
-    async def _note_stop(self, session: Session, event: TransactionStopped) -> None:
-        """Learn how long the charger takes from being asked to stop until it has."""
-        mine = session.transaction_id == event.transaction_id and session.stop_by is not None
-        obeyed = session.stop_sent_at_ms == session.stopping_since_ms > 0
-        if not mine or not obeyed or session.ending is not Ending.STOPPED:
-            return
-        took_ms = event.at_ms - session.stopping_since_ms
-        if 0 <= took_ms <= MOST_STOP_MS:
-            self._stops_ms = [*self._stops_ms, took_ms][-STOPS_KEPT:]
-            self.sessions.stop_lead_ms = max(self._stops_ms)
-            values = ",".join(str(value) for value in self._stops_ms)
-            await self._commons.journal.set_setting(f"stops:{self.id}", values)
+        await self._stop_times.note(session, event)
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""
@@ -452,7 +362,7 @@ class ChargePointAgent:
         switched = command in (ChargerCommand.ENABLE, ChargerCommand.DISABLE)
         if switched and not connector:
             await self.set_enabled(command is ChargerCommand.ENABLE)
-        charger = self._charger
+        charger = self._orders.charger
         if charger is None:
             if switched and not connector:
                 return False
@@ -484,72 +394,4 @@ class ChargePointAgent:
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect that is meant for the charger (an outbox handler)."""
-        match task.effect:
-            case StartCharging(attempt):
-                await self._start(task.session_id, attempt, recovered)
-            case StopCharging(transaction_id):
-                await self._stop(task.session_id, transaction_id)
-            case WatchClosely() | WatchAsUsual() | CutPower():
-                await self._look(task, recovered)
-            case other:
-                raise TypeError(f"not for a charger: {other}")
-
-    async def _start(self, session_id: str, attempt: int, recovered: bool) -> None:
-        charger = await self._connected()
-        session = self.sessions.get(session_id)
-        if session.state is not SessionState.STARTING:
-            return
-        outcome = await charger.start(session.connector, session.id)
-        log.info("%s: start of connector %d: %s", self.id, session.connector, outcome)
-        if outcome is StartOutcome.UNKNOWN and charger is not self._charger:
-            raise Retry("the charger was lost while it was asked to start")
-        if outcome is StartOutcome.REJECTED and not recovered:
-            now_ms = self._commons.clock()
-            event = StartRejected(f"rejected:{session_id}:{attempt}", now_ms)
-            await self.sessions.submit(session_id, [event])
-
-    async def _stop(self, session_id: str, transaction_id: int) -> None:
-        """Ask for a stop; the session repeats it until the transaction has ended.
-
-        Nobody repeats it for a transaction that began after its session had ended: then the
-        charger is asked a few times here, and has been told that its tag is invalid.
-        """
-        charger = await self._connected()
-        session = self.sessions.get(session_id)
-        own = session.transaction_id == transaction_id
-        over = session.state is SessionState.CLOSED and not own
-        if own and session.transaction_ended:
-            return
-        if own and session.stop_attempts > IGNORED_STOPS:
-            self._connectors.ignores_stop(session.connector)
-        for attempt in range(STOP_ATTEMPTS if over else 1):
-            outcome = await charger.stop(transaction_id)
-            log.info("%s: stop of transaction %d: %s", self.id, transaction_id, outcome)
-            if outcome is StopOutcome.ACCEPTED:
-                return
-            if over and attempt + 1 < STOP_ATTEMPTS:
-                await asyncio.sleep(2**attempt)
-
-    async def _look(self, task: Task, recovered: bool) -> None:
-        """Carry out what helps to stop in time; nothing of it is worth waiting for a charger."""
-        charger = self._charger
-        if charger is None:
-            return
-        session = self.sessions.get(task.session_id)
-        closed = session.state is SessionState.CLOSED
-        match task.effect:
-            case WatchClosely() if not (closed or recovered):
-                outcome = await charger.watch(session.connector)
-                log.debug("%s: watching connector %d: %s", self.id, session.connector, outcome)
-            case WatchAsUsual():
-                await charger.watch_as_usual(session.connector)
-            case CutPower(transaction_id) if not closed:
-                done = await charger.cut_power(session.connector, transaction_id)
-                log.info("%s: power of transaction %d cut: %s", self.id, transaction_id, done)
-            case _:
-                return
-
-    async def _connected(self) -> Charger:
-        while self._charger is None:
-            await self._attached.wait()
-        return self._charger
+        await self._orders.deliver(task, recovered)

@@ -1,0 +1,91 @@
+"""Whose session a charger's report belongs to: chargers name tags and transactions loosely."""
+
+from __future__ import annotations
+
+from agent.commons import Commons
+from agent.journal.journal import Transaction
+from agent.machine.model import Session
+from agent.ports.charger import MeterReport, StopReport
+from agent.sessions import Sessions
+
+FRESH_MS = 60_000
+"""What a meter showed longer ago says nothing of whether power flows now."""
+
+
+class Owners:
+    """Finds the sessions of one charge point that its charger reports of.
+
+    Args:
+        charge_point_id: whose.
+        sessions: its sessions.
+        commons: what all charge points share.
+    """
+
+    def __init__(self, charge_point_id: str, sessions: Sessions, commons: Commons) -> None:
+        self._charge_point_id = charge_point_id
+        self._sessions = sessions
+        self._commons = commons
+
+    def by_tag(self, id_tag: str) -> Session | None:
+        """The open session that was started under a tag; some chargers pad it with junk."""
+        tag = id_tag.strip().lower()
+        return next((s for s in self._sessions.open() if tag.startswith(s.id)), None)
+
+    def past_by_tag(self, id_tag: str) -> Session | None:
+        """The session that was started under a tag, open or not."""
+        session = self._commons.journal.session(id_tag.strip().lower()[:16])
+        return session if session and session.charge_point == self._charge_point_id else None
+
+    def by_sample(
+        self, report: MeterReport, known: dict[int, Transaction | None]
+    ) -> Session | None:
+        """By the transaction it names, else by the connector: chargers often name none, or 0.
+
+        A message may have thousands of readings: what the journal says is kept in `known`.
+        """
+        for session in self._sessions.open():
+            if (
+                session.transaction_id is not None
+                and session.transaction_id == report.transaction_id
+            ):
+                return session
+        named = report.transaction_id
+        if named is not None and named not in known:
+            known[named] = self._commons.journal.transaction(named)
+        other = None if named is None else known[named]
+        if other is not None:
+            return self._past(other, report.sampled_at_ms)
+        session = self._sessions.on(report.connector)
+        if session is None or session.started_at_ms is None:
+            return None
+        return None if report.sampled_at_ms < session.started_at_ms else session
+
+    def _past(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
+        """The closed session whose transaction still runs, as its meter shows just now."""
+        is_fresh = self._commons.clock() - sampled_at_ms <= FRESH_MS
+        is_own = transaction.charge_point == self._charge_point_id
+        if not is_fresh or not transaction.session_id or not is_own:
+            return None
+        return self._sessions.get(transaction.session_id)
+
+    def by_signed_values(self, connector: int, transaction_id: int | None) -> str:
+        """The id of the session that signed values belong to; "" for none."""
+        known = (
+            None if transaction_id is None else self._commons.journal.transaction(transaction_id)
+        )
+        if known is not None:
+            return known.session_id if known.charge_point == self._charge_point_id else ""
+        session = self._sessions.on(connector)
+        return session.id if session else ""
+
+    def by_stop(self, report: StopReport) -> tuple[str, int]:
+        """By the transaction it names, else by its tag.
+
+        Returns:
+            The session's id, "" for none, and the id of the transaction that ended.
+        """
+        transaction = self._commons.journal.transaction(report.transaction_id)
+        if transaction is not None and transaction.charge_point == self._charge_point_id:
+            return transaction.session_id, report.transaction_id
+        session = self.by_tag(report.id_tag)
+        return (session.id, session.transaction_id or 0) if session else ("", report.transaction_id)
