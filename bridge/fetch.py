@@ -7,24 +7,19 @@ resolve to something else in between. What comes back is bounded in size and tim
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import anyio
 import httpx
 
-_MAX_REDIRECTS = 2
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_CARRIERS = tuple(
-    map(ip_network, ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
-)
-"""IPv6 addresses that carry an IPv4 address inside, which may be a private one (RFC 4291,
-6052, 8215, 3056, 4380)."""
+from nips.errors import NotPublic
+from nips.public_hosts import PublicHosts
 
+_MAX_REDIRECTS = 2
 USER_AGENT = "Strom"
 
 
@@ -45,11 +40,11 @@ class Fetcher:
     """Gets what strangers name.
 
     Attributes:
-        allow_loopback: also from this machine and by plain HTTP there, for development.
+        hosts: from which servers; by plain HTTP from this machine alone, where that is allowed.
         timeout_s: for one request with all of its redirects.
     """
 
-    allow_loopback: bool = False
+    hosts: PublicHosts = PublicHosts()
     timeout_s: float = 10
 
     async def get(self, url: str, *, max_bytes: int, accept: str) -> Fetched:
@@ -87,52 +82,54 @@ class Fetcher:
         return cast("dict[str, Any]", parsed)
 
     async def _once(self, url: str, max_bytes: int, accept: str) -> tuple[Fetched, str | None]:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        address = await self._address(url)
-        pinned = httpx.URL(url).copy_with(host=address)
-        headers = {"Host": parts.netloc.rpartition("@")[2], "Accept": accept}
-        headers |= {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        async with (
-            httpx.AsyncClient(timeout=self.timeout_s, trust_env=False) as client,
-            client.stream(
-                "GET", pinned, headers=headers, extensions={"sni_hostname": host}
-            ) as answer,
-        ):
-            if answer.has_redirect_location:
-                return Fetched(b"", ""), answer.headers["location"]
-            if answer.status_code != 200:
-                raise FetchError(f"{host} answers with HTTP {answer.status_code}")
-            body = b""
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > max_bytes:
-                    raise FetchError(f"{host} answers with more than {max_bytes} bytes")
-            media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-            return Fetched(body, media_type), None
-
-    async def _address(self, url: str) -> str:
-        """The address to connect to, as checked."""
-        host, parts = _host(url), urlsplit(url)
+        """The answer to one request, or where it sends us."""
+        target = self._checked(url)
+        port = target.port or (443 if target.scheme == "https" else 80)
         try:
-            port = parts.port
-        except ValueError:
-            raise FetchError("the address is not a URL") from None
-        local = self.allow_loopback and host in _LOOPBACK
+            addresses = await self.hosts.addresses(target.raw_host.decode(), port)
+        except NotPublic as error:
+            raise FetchError(str(error)) from None
+        timeout = httpx.Timeout(self.timeout_s, connect=self.timeout_s / len(addresses))
+        tls = True if self.hosts.tls is None else self.hosts.tls
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=tls) as client:
+            *others, last = addresses
+            for address in others:
+                with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                    return await _ask(client, target, address, max_bytes, accept)
+            return await _ask(client, target, last, max_bytes, accept)
+
+    def _checked(self, url: str) -> httpx.URL:
+        """A URL that may be asked for, as far as itself tells."""
+        host, parts = _host(url), urlsplit(url)
+        local = self.hosts.is_local(host)
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
             raise FetchError(f"{host or 'the address'} must be reached by https")
         if not host or parts.username is not None or host.endswith(".onion"):
             raise FetchError("the address names no server that can be reached from here")
-        try:
-            found = await anyio.getaddrinfo(
-                host, port or (443 if parts.scheme == "https" else 80), type=socket.SOCK_STREAM
-            )
-        except (OSError, UnicodeError):
-            raise FetchError(f"there is no server {host}") from None
-        addresses = [str(entry[4][0]) for entry in found]
-        if not addresses or not all(_is_public(address) or local for address in addresses):
-            raise FetchError(f"{host} is not a public server")
-        return addresses[0]
+        return httpx.URL(url)
+
+
+async def _ask(
+    client: httpx.AsyncClient, target: httpx.URL, address: str, max_bytes: int, accept: str
+) -> tuple[Fetched, str | None]:
+    """GET from one address of a server; the server is known by its name all the same."""
+    host = target.raw_host.decode()
+    headers = {"Host": target.netloc.decode(), "Accept": accept}
+    headers |= {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+    pinned = target.copy_with(host=address)
+    named = {"sni_hostname": host}
+    async with client.stream("GET", pinned, headers=headers, extensions=named) as answer:
+        if answer.has_redirect_location:
+            return Fetched(b"", ""), answer.headers["location"]
+        if answer.status_code != 200:
+            raise FetchError(f"{target.host} answers with HTTP {answer.status_code}")
+        body = b""
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > max_bytes:
+                raise FetchError(f"{target.host} answers with more than {max_bytes} bytes")
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return Fetched(body, media_type), None
 
 
 def _host(url: str) -> str:
@@ -140,10 +137,3 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         raise FetchError("the address is not a URL") from None
-
-
-def _is_public(address: str) -> bool:
-    parsed = ip_address(address.partition("%")[0])
-    if any(parsed in network for network in _CARRIERS):
-        return False
-    return parsed.is_global and not parsed.is_multicast

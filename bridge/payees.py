@@ -16,6 +16,7 @@ from lnurl.helpers import url_decode
 
 from agent.ports.errors import Refused
 from bridge.fetch import Fetcher, FetchError
+from nips.public_hosts import PublicHosts
 from wallet.bolt11 import InvalidInvoice, decode
 
 _ADDRESS = re.compile(r"([a-z0-9._+-]+)@([a-z0-9.-]+(?::[0-9]{1,5})?)")
@@ -33,7 +34,7 @@ class LnurlPayees:
     """
 
     def __init__(self, *, allow_loopback: bool = False, timeout_s: float = 10) -> None:
-        self._fetcher = Fetcher(allow_loopback, timeout_s)
+        self._fetcher = Fetcher(PublicHosts(allow_loopback), timeout_s)
 
     async def invoice(self, target: str, amount_msat: int, comment: str) -> str:
         """A BOLT 11 invoice over exactly `amount_msat`; raises Refused with the reason."""

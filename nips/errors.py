@@ -9,6 +9,7 @@ NostrError
 ├── InvalidKey               a key, mnemonic or NIP-19 code that is none
 ├── InvalidRelayUrl          not a URL of a relay
 ├── NotConnected             asked of a relay that is not connected now
+├── NotPublic                a server that a stranger named must not be connected to
 └── EmbeddedRelayError       the relay we serve ourselves cannot run
 """
 
@@ -47,6 +48,10 @@ class InvalidRelayUrl(NostrError):
 
 class NotConnected(NostrError):
     """The relay is not connected now."""
+
+
+class NotPublic(NostrError):
+    """A server that a stranger named must not be connected to."""
 
 
 class EmbeddedRelayError(NostrError):

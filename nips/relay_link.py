@@ -20,6 +20,7 @@ from nips.errors import InvalidEvent, NotConnected
 from nips.event import NostrEvent, UnverifiedEvent
 from nips.filters import Filter
 from nips.identity import Identity
+from nips.public_hosts import PublicHosts
 from nips.relay_socket import RelaySocket
 
 KIND_AUTH = 22_242
@@ -98,10 +99,16 @@ class RelayLink:
         url: the relay.
         listener: hears what is not the answer to a question asked here.
         identity: who this link speaks for, when it is not shared.
+        hosts: where it may connect to, when a stranger named the relay.
     """
 
     def __init__(
-        self, url: str, listener: LinkListener, *, identity: Identity | None = None
+        self,
+        url: str,
+        listener: LinkListener,
+        *,
+        identity: Identity | None = None,
+        hosts: PublicHosts | None = None,
     ) -> None:
         self.url = url
         self.identity = identity
@@ -113,7 +120,7 @@ class RelayLink:
         self.answers = False
         self.used_at = time.monotonic()
         self._listener = listener
-        self._socket = RelaySocket(url, self)
+        self._socket = RelaySocket(url, self, hosts)
         self._greeting: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
         self._acks: dict[str, asyncio.Future[Ack]] = {}

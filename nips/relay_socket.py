@@ -8,6 +8,7 @@ is taken, tells of lost connections only when asked, and costs three times the C
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
 import ssl
@@ -17,7 +18,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from nips.errors import InvalidRelayUrl, NotConnected
+from nips.errors import InvalidRelayUrl, NotConnected, NotPublic
+from nips.public_hosts import PublicHosts
 
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 5.0
@@ -61,10 +63,14 @@ class RelaySocket:
     Args:
         url: of the relay.
         listener: hears of it.
+        hosts: where it may connect to, when a stranger named the relay; None: anywhere.
     """
 
-    def __init__(self, url: str, listener: SocketListener) -> None:
+    def __init__(
+        self, url: str, listener: SocketListener, hosts: PublicHosts | None = None
+    ) -> None:
         self.url = url
+        self._hosts = hosts
         self.failures = 0
         self._listener = listener
         self._connection: ClientConnection | None = None
@@ -112,7 +118,7 @@ class RelaySocket:
         while True:
             try:
                 connection = await self._dial()
-            except (OSError, WebSocketException, ValueError) as error:
+            except (OSError, WebSocketException, ValueError, NotPublic) as error:
                 self.failures += 1
                 self._listener.went_down(f"the relay cannot be reached: {error}")
             else:
@@ -123,9 +129,25 @@ class RelaySocket:
             pause_s = min(2 * pause_s, LAST_RETRY_S)
 
     async def _dial(self) -> ClientConnection:
+        relay = parse_uri(self.url)
+        if self._hosts is None:
+            return await self._connect(relay.host, _tls())
+        tls = self._hosts.tls or _tls()
+        *others, last = await self._hosts.addresses(relay.host, relay.port)
+        for address in others:
+            with contextlib.suppress(OSError):
+                return await self._connect(address, tls)
+        return await self._connect(last, tls)
+
+    async def _connect(self, host: str, tls: ssl.SSLContext) -> ClientConnection:
+        """Connect to the relay's host, or to one of its addresses.
+
+        The `Host` header, SNI and the check of the certificate go by the URL in both cases.
+        """
         return await _Dialled(
             self.url,
-            ssl=_tls() if self.url.startswith("wss:") else None,
+            host=host,
+            ssl=tls if self.url.startswith("wss:") else None,
             compression=None,
             proxy=None,
             user_agent_header="Strom",

@@ -20,6 +20,7 @@ from nips.event import NostrEvent, UnverifiedEvent
 from nips.filters import Filter
 from nips.identity import Identity
 from nips.pooled_relay import PooledRelay, RelayHealth
+from nips.public_hosts import PublicHosts
 from nips.relay_link import Ack, RelayLink
 from nips.relay_urls import check_relay_url, normalised
 from nips.subscriptions import (
@@ -64,7 +65,7 @@ class RelayPool:
         self._publish_timeout_s = publish_timeout_s
         self._retry_s = retry_s
         self._relays: dict[str, PooledRelay] = {}
-        self._visits = Visits(self, self._spawn, allow_loopback=allow_loopback)
+        self._visits = Visits(self, self._spawn, PublicHosts(allow_loopback))
         self._identities: dict[str, Identity] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None

@@ -7,10 +7,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
-from nips.errors import NostrError
+from nips.errors import NostrError, NotPublic
+from nips.public_hosts import PublicHosts
 from nips.relay_link import LinkListener, RelayLink
-from nips.relay_urls import resolves_publicly
+from nips.relay_urls import is_public_relay
 
 MAX_VISITED_RELAYS = 32
 VISIT_IDLE_S = 30.0
@@ -23,19 +25,18 @@ class Visits:
     Args:
         listener: hears what comes over the links.
         spawn: runs work in the background.
-        allow_loopback: also visit ws:// relays on this machine.
+        hosts: which servers may be visited.
     """
 
     def __init__(
         self,
         listener: LinkListener,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        *,
-        allow_loopback: bool,
+        hosts: PublicHosts,
     ) -> None:
         self._listener = listener
         self._spawn = spawn
-        self._allow_loopback = allow_loopback
+        self._hosts = hosts
         self._links: OrderedDict[str, RelayLink] = OrderedDict()
 
     def __contains__(self, link: RelayLink) -> bool:
@@ -45,11 +46,11 @@ class Visits:
         """A link to a relay, perhaps not connected yet; None when it must not be visited."""
         link = self._links.get(url)
         if link is None:
-            if not await resolves_publicly(url, allow_loopback=self._allow_loopback):
+            if not await self._may_visit(url):
                 return None
             link = self._links.get(url)
         if link is None:
-            link = RelayLink(url, self._listener)
+            link = RelayLink(url, self._listener, hosts=self._hosts)
             self._links[url] = link
             try:
                 link.open()
@@ -61,6 +62,16 @@ class Visits:
                 self._spawn(oldest.close())
         self._links.move_to_end(url)
         return link
+
+    async def _may_visit(self, url: str) -> bool:
+        if not is_public_relay(url, allow_loopback=self._hosts.allow_loopback):
+            return False
+        parts = urlsplit(url)
+        try:
+            await self._hosts.addresses(parts.hostname or "", parts.port or 443)
+        except NotPublic:
+            return False
+        return True
 
     async def run(self) -> None:
         """Leave relays that have been idle, until cancelled."""

@@ -104,13 +104,16 @@ async def read(http: httpx.AsyncClient, target: str) -> PayOffer | WithdrawOffer
     Raises:
         DriverError: it cannot be reached, refuses with a reason, or is no LNURL.
     """
-    answer = await _get(http, url_of(target), {})
-    callback = _text(answer, "callback")
+    url = url_of(target)
+    answer = await _get(http, url, {})
+    callback = _safe(_text(answer, "callback"))
+    if _is_loopback(callback) and not _is_loopback(url):
+        raise DriverError("the LNURL leads to this machine, which it is not from")
     match answer.get("tag"):
         case "payRequest":
             zapper = answer.get("nostrPubkey") if answer.get("allowsNostr") is True else None
             return PayOffer(
-                callback=_safe(callback),
+                callback=callback,
                 min_msat=_whole(answer, "minSendable"),
                 max_msat=_whole(answer, "maxSendable"),
                 metadata=_text(answer, "metadata"),
@@ -119,7 +122,7 @@ async def read(http: httpx.AsyncClient, target: str) -> PayOffer | WithdrawOffer
             )
         case "withdrawRequest":
             return WithdrawOffer(
-                callback=_safe(callback),
+                callback=callback,
                 k1=_text(answer, "k1"),
                 min_msat=_whole(answer, "minWithdrawable"),
                 max_msat=_whole(answer, "maxWithdrawable"),
@@ -260,15 +263,15 @@ def _whole(answer: dict[str, object], key: str) -> int:
 
 
 def _scheme(host: str) -> str:
-    return "http" if _is_loopback(host) else "https"
+    return "http" if _is_loopback(f"//{host}") else "https"
 
 
-def _is_loopback(netloc: str) -> bool:
-    return urlsplit(f"//{netloc}").hostname in LOOPBACK_HOSTS
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in LOOPBACK_HOSTS
 
 
 def _safe(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.netloc)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(url)):
         raise DriverError("expected an https address (http is for loopback only)")
     return url

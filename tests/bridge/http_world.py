@@ -34,6 +34,7 @@ from bridge.web.app import create_app
 from bridge.web.console import Console
 from bridge.web.render import WebSettings
 from nips.identity import Identity
+from nips.public_hosts import PublicHosts
 from tests.agent.world import Ear, ManualClock, ScriptedCharger
 from wallet.base import Wallet
 from wallet.bolt11 import decode
@@ -243,7 +244,7 @@ async def serving(
         WebSettings(links, RELAYS, looks=LOOSE, orders=LOOSE, tile_url=tile_url),
         linking=linking,
         clock=clock,
-        fetcher=Fetcher(allow_loopback=True),
+        fetcher=Fetcher(PublicHosts(allow_loopback=True)),
         play=None if wallet else play,
         operators=Console(password, site) if password else None,
         routes=lnurl.routes,

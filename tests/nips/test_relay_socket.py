@@ -14,7 +14,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from nips.errors import InvalidRelayUrl, NotConnected
+from nips.public_hosts import PublicHosts
 from nips.relay_socket import MAX_FRAME_BYTES, RelaySocket
+from tests.far_names import Certified, Resolver
 from tests.nips.support import until
 
 
@@ -37,9 +39,11 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(url: str) -> AsyncGenerator[tuple[RelaySocket, Ear]]:
+async def listening(
+    url: str, hosts: PublicHosts | None = None
+) -> AsyncGenerator[tuple[RelaySocket, Ear]]:
     ear = Ear()
-    socket = RelaySocket(url, ear)
+    socket = RelaySocket(url, ear, hosts)
     socket.open()
     try:
         yield socket, ear
@@ -156,3 +160,73 @@ async def test_a_slow_listener_slows_the_relay_down_and_loses_nothing() -> None:
 async def test_what_is_no_websocket_is_refused(url: str) -> None:
     with pytest.raises(InvalidRelayUrl):
         RelaySocket(url, Ear()).open()
+
+
+async def test_a_name_that_means_this_machine_the_next_time_is_not_connected_to() -> None:
+    """DNS rebinding: public when it is asked for first, private when it is connected to."""
+    visitors = 0
+
+    async def inside(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal visitors
+        visitors += 1
+        writer.close()
+
+    server = await asyncio.start_server(inside, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        for private in ("127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"):
+            resolver = Resolver([["8.8.8.8"], [private]])
+            hosts = PublicHosts(allow_loopback=True, lookup=resolver)
+            assert await hosts.addresses("relay.example.com", port) == ("8.8.8.8",)
+            async with listening(f"wss://relay.example.com:{port}", hosts) as (socket, ear):
+                await until(lambda: socket.failures >= 2)
+                assert "relay.example.com is not a public server" in ear.downs[0]
+                assert ear.ups == 0
+            assert len(resolver.asked) >= 3
+    assert visitors == 0
+
+
+async def test_the_address_that_was_judged_is_connected_to_under_the_relay_s_name() -> None:
+    paths: list[str | None] = []
+
+    async def note(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        paths.append(connection.request.headers["Host"])
+        await connection.wait_closed()
+
+    tls, resolver = Certified("localhost"), Resolver([["::1", "127.0.0.2"]])
+    # Nobody listens at ::1, and the system's resolver knows nothing of 127.0.0.2.
+    async with serve(note, "127.0.0.2", 0, ssl=tls.server) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        hosts = PublicHosts(True, resolver, tls.client)
+        async with listening(f"wss://localhost:{port}", hosts) as (_, ear):
+            await until(lambda: ear.ups == 1)
+            await until(lambda: paths == [f"localhost:{port}"])
+    assert resolver.asked == [("localhost", port)]
+    assert tls.wanted == ["localhost"]
+
+
+async def test_a_certificate_counts_for_the_name_and_not_for_the_address() -> None:
+    tls = Certified("127.0.0.2")
+    async with serve(_echo, "127.0.0.2", 0, ssl=tls.server) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        hosts = PublicHosts(True, Resolver([["127.0.0.2"]]), tls.client)
+        async with listening(f"wss://localhost:{port}", hosts) as (socket, ear):
+            await until(lambda: socket.failures >= 1)
+            assert "certificate" in ear.downs[0]
+            assert ear.ups == 0
+
+
+async def test_a_relay_that_comes_back_elsewhere_is_judged_again() -> None:
+    resolver = Resolver([["127.0.0.2"], ["10.0.0.1"]])
+
+    async def leave(connection: ServerConnection) -> None:
+        await connection.close()
+
+    async with serve(leave, "127.0.0.2", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        hosts = PublicHosts(True, resolver)
+        async with listening(f"ws://localhost:{port}", hosts) as (socket, ear):
+            await until(lambda: socket.failures >= 1)
+            assert ear.ups == 1
+            assert "not a public server" in ear.downs[-1]

@@ -13,7 +13,7 @@ from nips.errors import InvalidZapReceipt, InvalidZapRequest
 from nips.event import Coordinate, NostrEvent
 from nips.identity import Identity
 from nips.private_zaps import private_zap_request, read_private_zap
-from nips.relay_urls import is_public_relay, resolves_publicly
+from nips.relay_urls import is_public_relay
 from nips.zaps import (
     KIND_ZAP_RECEIPT,
     CheckedReceipt,
@@ -266,13 +266,6 @@ def test_loopback_is_for_development() -> None:
     assert receipt_relays(request, ()) == ()
     assert receipt_relays(request, (), allow_loopback=True) == ("ws://127.0.0.1:7777",)
     assert not is_public_relay("ws://10.0.0.1", allow_loopback=True)
-
-
-async def test_a_name_is_public_only_if_its_addresses_are() -> None:
-    assert not await resolves_publicly("wss://router")
-    assert not await resolves_publicly("wss://localhost")
-    assert await resolves_publicly("wss://9.9.9.9")
-    assert await resolves_publicly("ws://localhost:1", allow_loopback=True)
 
 
 def checked(receipt: NostrEvent, **options: object) -> CheckedReceipt:

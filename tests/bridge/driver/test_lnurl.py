@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from bridge.driver.errors import DriverError
 from bridge.driver.lnurl import (
@@ -26,6 +28,8 @@ from nips import bech32
 from nips.identity import Identity
 from nips.zaps import zap_request
 from tests.bridge.driver.canned import Canned, canned
+from tests.bridge.far_server import far_server
+from tests.far_names import Certified
 from wallet.dev import DevWallet
 
 METADATA = '[["text/identifier", "x"], ["text/plain", "Charging at Old Mill"]]'
@@ -222,3 +226,16 @@ def test_an_invoice_that_cannot_be_read() -> None:
 @pytest.mark.parametrize("metadata", ["", "{}", "[[]]", '[["text/plain"]]', "[[[[[["])
 def test_metadata_that_says_nothing(metadata: str) -> None:
     assert PayOffer("https://x.example", 1, 1, metadata).text == ""
+
+
+async def test_a_server_elsewhere_leads_nobody_to_his_own_machine(web: Canned) -> None:
+    async def answer(request: Request) -> Response:
+        return JSONResponse(pay_request(web))
+
+    tls = Certified("127.0.0.2")
+    async with (
+        far_server(answer, "127.0.0.2", tls.server) as url,
+        httpx.AsyncClient(verify=tls.client, trust_env=False) as http,
+    ):
+        with pytest.raises(DriverError, match="leads to this machine"):
+            await read(http, f"{url}/lnurl")

@@ -14,6 +14,7 @@ import pytest
 
 from bridge.fetch import Fetcher
 from bridge.prices.bitcoin import OLDEST_MS, SOURCES, BitcoinPrice, Source, agreed, rate_of
+from nips.public_hosts import PublicHosts
 from tests.agent.world import ManualClock
 
 KRAKEN = {"result": {"XXBTZEUR": {"c": ["80000.10", "0.01"]}}}
@@ -47,7 +48,7 @@ async def exchanges(answers: dict[str, Any]) -> AsyncGenerator[list[Source]]:
 
 
 def price_of(sources: list[Source], clock: ManualClock) -> BitcoinPrice:
-    return BitcoinPrice("EUR", sources, Fetcher(allow_loopback=True), clock)
+    return BitcoinPrice("EUR", sources, Fetcher(PublicHosts(allow_loopback=True)), clock)
 
 
 async def test_the_median_of_three_sources_is_the_rate() -> None:
