@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
-from agent.nostr.directory import LOOK_UPS_AT_ONCE, MOST_IN_ONE, Directory
+from agent.nostr.directory import LOOK_UPS_AT_ONCE, MOST_IN_ONE, REMEMBERED_MS, Directory
 from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.profile import Profile, dm_relays, profile
@@ -68,3 +69,56 @@ async def test_a_fresh_look_is_not_answered_by_a_question_that_was_asked_before(
         await relay.store(*shown(dora))
         assert await directory.lightning_address(dora.pubkey) == "dora@example.com"
         await asyncio.gather(*early)
+
+
+async def test_who_says_nothing_is_written_to_by_nip04_and_paid_nowhere() -> None:
+    async with misbehaving() as relay, pooling(relay.url) as pool:
+        peer = await Directory(pool, clock_ms).peer(CROWD[0].pubkey)
+        assert (peer.protocol, peer.relays, peer.lud16) == ("nip04", (), "")
+
+
+async def test_an_answer_is_remembered_but_money_asks_again() -> None:
+    dora, at = CROWD[0], now_s()
+
+    def said(name: str, at_s: int) -> NostrEvent:
+        words = profile(Profile(name=name, lud16=f"{name}@example.com"))
+        return dora.sign_template(words, at_s)
+
+    async with misbehaving() as relay, pooling(relay.url) as pool:
+        now_ms = 0
+        directory = Directory(pool, lambda: now_ms)
+        await relay.store(said("a", at))
+        assert (await directory.peer(dora.pubkey)).lud16 == "a@example.com"
+        await relay.store(said("b", at + 1))
+        assert (await directory.peer(dora.pubkey)).lud16 == "a@example.com"
+        assert await directory.lightning_address(dora.pubkey) == "b@example.com"
+        await relay.store(said("c", at + 2))
+        assert (await directory.peer(dora.pubkey)).lud16 == "b@example.com"
+        now_ms = REMEMBERED_MS
+        assert (await directory.peer(dora.pubkey)).lud16 == "c@example.com"
+
+
+async def test_a_lying_relay_cannot_redirect_money() -> None:
+    dora, mallory = CROWD[:2]
+    his = mallory.sign(0, json.dumps({"lud16": "mallory@example.com"}), [], now_s()).to_json()
+    forged = json.dumps(json.loads(his) | {"pubkey": dora.pubkey})
+    prelude = [f'["EVENT","$SUB",{event}]' for event in (his, forged)]
+    async with misbehaving(prelude=prelude) as liar, pooling(liar.url) as pool:
+        assert await Directory(pool, clock_ms).lightning_address(dora.pubkey) == ""
+        assert pool.health()[liar.url].rejected_events == 2
+
+
+async def test_the_newest_profile_counts_whichever_relay_has_it() -> None:
+    dora, at = CROWD[0], now_s()
+    old, new = (
+        dora.sign(0, json.dumps({"lud16": f"{name}@example.com"}), [], at_s)
+        for name, at_s in (("old", at - 100), ("new", at))
+    )
+    async with misbehaving() as one, misbehaving() as two, pooling(one.url, two.url) as pool:
+        await one.store(old)
+        await two.store(new)
+        directory = Directory(pool, clock_ms)
+        assert await directory.lightning_address(dora.pubkey) == "new@example.com"
+        # What cannot be read is not a reason to pay to an address that he has given up.
+        await one.store(dora.sign(0, "not json", [], at + 5))
+        assert await directory.lightning_address(dora.pubkey) == ""
