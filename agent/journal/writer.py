@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from agent.journal.errors import JournalClosed, JournalUnusable
@@ -47,9 +47,9 @@ class Writer:
         """
         return await self._queue(unit)
 
-    async def insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> Awaitable[None]:
         """Write rows that nothing of the same group depends on; raises as `write`."""
-        await self._queue(Rows(statement, rows))
+        return self._queue(Rows(statement, rows))
 
     def _queue(self, work: Unit | Rows) -> asyncio.Future[Any]:
         if self._closing:

@@ -76,7 +76,7 @@ def decode(frame: bytes) -> Message:
     parts = _json(frame)
     if not isinstance(parts, list):
         raise InvalidFrame("the frame is not a JSON array", None, FORMATION_VIOLATION)
-    items = cast(list[Any], parts)
+    items = cast("list[Any]", parts)
     if len(items) < 2:
         raise InvalidFrame("the frame is too short", None, FORMATION_VIOLATION)
     kind, message_id = items[0], items[1]
@@ -90,7 +90,7 @@ def decode(frame: bytes) -> Message:
         return _call(message_id, items)
     if kind == CALL_RESULT:
         payload = items[2] if len(items) > 2 else None
-        fields = cast(dict[str, Any], payload) if isinstance(payload, dict) else {}
+        fields = cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
         return CallResult(message_id, fields)
     code = items[2] if len(items) > 2 else ""
     description = items[3] if len(items) > 3 else ""
@@ -103,7 +103,7 @@ def _call(message_id: str, items: list[Any]) -> Call:
     payload = items[3] if len(items) > 3 else None
     if not isinstance(payload, dict):
         raise InvalidFrame("the call's payload is no JSON object", message_id, PROTOCOL_ERROR)
-    return Call(message_id, items[2], cast(dict[str, Any], payload))
+    return Call(message_id, items[2], cast("dict[str, Any]", payload))
 
 
 def _as_id(value: object) -> str | int | None:
@@ -144,9 +144,9 @@ def _deeper_than(value: object, levels: int) -> bool:
         below: list[object] = []
         for item in row:
             if isinstance(item, dict):
-                below.extend(cast(dict[str, object], item).values())
+                below.extend(cast("dict[str, object]", item).values())
             elif isinstance(item, list):
-                below.extend(cast(list[object], item))
+                below.extend(cast("list[object]", item))
         if not below:
             return False
         row = below

@@ -80,11 +80,11 @@ def reading_of(element: dict[str, Any]) -> Reading | None:
 def objects(value: object) -> Iterator[dict[str, Any]]:
     """The JSON objects in what should be a list of them; a lone one counts as a list of one."""
     if isinstance(value, dict):
-        yield cast(dict[str, Any], value)
+        yield cast("dict[str, Any]", value)
     elif isinstance(value, list):
-        for item in cast(list[object], value):
+        for item in cast("list[object]", value):
             if isinstance(item, dict):
-                yield cast(dict[str, Any], item)
+                yield cast("dict[str, Any]", item)
 
 
 def _best(sampled: object) -> tuple[float | None, float | None]:
@@ -94,11 +94,11 @@ def _best(sampled: object) -> tuple[float | None, float | None]:
     powers: dict[int, float] = {}
     register_phases: dict[str, float] = {}
     power_phases: dict[str, float] = {}
-    samples = cast(list[object], sampled) if isinstance(sampled, list) else [sampled]
+    samples = cast("list[object]", sampled) if isinstance(sampled, list) else [sampled]
     for sample in samples:
         if not isinstance(sample, dict):
             continue
-        get = cast(dict[str, Any], sample).get
+        get = cast("dict[str, Any]", sample).get
         measurand = get("measurand") or REGISTER
         if measurand != REGISTER and measurand != POWER:
             continue

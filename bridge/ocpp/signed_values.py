@@ -37,9 +37,9 @@ def signed_values(meter_value: object, time_of: Callable[[object], int]) -> list
 
 def _unusual(sampled: object) -> list[dict[str, Any]]:
     """The samples that may be signed: few are, and every message of a meter passes here."""
-    samples = cast(list[object], sampled) if isinstance(sampled, list) else [sampled]
+    samples = cast("list[object]", sampled) if isinstance(sampled, list) else [sampled]
     return [
-        cast(dict[str, Any], sample)
+        cast("dict[str, Any]", sample)
         for sample in samples
         if isinstance(sample, dict) and ("format" in sample or "signedMeterValue" in sample)
     ]
@@ -50,12 +50,12 @@ def _signed(sample: dict[str, Any], at_ms: int) -> SignedValue | None:
     wrapped: object = sample.get("signedMeterValue")
     data: object = sample.get("value")
     if isinstance(wrapped, dict):
-        data = cast(dict[str, object], wrapped).get("signedMeterData")
+        data = cast("dict[str, object]", wrapped).get("signedMeterData")
     if not isinstance(data, str) or not 0 < len(data) <= MOST_CHARS or _has_surrogates(data):
         return None
     if not isinstance(wrapped, dict):
         wrapped = _json(data)
-    fields = cast(dict[str, object], wrapped) if isinstance(wrapped, dict) else {}
+    fields = cast("dict[str, object]", wrapped) if isinstance(wrapped, dict) else {}
     inner = fields.get("signedMeterData")
     return SignedValue(
         data=data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 EARLIEST_MS = 1_577_836_800_000
 """2020-01-01: a clock before this was never set."""
@@ -24,16 +25,20 @@ def parse(value: object) -> int | None:
 
     Without a zone it is read as UTC. Numbers are taken as Unix seconds or milliseconds.
     """
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return _number(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    return _number(value)
+    return _read(value) if isinstance(value, str) else _number(value)
+
+
+@lru_cache(maxsize=4096)
+def _read(written: str) -> int | None:
+    """Each is asked for more than once, and whole families of chargers say the same second."""
+    text = written.strip()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _number(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
 
 
 def _number(value: object) -> int | None:
