@@ -26,16 +26,15 @@ from agent.journal.journal import Journal, Task
 from agent.liquidity import Liquidity
 from agent.machine.events import (
     DeadlineReached,
-    MeterSampled,
     PaymentCanceled,
     StopBy,
     StopRequested,
 )
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.notary import Notary
 from agent.outbox import Handler, Outbox
 from agent.outside import OutsidePayments
+from agent.papers import Papers
 from agent.payouts import Payouts
 from agent.ports.addresses import Payees, Providers
 from agent.ports.charge_point import ChargePointView
@@ -43,13 +42,14 @@ from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
 from agent.ports.office import OwedRefund, WalletState
 from agent.ports.quotes import Quote
 from agent.ports.site import PowerSample, SessionView, WithdrawOffer
-from agent.receipts import Receipt, Seller, receipt_of
+from agent.receipts import Receipt
 from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.signed_values import SignedValue
 from agent.tally import Tally
 from agent.tariff.model import Tariff
 from agent.tariff.rate import ExchangeRate
+from agent.tariff_choice import TariffChoice
 from agent.timers import Timers
 from agent.views import PublicFace, owed_refunds, session_view
 from nips.identity import Identity
@@ -96,7 +96,8 @@ class Site:
     ) -> None:
         self.config = config
         identities = identities or {}
-        self._notary = Notary(identities)
+        self._papers = Papers(journal, {cp.id: cp for cp in config.charge_points}, identities)
+        self._tariffs = TariffChoice(config, journal, clock)
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
         self._alerts = alerts or Alerts(clock, _tell_nobody)
@@ -189,8 +190,7 @@ class Site:
             sessions.setdefault(session.charge_point, []).append(session)
         for agent in self._agents.values():
             agent.resume()
-            self._resume_tariff(agent)
-            await self._note_tariff(agent)
+            await self._tariffs.resume(agent)
             await agent.resume_sessions(sessions.pop(agent.id, []))
         for charge_point_id, orphans in sessions.items():
             log.warning(
@@ -200,17 +200,6 @@ class Site:
             )
             for session in orphans:
                 self._sessions_of(charge_point_id).load(session)
-
-    def _resume_tariff(self, agent: ChargePointAgent) -> None:
-        """Sell by the tariff that the operator last chose, unless his file was changed since."""
-        chosen = self._journal.setting(f"tariff:{agent.id}") or ""
-        in_file, _, name = chosen.partition("\n")
-        if not name or in_file != agent.config.tariff:
-            return
-        if name in self.config.tariffs:
-            agent.set_tariff(self.config.tariffs[name].frozen(name))
-        else:
-            log.warning('%s: the chosen tariff "%s" is no longer in the file', agent.id, name)
 
     async def set_tariff(self, charge_point_id: str, name: str) -> Tariff:
         """Sell by another tariff of the operator's file from now on; it survives a restart.
@@ -226,30 +215,10 @@ class Site:
             UnknownChargePoint: no such charge point.
             Refused: no such tariff; the text names those that there are.
         """
-        agent = self.charge_point(charge_point_id)
-        by_name = {known.lower(): known for known in self.config.tariffs}
-        known = name if name in self.config.tariffs else by_name.get(name.lower())
-        if known is None:
-            raise Refused(f"there is no such tariff, only {', '.join(sorted(self.config.tariffs))}")
-        await self._journal.set_setting(f"tariff:{agent.id}", f"{agent.config.tariff}\n{known}")
-        tariff = self.config.tariffs[known].frozen(known)
-        agent.set_tariff(tariff)
-        await self._note_tariff(agent)
-        return tariff
-
-    async def _note_tariff(self, agent: ChargePointAgent) -> None:
-        """Remember by what a charge point sells from now on: zaps elsewhere are priced by it."""
-        if agent.config.lud16:
-            now_ms = self.commons.clock()
-            await self._journal.outside.publish_tariff(agent.id, now_ms, agent.base_tariff)
+        return await self._tariffs.choose(self.charge_point(charge_point_id), name)
 
     def _post(self, tasks: Iterable[Task]) -> None:
         self._outbox.post(tasks)
-
-    @property
-    def outbox_depth(self) -> int:
-        """How many effects wait for delivery."""
-        return self._outbox.depth
 
     async def _deliver_to_charger(self, task: Task, recovered: bool) -> None:
         charge_point_id = task.target.partition(":")[2].rpartition("/")[0]
@@ -414,40 +383,19 @@ class Site:
 
     async def receipt(self, secret: str) -> Receipt:
         """The receipt of a closed session; raises UnknownSession, or Refused while it is open."""
-        return self._receipt(self.session_of_secret(secret))
+        return self._papers.receipt(self.session_of_secret(secret))
 
     async def signed_receipt(self, secret: str) -> str:
         """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
-        return self._notary.sign(self._receipt(self.session_of_secret(secret)))
-
-    def _receipt(self, session: Session) -> Receipt:
-        events = self._journal.events_of(session.id, without=["MeterSampled"])
-        signed = self._journal.signed.of(session.id)
-        receipt = receipt_of(session, events, self._seller(session.charge_point), signed)
-        if receipt is None:
-            raise Refused("the receipt comes when the charge is over")
-        return receipt
-
-    def _seller(self, charge_point_id: str) -> Seller:
-        """A charge point by its present name, or by its id when it has left the file."""
-        agent = self._agents.get(charge_point_id)
-        if agent is None:
-            return Seller(charge_point_id, charge_point_id)
-        place = agent.config.location
-        return Seller(charge_point_id, agent.config.name, place.address if place else "")
+        return self._papers.signed_receipt(self.session_of_secret(secret))
 
     async def signed_values(self, secret: str) -> Sequence[SignedValue]:
         """The signed meter values of a session, oldest first; raises UnknownSession."""
-        return self._journal.signed.of(self.session_of_secret(secret).id)
+        return self._papers.signed_values(self.session_of_secret(secret))
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:
         """The power measured so far, oldest first; raises UnknownSession."""
-        session = self.session_of_secret(secret)
-        return [
-            PowerSample(event.at_ms, event.power_w)
-            for event in self._journal.events_of(session.id, only=MeterSampled)
-            if isinstance(event, MeterSampled) and event.power_w is not None
-        ]
+        return self._papers.power_curve(self.session_of_secret(secret))
 
     async def quote_of(self, payment_hash: str) -> Quote:
         """The quote behind an invoice; raises UnknownSession."""
