@@ -29,6 +29,7 @@ from wallet.base import (
     WalletUnavailable,
 )
 from wallet.bolt11 import InvalidInvoice
+from wallet.lnd_payment import failed, followed, outcome
 from wallet.lnd_rpc import (
     ADD_HOLD_INVOICE,
     ADD_INVOICE,
@@ -64,14 +65,6 @@ _STATES = {
     pb.Invoice.ACCEPTED: InvoiceState.HELD,
     pb.Invoice.SETTLED: InvoiceState.SETTLED,
     pb.Invoice.CANCELED: InvoiceState.CANCELED,
-}
-_REASONS = {
-    pb.FAILURE_REASON_TIMEOUT: "LND found no working route in time",
-    pb.FAILURE_REASON_NO_ROUTE: "LND found no route within the fee limit",
-    pb.FAILURE_REASON_ERROR: "LND met an unexpected error",
-    pb.FAILURE_REASON_INCORRECT_PAYMENT_DETAILS: "the payee does not accept this payment",
-    pb.FAILURE_REASON_INSUFFICIENT_BALANCE: "insufficient balance in LND's channels",
-    pb.FAILURE_REASON_CANCELED: "the payment was canceled",
 }
 _CAPABILITIES = {
     "see the node": (GET_INFO,),
@@ -234,9 +227,9 @@ class LndWallet:
         try:
             invoice = checks.payable(bolt11, network=self._network, now_ms=self._clock())
         except InvalidInvoice as error:
-            return _failed(str(error))
+            return failed(str(error))
         if invoice.payee == node.pubkey:
-            return _failed("the invoice is this node's own")
+            return failed("the invoice is this node's own")
         request = pb.SendPaymentRequest(
             payment_request=invoice.text,
             fee_limit_msat=fee_limit_msat,
@@ -246,7 +239,7 @@ class LndWallet:
         patience_s = timeout_s + self._verdict_s
         try:
             async with self._rpc.stream(SEND_PAYMENT, request, patience_s) as stream:
-                return await _final(stream)
+                return await followed(stream)
         except WalletUnavailable:
             return PaymentOutcome(PaymentState.UNKNOWN)
         except LndRefused as refused:
@@ -262,7 +255,7 @@ class LndWallet:
             if error.not_found:
                 return PaymentOutcome(PaymentState.UNKNOWN)
             raise WalletUnavailable(str(error)) from None
-        return PaymentOutcome(PaymentState.UNKNOWN) if payment is None else _outcome(payment)
+        return PaymentOutcome(PaymentState.UNKNOWN) if payment is None else outcome(payment)
 
     async def create_hold_invoice(
         self,
@@ -315,18 +308,18 @@ class LndWallet:
     ) -> PaymentOutcome:
         """What a refused payment means: LND has a record of it before it sends anything."""
         if refused.bad_macaroon:
-            return _failed("the macaroon does not allow payments (offchain:write)")
+            return failed("the macaroon does not allow payments (offchain:write)")
         request = pb.TrackPaymentRequest(
             payment_hash=bytes.fromhex(invoice.payment_hash), no_inflight_updates=True
         )
         try:
             async with self._rpc.stream(TRACK_PAYMENT, request, patience_s) as stream:
-                return await _final(stream)
+                return await followed(stream)
         except WalletUnavailable:
             return PaymentOutcome(PaymentState.UNKNOWN)
         except LndRefused as error:
             if error.not_found and not refused.already_exists:
-                return _failed(refused.details)
+                return failed(refused.details)
             return PaymentOutcome(PaymentState.UNKNOWN)
 
     async def _all_settled(self) -> list[pb.Invoice]:
@@ -422,29 +415,3 @@ async def _next_settled(stream: Stream[pb.Invoice], silence_s: float) -> pb.Invo
             invoice = await stream.read()
         if invoice is None or invoice.state == pb.Invoice.SETTLED:
             return invoice
-
-
-async def _final(stream: Stream[pb.Payment]) -> PaymentOutcome:
-    """Follow a payment to its end; PENDING when LND ends the stream before."""
-    while (payment := await stream.read()) is not None:
-        outcome = _outcome(payment)
-        if outcome.state in (PaymentState.SETTLED, PaymentState.FAILED):
-            return outcome
-    return PaymentOutcome(PaymentState.PENDING)
-
-
-def _outcome(payment: pb.Payment) -> PaymentOutcome:
-    match payment.status:
-        case pb.Payment.SUCCEEDED:
-            return PaymentOutcome(PaymentState.SETTLED, fee_msat=payment.fee_msat)
-        case pb.Payment.FAILED:
-            reason = _REASONS.get(payment.failure_reason, "LND gave no reason")
-            return _failed(reason)
-        case pb.Payment.IN_FLIGHT | pb.Payment.INITIATED:
-            return PaymentOutcome(PaymentState.PENDING)
-        case _:
-            return PaymentOutcome(PaymentState.UNKNOWN)
-
-
-def _failed(reason: str) -> PaymentOutcome:
-    return PaymentOutcome(PaymentState.FAILED, reason=reason)

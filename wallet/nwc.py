@@ -37,6 +37,7 @@ from wallet.nwc_link import (
     NwcLink,
     ServiceInfo,
 )
+from wallet.nwc_record import Transaction, opens, outcome_of, received_by
 from wallet.told import Told
 
 ANSWER_S = 30.0
@@ -68,28 +69,8 @@ _NOT_TRIED = {
 _T = TypeVar("_T")
 
 
-class _Transaction(msgspec.Struct):
-    """An invoice or payment as NIP-47 describes it; amounts in msat, times in Unix seconds."""
-
-    type: str = ""
-    state: str | None = None
-    invoice: str | None = None
-    payment_hash: str = ""
-    amount: int = 0
-    fees_paid: int | None = None
-    preimage: str | None = None
-    settled_at: int | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Older wallets tell no state."""
-        if self.state:
-            return self.state == "settled"
-        return bool(self.settled_at or (self.type == "outgoing" and self.preimage))
-
-
 class _Transactions(msgspec.Struct):
-    transactions: list[_Transaction]
+    transactions: list[Transaction]
 
 
 class _Balance(msgspec.Struct):
@@ -230,7 +211,7 @@ class NwcWallet:
                         break
                     if notification is None:
                         raise WalletUnavailable("the relay of the wallet was lost")
-                    received = _received(notification)
+                    received = received_by(notification)
                     if received is not None and told.is_new(received.payment_hash):
                         yield self._settlement(received.payment_hash, received)
 
@@ -253,14 +234,14 @@ class NwcWallet:
                 return PaymentOutcome(
                     PaymentState.FAILED, reason="the invoice is this wallet's own"
                 )
-            known = _outcome(before)
+            known = outcome_of(before)
             if known.state in (PaymentState.SETTLED, PaymentState.PENDING):
                 return known
             return await self._send(invoice, timeout_s)
 
     async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
         """As in `Wallet`."""
-        return _outcome(await self._lookup(payment_hash))
+        return outcome_of(await self._lookup(payment_hash))
 
     async def create_hold_invoice(
         self,
@@ -325,7 +306,7 @@ class NwcWallet:
             order["description"] = memo
         else:
             order["description_hash"] = hashlib.sha256(description).hexdigest()
-        made = await self._ask(method, order, _Transaction)
+        made = await self._ask(method, order, Transaction)
         return checks.issued(
             made.invoice or "",
             backend="the wallet",
@@ -344,7 +325,7 @@ class NwcWallet:
         except NwcError as error:
             return await self._after_refusal(invoice.payment_hash, error)
         preimage, fee_msat = paid.get("preimage"), paid.get("fees_paid")
-        if _opens(preimage, invoice.payment_hash):
+        if opens(preimage, invoice.payment_hash):
             return PaymentOutcome(
                 PaymentState.SETTLED, fee_msat=fee_msat if isinstance(fee_msat, int) else 0
             )
@@ -358,7 +339,7 @@ class NwcWallet:
             record = await self._lookup(payment_hash)
         except WalletUnavailable:
             return PaymentOutcome(PaymentState.UNKNOWN)
-        outcome = _outcome(record)
+        outcome = outcome_of(record)
         if outcome.state is not PaymentState.UNKNOWN:
             return outcome
         if error.code in _NOT_TRIED:
@@ -367,18 +348,18 @@ class NwcWallet:
             return PaymentOutcome(PaymentState.FAILED, reason=str(error))
         return outcome
 
-    async def _lookup(self, payment_hash: str) -> _Transaction | None:
+    async def _lookup(self, payment_hash: str) -> Transaction | None:
         """The wallet's record of a hash; None when it has none."""
         try:
-            return await self._ask("lookup_invoice", {"payment_hash": payment_hash}, _Transaction)
+            return await self._ask("lookup_invoice", {"payment_hash": payment_hash}, Transaction)
         except NwcError as error:
             if error.code == "NOT_FOUND":
                 return None
             raise WalletUnavailable(str(error)) from None
 
-    async def _settled_since(self, since_ms: int) -> list[_Transaction]:
+    async def _settled_since(self, since_ms: int) -> list[Transaction]:
         """Received payments that were settled at or after a time, oldest first."""
-        found: dict[str, _Transaction] = {}
+        found: dict[str, Transaction] = {}
         offset = 0
         while True:
             params = {
@@ -430,7 +411,7 @@ class NwcWallet:
                 f"the wallet answered {method} in an unknown shape: {error}"
             ) from None
 
-    def _settlement(self, payment_hash: str, found: _Transaction) -> Settlement:
+    def _settlement(self, payment_hash: str, found: Transaction) -> Settlement:
         settled_at_ms = found.settled_at * 1000 if found.settled_at else self._clock()
         return Settlement(
             payment_hash=payment_hash,
@@ -447,41 +428,3 @@ def _allowed(service: ServiceInfo, node: _Node) -> frozenset[str]:
         service.notifications if node.notifications is None else frozenset(node.notifications)
     )
     return methods | notifications
-
-
-def _outcome(record: _Transaction | None) -> PaymentOutcome:
-    if record is None or record.type == "incoming":
-        return PaymentOutcome(PaymentState.UNKNOWN)
-    if record.settled:
-        return PaymentOutcome(PaymentState.SETTLED, fee_msat=record.fees_paid or 0)
-    match record.state:
-        case "failed" | "expired":
-            return PaymentOutcome(
-                PaymentState.FAILED, reason="the wallet says that the payment failed"
-            )
-        case "pending" | "accepted":
-            return PaymentOutcome(PaymentState.PENDING)
-        case _:
-            return PaymentOutcome(PaymentState.UNKNOWN)
-
-
-def _received(notification: Notification) -> _Transaction | None:
-    """What a notification says was received; it is signed by the wallet, so it is its word."""
-    if notification.notification_type != "payment_received":
-        return None
-    try:
-        received = msgspec.convert(notification.notification, _Transaction)
-    except msgspec.ValidationError:
-        return None
-    return received if received.payment_hash and received.amount > 0 else None
-
-
-def _opens(preimage: object, payment_hash: str) -> bool:
-    """Whether a preimage is the one of a hash: the proof that it was paid."""
-    try:
-        return (
-            isinstance(preimage, str)
-            and hashlib.sha256(bytes.fromhex(preimage)).hexdigest() == payment_hash
-        )
-    except ValueError:
-        return False
