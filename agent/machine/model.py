@@ -190,7 +190,7 @@ class Session(Struct, frozen=True):
     @property
     def credit_msat(self) -> int:
         """What the session may cost at most while it is open."""
-        return self.taken_msat + self.held_msat
+        return _sum_msat(self.payments) + _sum_msat(self.held) - self.claimed_msat
 
     @property
     def usage(self) -> Usage:
