@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from ocpp.v16 import call
-from ocpp.v16.enums import AvailabilityType, ResetType
+from ocpp.v16.datatypes import ChargingProfile, ChargingSchedule, ChargingSchedulePeriod
+from ocpp.v16.enums import (
+    AvailabilityType,
+    ChargingProfileKindType,
+    ChargingProfilePurposeType,
+    ChargingRateUnitType,
+    MessageTrigger,
+    ResetType,
+)
 
 from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
 from bridge.ocpp import watching
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
-from bridge.ocpp.readings import as_text
+from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
 from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
+
+_INTERVAL = "MeterValueSampleInterval"
 
 _PASSWORD_OUTCOMES = {
     "Accepted": PasswordOutcome.TAKEN,
@@ -111,8 +122,46 @@ class OcppCharger:
         await watching.watch_as_usual(self, self._abilities, connector)
 
     async def cut_power(self, connector: int, transaction_id: int) -> bool:
-        """SetChargingProfile with a TxProfile of nothing, OCPP 1.6 section 5.16."""
+        """SetChargingProfile with a TxProfile of nothing."""
         return await watching.cut_power(self, self._abilities, connector, transaction_id)
+
+    def triggers(self, connector: int) -> Sequence[object]:
+        """TriggerMessage, OCPP 1.6 section 5.17."""
+        wanted = MessageTrigger.meter_values
+        return [call.TriggerMessage(requested_message=wanted, connector_id=connector)]
+
+    async def sample_interval(self) -> int | None:
+        """MeterValueSampleInterval, OCPP 1.6 section 9.1.17."""
+        answer = await self.send(call.GetConfiguration(key=[_INTERVAL]), watching.ANSWER_S)
+        entries = list(objects(answer.get("configurationKey")))
+        return as_int(entries[0].get("value")) if entries else None
+
+    async def set_sample_interval(self, seconds: int) -> bool:
+        """The same."""
+        change = call.ChangeConfiguration(key=_INTERVAL, value=str(seconds))
+        answer = await self.send(change, watching.ANSWER_S)
+        return answer.get("status") in ("Accepted", "RebootRequired")
+
+    def limits_to_nothing(self, connector: int, transaction_id: int) -> Sequence[object]:
+        """SetChargingProfile, OCPP 1.6 section 5.16, in W and in A."""
+        units = (ChargingRateUnitType.watts, ChargingRateUnitType.amps)
+        return [
+            call.SetChargingProfile(
+                connector_id=connector,
+                cs_charging_profiles=ChargingProfile(
+                    charging_profile_id=watching.PROFILE_ID,
+                    transaction_id=transaction_id,
+                    stack_level=0,
+                    charging_profile_purpose=ChargingProfilePurposeType.tx_profile,
+                    charging_profile_kind=ChargingProfileKindType.relative,
+                    charging_schedule=ChargingSchedule(
+                        charging_rate_unit=unit,
+                        charging_schedule_period=[ChargingSchedulePeriod(start_period=0, limit=0)],
+                    ),
+                ),
+            )
+            for unit in units
+        ]
 
     async def _status(self, message: object) -> str:
         """The `status` of the answer; "" when there was none."""

@@ -16,7 +16,7 @@ from bridge.ocpp.guards import Situation, check
 from bridge.ocpp.masking import without_secrets
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload, check_call, is_valid_result
-from bridge.ocpp.transaction_names import TransactionNames
+from bridge.ocpp.v201_transactions import Stations
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Desk:
 
     Args:
         clock: our time in Unix ms.
-        names: the transactions of 2.0.1.
+        stations: the transactions of 2.0.1.
         wanted: the configuration keys of the operator's file, for a charge point and what its
             charger is.
     """
@@ -113,11 +113,11 @@ class Desk:
     def __init__(
         self,
         clock: Callable[[], int],
-        names: TransactionNames,
+        stations: Stations,
         wanted: Callable[[str, Nameplate], Mapping[str, str]],
     ) -> None:
         self._clock = clock
-        self._names = names
+        self._stations = stations
         self._wanted = wanted
         self._lines: dict[str, Line] = {}
 
@@ -209,7 +209,7 @@ class Desk:
         commitments = await charge_point.commitments()
         transactions = {str(number) for number in commitments.transactions}
         for number in commitments.transactions:
-            transactions.add(as_text(self._names.name(charge_point.id, number), 100))
+            transactions.add(as_text(self._stations.name(charge_point.id, number), 100))
         nameplate = await charge_point.nameplate()
         return Situation(
             now_ms=self._clock(),

@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import StopReport
+from agent.ports.errors import AgentError
 from bridge.ocpp import frames
 from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201
@@ -19,10 +21,10 @@ from bridge.ocpp.keys import Keys16, Keys201
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.schemas import Payload
 from bridge.ocpp.settings import ask_for_heartbeat, ask_for_statuses
-from bridge.ocpp.transaction_names import TransactionNames
 from bridge.ocpp.upkeep import Tended, Upkeep
-from bridge.ocpp.v201_charger import Ocpp201Charger, RemoteStarts
+from bridge.ocpp.v201_charger import Ocpp201Charger
 from bridge.ocpp.v201_inbound import Inbound201
+from bridge.ocpp.v201_transactions import Station
 from bridge.ocpp.watching import Abilities
 
 Clock = Callable[[], int]
@@ -103,18 +105,20 @@ class Dialect201:
         charge_point: ChargePoint,
         clock: Clock,
         limits: Limits,
-        names: TransactionNames,
         upkeep: Upkeep | None,
+        abilities: Abilities,
+        station: Station,
     ) -> None:
         self._charge_point = charge_point
+        self._clock = clock
         self._upkeep = upkeep
         self._limits = limits
-        self._names = names
-        self._starts = RemoteStarts()
+        self._abilities = abilities
+        self._station = station
         self.reports = Reports()
         self.tended: Tended | None = None
         self._inbound = Inbound201(
-            charge_point, clock, limits.heartbeat_s, names, self._starts, self._want_register
+            charge_point, clock, limits.heartbeat_s, station, self._want_register
         )
         self._charger: Ocpp201Charger | None = None
         self._spawn: Spawn | None = None
@@ -134,7 +138,7 @@ class Dialect201:
     def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:
         """The other side, once there is a connection for its calls."""
         self._spawn = spawn
-        self._charger = Ocpp201Charger(calls, self._names, self._starts)
+        self._charger = Ocpp201Charger(calls, self._station, self._abilities, self._gone)
         if self._upkeep is not None:
             self.tended = Tended(self._charge_point, Keys201(calls), NEEDS_201)
         return self._charger
@@ -143,6 +147,12 @@ class Dialect201:
         if self._charger is not None and self._spawn is not None:
             self._spawn(self._charger.ask_for_transaction(evse))
 
+    async def _gone(self, number: int) -> None:
+        """A transaction is over, and its last register was lost."""
+        await self._charge_point.transaction_stopped(
+            StopReport(number, None, stopped_at_ms=self._clock(), reason="Other")
+        )
+
     async def prepare(self) -> None:
         """What a station is asked for once it may be called."""
         if self._charger is None:
@@ -150,8 +160,9 @@ class Dialect201:
         if not self._inbound.booted:
             await asyncio.sleep(self._limits.silence_s)
             if not self._inbound.showed_status:
-                with suppress(CallFailed):
-                    await self._charger.ask_for_statuses()
+                with suppress(CallFailed, AgentError):
+                    connectors = (await self._charge_point.view()).connectors
+                    await self._charger.ask_for_statuses([one.id for one in connectors])
         await _tend(self._upkeep, self.tended)
 
     async def probe(self) -> None:

@@ -39,8 +39,8 @@ from bridge.ocpp.limits import Limits
 from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.tls import client_certificate
-from bridge.ocpp.transaction_names import TransactionNames
 from bridge.ocpp.upkeep import Upkeep
+from bridge.ocpp.v201_transactions import Stations
 from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class OcppServer:
         tls: a second listener, for wss:// (security profiles 2 and 3).
         settings: the configuration keys that a charge point's charger shall have, by what it
             is; with None chargers are not asked for their configuration at all.
-        names_file: where the names of OCPP 2.0.1's transactions are kept over a restart.
+        names_file: where an earlier version kept the names of OCPP 2.0.1's transactions.
         alerts: who tells the operators.
 
     Attributes:
@@ -108,9 +108,9 @@ class OcppServer:
         self._log = log or NoLog()
         self._tls = tls
         self.upkeep = None if settings is None else Upkeep(settings, clock, alerts)
-        self._abilities: dict[str, Abilities] = {}
-        self._names = TransactionNames(names_file)
-        self.desk = Desk(clock, self._names, settings or _nothing)
+        self._abilities: dict[tuple[str, str], Abilities] = {}
+        self._stations = Stations(names_file)
+        self.desk = Desk(clock, self._stations, settings or _nothing)
         self._servers: list[Server] = []
         self._owners: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -245,16 +245,13 @@ class OcppServer:
         if self._guard is not None:
             self._spawn(self._guard.entered(charge_point.id, visitor))
         spoken = (socket.subprotocol or "").lower()
+        common = (charge_point, self._clock, self._limits, self.upkeep)
+        abilities = self._abilities.setdefault((charge_point.id, spoken), Abilities())
         if spoken == OCPP201:
-            dialect = Dialect201(charge_point, self._clock, self._limits, self._names, self.upkeep)
+            station = await self._stations.of(charge_point)
+            dialect = Dialect201(*common, abilities, station)
         else:
-            dialect = Dialect16(
-                charge_point,
-                self._clock,
-                self._limits,
-                self.upkeep,
-                self._abilities.setdefault(charge_point.id, Abilities()),
-            )
+            dialect = Dialect16(*common, abilities)
 
         def answering(answers: bool) -> None:
             self._spawn(charge_point.answering(charger, answers))

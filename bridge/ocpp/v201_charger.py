@@ -6,7 +6,7 @@ OCPP 2.0.1, part 2 "Specification": https://openchargealliance.org/protocols/ope
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 
 from ocpp.v201 import call
 from ocpp.v201.datatypes import (
@@ -15,6 +15,7 @@ from ocpp.v201.datatypes import (
     ChargingScheduleType,
     ComponentType,
     EVSEType,
+    GetVariableDataType,
     IdTokenType,
     SetVariableDataType,
     VariableType,
@@ -30,51 +31,44 @@ from ocpp.v201.enums import (
 )
 
 from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
-from bridge.ocpp.billing import WANTED_SAMPLES_S
+from bridge.ocpp import watching
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
-from bridge.ocpp.readings import as_text, objects
+from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
-from bridge.ocpp.transaction_names import TransactionNames
-from bridge.ocpp.watching import ANSWER_S, CLOSE_SAMPLES_S
+from bridge.ocpp.v201_transactions import Station
+from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
 
 PACKAGE = "ocpp.v201"
 
-_KEEP_STARTS = 100
-
-
-class RemoteStarts:
-    """The id tags behind the remoteStartIds of one connection."""
-
-    def __init__(self) -> None:
-        self._tags: OrderedDict[int, str] = OrderedDict()
-        self._last = 0
-
-    def new(self, id_tag: str) -> int:
-        """A remoteStartId for a tag."""
-        self._last += 1
-        self._tags[self._last] = id_tag
-        if len(self._tags) > _KEEP_STARTS:
-            self._tags.popitem(last=False)
-        return self._last
-
-    def tag(self, remote_start_id: int | None) -> str:
-        """The tag behind a remoteStartId; "" for one that is not ours."""
-        return "" if remote_start_id is None else self._tags.get(remote_start_id, "")
+_SAMPLING = ComponentType(name="SampledDataCtrlr")
+_INTERVAL = VariableType(name="TxUpdatedInterval")
 
 
 class Ocpp201Charger:
-    """A connected charging station; implements `agent.ports.charger.Charger`."""
+    """A connected charging station; implements `agent.ports.Charger`.
 
-    def __init__(self, connection: Calls, names: TransactionNames, starts: RemoteStarts) -> None:
+    Args:
+        connection: asks it.
+        station: what is known of its transactions.
+        abilities: what was found out of it.
+        on_gone: called with a transaction that the station knows to be over.
+    """
+
+    def __init__(
+        self,
+        connection: Calls,
+        station: Station,
+        abilities: Abilities,
+        on_gone: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._connection = connection
-        self._names = names
-        self._starts = starts
-        self._without_triggers = False
-        self._watched: set[int] = set()
+        self._station = station
+        self._abilities = abilities
+        self._on_gone = on_gone
 
     async def send(self, message: object, timeout_s: float | None = None) -> Payload:
         """Send a message of `ocpp.v201.call` and return the station's answer.
@@ -88,23 +82,36 @@ class Ocpp201Charger:
         return await self._connection.call(action, payload, timeout_s)
 
     async def start(self, connector: int, id_tag: str) -> StartOutcome:
-        """RequestStartTransaction, use case F01/F02; a connector of ours is an EVSE."""
-        message = call.RequestStartTransaction(
-            id_token=IdTokenType(id_token=id_tag, type=IdTokenEnumType.central),
-            remote_start_id=self._starts.new(id_tag),
-            evse_id=connector,
+        """RequestStartTransaction, use case F01/F02; a connector of ours is an EVSE.
+
+        A station whose transaction began with the plug answers which one it is (F02).
+        """
+        start = await self._station.new_start(id_tag, connector)
+        answer = await self._answer(
+            call.RequestStartTransaction(
+                id_token=IdTokenType(id_token=id_tag, type=IdTokenEnumType.central),
+                remote_start_id=start.id,
+                evse_id=connector,
+            )
         )
-        match await self._status(message):
+        match as_text(answer.get("status"), 50):
             case "Accepted":
+                if name := as_text(answer.get("transactionId"), 100):
+                    await self._station.became(start, name)
                 return StartOutcome.ACCEPTED
             case "Rejected":
+                await self._station.refused(start)
                 return StartOutcome.REJECTED
             case _:
                 return StartOutcome.UNKNOWN
 
     async def stop(self, transaction_id: int) -> StopOutcome:
-        """RequestStopTransaction, use case F03."""
-        name = self._names.name(self._connection.charge_point_id, transaction_id)
+        """RequestStopTransaction, use case F03.
+
+        A station that rejects it is asked whether the transaction goes on at all (E14): its end
+        may have been lost.
+        """
+        name = self._station.name(transaction_id)
         if name is None:
             logger.warning(
                 "%s: transaction %d has no name there",
@@ -116,9 +123,16 @@ class Ocpp201Charger:
             case "Accepted":
                 return StopOutcome.ACCEPTED
             case "Rejected":
+                if await self._is_over(name):
+                    await self._on_gone(transaction_id)
                 return StopOutcome.REJECTED
             case _:
                 return StopOutcome.UNKNOWN
+
+    async def _is_over(self, name: str) -> bool:
+        """Whether the station says that a transaction ended and that it has no more of it."""
+        answer = await self._answer(call.GetTransactionStatus(transaction_id=name))
+        return answer.get("ongoingIndicator") is False and answer.get("messagesInQueue") is False
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:
         """Reset, UnlockConnector or ChangeAvailability: use cases B11, F05, G03."""
@@ -139,11 +153,18 @@ class Ocpp201Charger:
                 )
                 return await self._status(message) in ("Accepted", "Scheduled")
 
-    async def ask_for_statuses(self) -> None:
-        """TriggerMessage, use case F06; raises CallFailed."""
-        await self.send(
-            call.TriggerMessage(requested_message=MessageTriggerEnumType.status_notification)
-        )
+    async def ask_for_statuses(self, evses: Sequence[int]) -> None:
+        """TriggerMessage, use case F06; raises CallFailed.
+
+        Each plug is asked for by itself (F06.FR.12); a second one of an EVSE is rejected where
+        there is none.
+        """
+        for evse in evses:
+            message = call.TriggerMessage(
+                requested_message=MessageTriggerEnumType.status_notification,
+                evse=EVSEType(id=evse, connector_id=1),
+            )
+            await self.send(message)
 
     async def ask_for_heartbeat(self) -> None:
         """TriggerMessage, use case F06; raises CallFailed, also where it is refused."""
@@ -158,69 +179,67 @@ class Ocpp201Charger:
         await self._status(message)
 
     async def watch(self, connector: int) -> WatchOutcome:
-        """TriggerMessage of the transaction's state, or a shorter TxUpdatedInterval."""
-        if not self._without_triggers:
-            message = call.TriggerMessage(
-                requested_message=MessageTriggerEnumType.transaction_event,
-                evse=EVSEType(id=connector),
-            )
-            status = await self._status(message, ANSWER_S)
-            if status != "NotImplemented":
-                accepted = status == "Accepted"
-                return WatchOutcome.COMING if accepted else WatchOutcome.UNKNOWN
-            self._without_triggers = True
-        if not self._watched and not await self._sample_every(CLOSE_SAMPLES_S):
-            return WatchOutcome.UNSUPPORTED
-        self._watched.add(connector)
-        return WatchOutcome.COMING
+        """TriggerMessage, or a shorter sample interval; see `bridge.ocpp.watching`."""
+        return await watching.watch(self, self._abilities, connector)
 
     async def watch_as_usual(self, connector: int) -> None:
-        """Set TxUpdatedInterval back once no EVSE is watched by it."""
-        if connector in self._watched:
-            self._watched.discard(connector)
-            if not self._watched:
-                await self._sample_every(WANTED_SAMPLES_S)
-
-    async def _sample_every(self, seconds: int) -> bool:
-        data = SetVariableDataType(
-            attribute_value=str(seconds),
-            component=ComponentType(name="SampledDataCtrlr"),
-            variable=VariableType(name="TxUpdatedInterval"),
-        )
-        try:
-            answer = await self.send(call.SetVariables(set_variable_data=[data]), ANSWER_S)
-        except (CallFailed, InvalidCall) as error:
-            logger.info("%s: %s", self._connection.charge_point_id, error)
-            return False
-        results = objects(answer.get("setVariableResult"))
-        return all(result.get("attributeStatus") == "Accepted" for result in results)
+        """Set the sample interval back."""
+        await watching.watch_as_usual(self, self._abilities, connector)
 
     async def cut_power(self, connector: int, transaction_id: int) -> bool:
-        """SetChargingProfile with a TxProfile of nothing, use case K01."""
-        name = self._names.name(self._connection.charge_point_id, transaction_id)
+        """SetChargingProfile with a TxProfile of nothing."""
+        return await watching.cut_power(self, self._abilities, connector, transaction_id)
+
+    def triggers(self, connector: int) -> Sequence[object]:
+        """TriggerMessage, use case F06: of the transaction, or of the meter by itself."""
+        triggers = MessageTriggerEnumType
+        return [
+            call.TriggerMessage(requested_message=wanted, evse=EVSEType(id=connector))
+            for wanted in (triggers.transaction_event, triggers.meter_values)
+        ]
+
+    async def sample_interval(self) -> int | None:
+        """SampledDataCtrlr.TxUpdatedInterval, part 2 section 2.1."""
+        message = call.GetVariables(get_variable_data=[GetVariableDataType(_SAMPLING, _INTERVAL)])
+        answer = await self.send(message, watching.ANSWER_S)
+        for result in objects(answer.get("getVariableResult")):
+            if result.get("attributeStatus") == "Accepted":
+                return as_int(result.get("attributeValue"))
+        return None
+
+    async def set_sample_interval(self, seconds: int) -> bool:
+        """The same."""
+        data = SetVariableDataType(str(seconds), _SAMPLING, _INTERVAL)
+        message = call.SetVariables(set_variable_data=[data])
+        return await self._set(message, watching.ANSWER_S) in ("Accepted", "RebootRequired")
+
+    def limits_to_nothing(self, connector: int, transaction_id: int) -> Sequence[object]:
+        """SetChargingProfile, use case K01, in W and in A."""
+        name = self._station.name(transaction_id)
         if name is None:
-            return False
-        for unit in (ChargingRateUnitEnumType.watts, ChargingRateUnitEnumType.amps):
-            profile = ChargingProfileType(
-                id=1,
-                stack_level=0,
-                charging_profile_purpose=ChargingProfilePurposeEnumType.tx_profile,
-                charging_profile_kind=ChargingProfileKindEnumType.relative,
-                transaction_id=name,
-                charging_schedule=[
-                    ChargingScheduleType(
-                        id=1,
-                        charging_rate_unit=unit,
-                        charging_schedule_period=[
-                            ChargingSchedulePeriodType(start_period=0, limit=0)
-                        ],
-                    )
-                ],
+            return []
+        return [
+            call.SetChargingProfile(
+                evse_id=connector,
+                charging_profile=ChargingProfileType(
+                    id=watching.PROFILE_ID,
+                    stack_level=0,
+                    charging_profile_purpose=ChargingProfilePurposeEnumType.tx_profile,
+                    charging_profile_kind=ChargingProfileKindEnumType.relative,
+                    transaction_id=name,
+                    charging_schedule=[
+                        ChargingScheduleType(
+                            id=1,
+                            charging_rate_unit=unit,
+                            charging_schedule_period=[
+                                ChargingSchedulePeriodType(start_period=0, limit=0)
+                            ],
+                        )
+                    ],
+                ),
             )
-            message = call.SetChargingProfile(evse_id=connector, charging_profile=profile)
-            if await self._status(message, ANSWER_S) == "Accepted":
-                return True
-        return False
+            for unit in (ChargingRateUnitEnumType.watts, ChargingRateUnitEnumType.amps)
+        ]
 
     async def set_password(self, password: str) -> PasswordOutcome:
         """SetVariables with BasicAuthPassword, as it is: use case A01."""
@@ -230,29 +249,37 @@ class Ocpp201Charger:
             variable=VariableType(name="BasicAuthPassword"),
         )
         try:
-            answer = await self.send(call.SetVariables(set_variable_data=[data]))
+            status = await self._set(call.SetVariables(set_variable_data=[data]))
         except CallRefused:
             return PasswordOutcome.REFUSED
         except CallFailed:
             return PasswordOutcome.UNKNOWN
-        results = [
+        match status:
+            case "Accepted":
+                return PasswordOutcome.TAKEN
+            case "RebootRequired":
+                return PasswordOutcome.NEEDS_RESTART
+            case "":
+                return PasswordOutcome.UNKNOWN
+            case _:
+                return PasswordOutcome.REFUSED
+
+    async def _set(self, message: object, timeout_s: float | None = None) -> str:
+        """What became of the one variable in a SetVariables; "" where the answer does not say."""
+        answer = await self.send(message, timeout_s)
+        statuses = [
             as_text(result.get("attributeStatus"), 50)
             for result in objects(answer.get("setVariableResult"))
         ]
-        match results:
-            case ["Accepted"]:
-                return PasswordOutcome.TAKEN
-            case ["RebootRequired"]:
-                return PasswordOutcome.NEEDS_RESTART
-            case [status] if status:
-                return PasswordOutcome.REFUSED
-            case _:
-                return PasswordOutcome.UNKNOWN
+        return statuses[0] if len(statuses) == 1 else ""
 
     async def _status(self, message: object, timeout_s: float | None = None) -> str:
+        return as_text((await self._answer(message, timeout_s)).get("status"), 50)
+
+    async def _answer(self, message: object, timeout_s: float | None = None) -> Payload:
+        """The answer; an empty one where there was none."""
         try:
-            answer = await self.send(message, timeout_s)
+            return await self.send(message, timeout_s)
         except (CallFailed, InvalidCall) as error:
             logger.warning("%s: %s", self._connection.charge_point_id, error)
-            return ""
-        return as_text(answer.get("status"), 50)
+            return {}

@@ -1,33 +1,22 @@
-"""How an OCPP 1.6 charger is looked at closely near the end of a credit, and its power cut.
+"""How a charger is looked at closely near the end of a credit, and its power cut.
 
-A reading is asked for by TriggerMessage (section 5.17). A charger without triggers has its
-MeterValueSampleInterval shortened until the session is over. Which of both works is found out
-once and kept for all connections of a charger.
+A reading is asked for by TriggerMessage. A charger without triggers has its sample interval
+shortened until the session is over. Which of both works is found out once and kept for all
+connections of a charger. What is sent for it in each version of OCPP, its charger knows.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-
-from ocpp.v16 import call
-from ocpp.v16.datatypes import (
-    ChargingProfile,
-    ChargingSchedule,
-    ChargingSchedulePeriod,
-)
-from ocpp.v16.enums import (
-    ChargingProfileKindType,
-    ChargingProfilePurposeType,
-    ChargingRateUnitType,
-    MessageTrigger,
-)
+from typing import Protocol
 
 from agent.ports.charger import WatchOutcome
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
-from bridge.ocpp.readings import as_int, as_text, objects
-from bridge.ocpp.settings import Sender
+from bridge.ocpp.readings import as_text
+from bridge.ocpp.schemas import Payload
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +24,9 @@ ANSWER_S = 5.0
 """A charger that takes longer to answer must not keep the stop waiting."""
 CLOSE_SAMPLES_S = 10
 """The interval between samples while a charger is watched that knows no triggers."""
+PROFILE_ID = 4_711
+"""Of the charging profile that cuts the power."""
 
-_INTERVAL = "MeterValueSampleInterval"
-_PROFILE_ID = 4_711
 _UNKNOWN_THERE = frozenset({"NotSupported", "NotImplemented"})
 
 
@@ -68,18 +57,45 @@ class Abilities:
     watched: set[int] = field(default_factory=set[int])
 
 
-async def watch(charger: Sender, abilities: Abilities, connector: int) -> WatchOutcome:
+class Watched(Protocol):
+    """A connected charger, in the words of its version of OCPP.
+
+    Each of its messages may raise CallFailed or InvalidCall when it is sent.
+    """
+
+    async def send(self, message: object, timeout_s: float | None = None) -> Payload:
+        """Send a message and wait for the answer."""
+        ...
+
+    def triggers(self, connector: int) -> Sequence[object]:
+        """Requests for a reading of a connector's meter now, the best first."""
+        ...
+
+    async def sample_interval(self) -> int | None:
+        """The seconds between the samples of a transaction; None for one without such a key."""
+        ...
+
+    async def set_sample_interval(self, seconds: int) -> bool:
+        """Change them; True if the charger does so, now or after a restart."""
+        ...
+
+    def limits_to_nothing(self, connector: int, transaction_id: int) -> Sequence[object]:
+        """Requests for a limit of nothing on a transaction, the best first."""
+        ...
+
+
+async def watch(charger: Watched, abilities: Abilities, connector: int) -> WatchOutcome:
     """Have a connector's meter read now, or more often; never raises."""
     try:
         if abilities.triggers is not Ability.NO:
-            trigger = MessageTrigger.meter_values
-            message = call.TriggerMessage(requested_message=trigger, connector_id=connector)
-            status = await _ask(charger, message)
-            if status == "Accepted":
-                abilities.triggers = Ability.YES
-                return WatchOutcome.COMING
-            if status not in _UNKNOWN_THERE:
-                return WatchOutcome.UNKNOWN
+            statuses: list[str] = []
+            for message in charger.triggers(connector):
+                statuses.append(await _ask(charger, message))
+                if statuses[-1] == "Accepted":
+                    abilities.triggers = Ability.YES
+                    return WatchOutcome.COMING
+            if not _UNKNOWN_THERE.issuperset(statuses):
+                return await _meanwhile(charger, abilities, connector)
             abilities.triggers = Ability.NO
         return await _sample_more_often(charger, abilities, connector)
     except (CallFailed, InvalidCall) as error:
@@ -87,17 +103,22 @@ async def watch(charger: Sender, abilities: Abilities, connector: int) -> WatchO
         return WatchOutcome.UNKNOWN
 
 
-async def _sample_more_often(charger: Sender, abilities: Abilities, connector: int) -> WatchOutcome:
+async def _meanwhile(charger: Watched, abilities: Abilities, connector: int) -> WatchOutcome:
+    """A charger that knows triggers and rejects this one: the next may be taken."""
+    outcome = await _sample_more_often(charger, abilities, connector)
+    return WatchOutcome.UNKNOWN if outcome is WatchOutcome.UNSUPPORTED else outcome
+
+
+async def _sample_more_often(
+    charger: Watched, abilities: Abilities, connector: int
+) -> WatchOutcome:
     if abilities.intervals is Ability.NO:
         return WatchOutcome.UNSUPPORTED
     if not abilities.usual_interval:
-        answer = await charger.send(call.GetConfiguration(key=[_INTERVAL]), ANSWER_S)
-        entries = list(objects(answer.get("configurationKey")))
-        usual = as_int(entries[0].get("value")) if entries else None
+        usual = await charger.sample_interval()
         if usual is not None and 0 < usual <= CLOSE_SAMPLES_S:
             return WatchOutcome.COMING
-        change = call.ChangeConfiguration(key=_INTERVAL, value=str(CLOSE_SAMPLES_S))
-        if usual is None or await _ask(charger, change) != "Accepted":
+        if usual is None or not await charger.set_sample_interval(CLOSE_SAMPLES_S):
             abilities.intervals = Ability.NO
             return WatchOutcome.UNSUPPORTED
         abilities.intervals = Ability.YES
@@ -106,38 +127,25 @@ async def _sample_more_often(charger: Sender, abilities: Abilities, connector: i
     return WatchOutcome.COMING
 
 
-async def watch_as_usual(charger: Sender, abilities: Abilities, connector: int) -> None:
+async def watch_as_usual(charger: Watched, abilities: Abilities, connector: int) -> None:
     """Set the sample interval back once no connector is watched by it; never raises."""
     abilities.watched.discard(connector)
     if abilities.watched or not abilities.usual_interval:
         return
-    change = call.ChangeConfiguration(key=_INTERVAL, value=abilities.usual_interval)
     try:
-        if await _ask(charger, change) in ("Accepted", "RebootRequired"):
+        if await charger.set_sample_interval(int(abilities.usual_interval)):
             abilities.usual_interval = ""
     except (CallFailed, InvalidCall) as error:
         logger.warning("a charger's sample interval was not set back: %s", error)
 
 
 async def cut_power(
-    charger: Sender, abilities: Abilities, connector: int, transaction_id: int
+    charger: Watched, abilities: Abilities, connector: int, transaction_id: int
 ) -> bool:
-    """Limit a transaction to nothing by a TxProfile (section 5.16); True if it is; never raises."""
-    for unit in (ChargingRateUnitType.watts, ChargingRateUnitType.amps):
+    """Limit a transaction to nothing by a TxProfile; True if it is; never raises."""
+    for message in charger.limits_to_nothing(connector, transaction_id):
         if abilities.profiles is Ability.NO:
             return False
-        profile = ChargingProfile(
-            charging_profile_id=_PROFILE_ID,
-            transaction_id=transaction_id,
-            stack_level=0,
-            charging_profile_purpose=ChargingProfilePurposeType.tx_profile,
-            charging_profile_kind=ChargingProfileKindType.relative,
-            charging_schedule=ChargingSchedule(
-                charging_rate_unit=unit,
-                charging_schedule_period=[ChargingSchedulePeriod(start_period=0, limit=0)],
-            ),
-        )
-        message = call.SetChargingProfile(connector_id=connector, cs_charging_profiles=profile)
         try:
             status = await _ask(charger, message)
         except (CallFailed, InvalidCall) as error:
@@ -151,7 +159,7 @@ async def cut_power(
     return False
 
 
-async def _ask(charger: Sender, message: object) -> str:
+async def _ask(charger: Watched, message: object) -> str:
     """The status of the answer; the error's code where the charger does not know the message.
 
     Raises:

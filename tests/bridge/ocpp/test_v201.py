@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +11,10 @@ import pytest
 
 from agent.machine.model import SessionState
 from agent.ports.charger import ChargerCommand
-from agent.ports.quotes import Quote
-from bridge.ocpp.transaction_names import TransactionNames
 from tests.bridge.ocpp.recorder import RecordingSite
-from tests.bridge.ocpp.stage import METER_START, Stage, staged
-from tests.bridge.ocpp.wire import RawCharger, charger, serving
-
-STATION = {"vendorName": "Raw", "model": "Frames"}
-
-
-@asynccontextmanager
-async def station(stage: Stage, boots: bool = True) -> AsyncGenerator[RawCharger]:
-    async with charger(stage.server, subprotocols=("ocpp2.0.1", "ocpp1.6")) as raw:
-        assert raw.socket.subprotocol == "ocpp2.0.1"
-        if boots:
-            boot = {"reason": "PowerUp", "chargingStation": STATION}
-            assert (await raw.call("BootNotification", boot))["status"] == "Accepted"
-            status = {"evseId": 1, "connectorId": 1, "connectorStatus": "Available"}
-            await raw.call("StatusNotification", status | {"timestamp": stage.at()})
-        yield raw
-
-
-def register(stage: Stage, wh: float, context: str = "Sample.Periodic") -> list[dict[str, Any]]:
-    sample = {"value": wh / 1000, "context": context, "unitOfMeasure": {"unit": "kWh"}}
-    power = {
-        "value": 72,
-        "measurand": "Power.Active.Import",
-        "unitOfMeasure": {"unit": "W", "multiplier": 2},
-    }
-    return [{"timestamp": stage.at(), "sampledValue": [sample, power]}]
-
-
-async def event(
-    raw: RawCharger, stage: Stage, kind: str, info: dict[str, Any] | None = None, **fields: Any
-) -> Any:
-    payload: dict[str, Any] = {
-        "eventType": kind,
-        "timestamp": stage.at(),
-        "triggerReason": "Trigger",
-        "seqNo": 0,
-        "transactionInfo": {"transactionId": "tx-a"} | (info or {}),
-    }
-    return await raw.call("TransactionEvent", payload | fields)
-
-
-async def asked_to_start(raw: RawCharger, stage: Stage) -> tuple[Quote, dict[str, Any]]:
-    quote = await stage.world.paid()
-    asked = await raw.accept("RequestStartTransaction")
-    assert asked["idToken"] == {"idToken": quote.session_id, "type": "Central"}
-    assert asked["evseId"] == 1
-    return quote, asked
-
-
-async def charging(raw: RawCharger, stage: Stage) -> Quote:
-    quote, asked = await asked_to_start(raw, stage)
-    answer = await event(
-        raw,
-        stage,
-        "Started",
-        {"remoteStartId": asked["remoteStartId"], "chargingState": "Charging"},
-        evse={"id": 1, "connectorId": 1},
-        idToken=asked["idToken"],
-        meterValue=register(stage, METER_START, "Transaction.Begin"),
-    )
-    assert answer == {"idTokenInfo": {"status": "Accepted"}}
-    assert stage.session(quote).state is SessionState.CHARGING
-    return quote
+from tests.bridge.ocpp.stage import METER_START, staged
+from tests.bridge.ocpp.station import asked_to_start, charging, event, register, station
+from tests.bridge.ocpp.wire import charger, serving
 
 
 async def test_a_session_from_the_payment_to_the_refund(tmp_path: Path) -> None:
@@ -205,17 +141,3 @@ async def test_operators_commands(
             while not done:
                 await anyio.lowlevel.checkpoint()
         assert done == [True]
-
-
-def test_names_survive_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "names"
-    names = TransactionNames(path)
-    names.learn("CP001", "tx-a", 7)
-    names.learn("CP001", "tx-a", 7)
-    names.learn("CP002", "tx-a", 8)
-    path.write_text(path.read_text() + "torn line")
-    again = TransactionNames(path)
-    assert again.number("CP001", "tx-a") == 7
-    assert again.name("CP002", 8) == "tx-a"
-    assert again.number("CP001", "tx-b") is None
-    assert len(path.read_text().splitlines()) == 3

@@ -1,0 +1,372 @@
+"""Transactions of OCPP 2.0.1: what TransactionEvents mean to a charge point.
+
+OCPP 2.0.1, part 2 "Specification", use cases E01 to E15:
+https://openchargealliance.org/protocols/open-charge-point-protocol/
+
+A station may begin a transaction when a car is plugged in, when somebody is authorized or when
+power flows, and end it when any of these ceases (TxStartPoint, TxStopPoint). To Strom it has begun
+once a car is there and it is known for whom and from which register on, and it is over when the
+authorization is: what follows until the cable is pulled concerns nobody's money.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from agent.machine.events import ConnectorStatus
+from agent.machine.metering import Source
+from agent.ports.charge_point import ChargePoint
+from agent.ports.charger import StartReport, StopReport
+from bridge.ocpp import timestamps
+from bridge.ocpp.readings import Reading
+from bridge.ocpp.samples import Samples
+from bridge.ocpp.v201_evses import POWERED
+from bridge.ocpp.v201_transactions import Station, Transaction
+from bridge.ocpp.v201_values import Kind, State, TransactionEvent
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = {
+    State.CHARGING: ConnectorStatus.CHARGING,
+    State.SUSPENDED_EV: ConnectorStatus.SUSPENDED_EV,
+    State.SUSPENDED_EVSE: ConnectorStatus.SUSPENDED_EVSE,
+}
+_STOPS = frozenset({"remotestop", "stopauthorized", "deauthorized"})
+"""Triggers that take the authorization back."""
+
+_PERIODIC = frozenset({"metervalueperiodic", "metervalueclock"})
+_BEFORE_PLUG = frozenset({"authorized", "remotestart"})
+
+
+class TransactionEvents:
+    """Takes the transaction events of one connection.
+
+    Args:
+        charge_point: to whom they are reported.
+        station: what is known of its transactions.
+        clock: what is known of the station's clock.
+        samples: where readings of its meters go.
+        want_register: called with an EVSE whose register is to be asked for.
+    """
+
+    def __init__(
+        self,
+        charge_point: ChargePoint,
+        station: Station,
+        clock: timestamps.Clock,
+        samples: Samples,
+        want_register: Callable[[int], None],
+    ) -> None:
+        self._charge_point = charge_point
+        self._station = station
+        self._clock = clock
+        self._samples = samples
+        self._want_register = want_register
+        self._seq_nos: dict[str, int] = {}
+
+    async def take(self, event: TransactionEvent, now_ms: int) -> bool | None:
+        """Report an event; returns once that is stored.
+
+        Returns:
+            Whether the id token may charge; None where that was not asked.
+
+        Raises:
+            AgentError: it could not be stored; the station sends it again.
+        """
+        self._look_for_gaps(event)
+        # Such events wait in the station, not always with the flag that says so.
+        self._clock.measure(event.written, now_ms, live=False)
+        at_ms = self._clock.ours(event.written, now_ms)
+        found = await self._samples.read(event.meter_value, now_ms)
+        known = await self._transaction(event, at_ms)
+        known.evse = event.evse or known.evse
+        allowed = await self._for_whom(known, event, found)
+        if known.number is None and known.tag:
+            allowed = await self._begin(known, event, allowed, found, now_ms)
+        await self._measure(known, event, found, now_ms)
+        if event.kind is Kind.ENDED or self._is_over(known, event):
+            await self._end(known, event, found, at_ms, now_ms)
+        elif not known.ended:
+            await self._show(known, event, at_ms, now_ms)
+        known.state = event.state or known.state
+        await self._station.save()
+        asked = event.has_token or event.remote_start_id is not None
+        return allowed if asked or allowed is False else None
+
+    async def metered_outside(self, evse: int, readings: list[Reading], now_ms: int) -> None:
+        """A register was read outside of transactions: one may have waited for it."""
+        known = self._station.running(evse)
+        registers = [one.register_wh for one in readings if one.register_wh is not None]
+        if known is None or known.number is not None or not known.tag or not registers:
+            return
+        if known.register_wh is None and known.state is not State.IDLE:
+            known.register_wh = registers[-1]
+            await self._start(known, now_ms)
+            await self._station.save()
+
+    def _look_for_gaps(self, event: TransactionEvent) -> None:
+        if event.seq_no is None:
+            return
+        before = self._seq_nos.get(event.name)
+        if before is not None and event.seq_no > before + 1:
+            lost = event.seq_no - before - 1
+            logger.info(
+                "%s: %d events of transaction %s are missing",
+                self._charge_point.id,
+                lost,
+                event.name[:36],
+            )
+        self._seq_nos.pop(event.name, None)
+        self._seq_nos[event.name] = event.seq_no
+        if len(self._seq_nos) > 100:
+            del self._seq_nos[next(iter(self._seq_nos))]
+
+    async def _transaction(self, event: TransactionEvent, at_ms: int) -> Transaction:
+        """The transaction that an event is about.
+
+        Some stations count their transactions anew after each reboot: a start under a known name
+        is another transaction, unless it is the same start again.
+        """
+        known = self._station.get(event.name)
+        if known is not None and event.kind is Kind.STARTED and self._is_another(known, event):
+            if known.number is not None and not known.ended:
+                await self._stop(known.number, None, at_ms, "Other")
+            known = None
+        if known is None:
+            known = self._station.add(event.name)
+        if event.kind is Kind.STARTED and not known.started_ms:
+            known.started_ms = event.written_ms
+        return known
+
+    def _is_another(self, known: Transaction, event: TransactionEvent) -> bool:
+        if not known.started_ms or event.written_ms in (0, known.started_ms):
+            return False
+        start = self._station.start_of(event.remote_start_id)
+        tags = {event.tag, start.tag if start else ""}
+        return known.ended or (known.number is not None and known.tag not in tags)
+
+    async def _for_whom(
+        self, known: Transaction, event: TransactionEvent, found: list[Reading]
+    ) -> bool | None:
+        """Learn for whom a transaction is, and from which register on.
+
+        Returns:
+            Whether what the event shows may charge; None where it shows nothing.
+        """
+        allowed: bool | None = False if event.has_token else None
+        tag, told = known.tag, self._told(known, event)
+        for candidate in (*told, *self._supposed(known, event, told)):
+            allowed = await self._charge_point.may_charge(candidate)
+            if allowed:
+                tag = candidate
+                break
+        if known.number is not None:
+            if allowed and tag != known.tag:
+                known.begins_anew()
+            elif event.tag and event.tag != known.tag:
+                # Somebody stops it with a card of his own: that says nothing of the card.
+                return await self._charge_point.may_charge(event.tag)
+        self._take_register(known, tag or next(iter(told), ""), event, found)
+        return allowed
+
+    def _told(self, known: Transaction, event: TransactionEvent) -> list[str]:
+        """For whom an event says that the transaction is, where that is news."""
+        start = self._station.start_of(event.remote_start_id)
+        tags = [event.tag] if event.tag else []
+        if start is not None and start.tag not in (known.tag, event.tag):
+            tags.append(start.tag)
+        return tags
+
+    def _supposed(self, known: Transaction, event: TransactionEvent, told: list[str]) -> list[str]:
+        """For whom it may be besides: nobody is asked to stop because of it.
+
+        That the station answered a remote start with this transaction, or that the EVSE took a
+        remote start and now does what follows it, and says nothing of who it is.
+        """
+        start = self._station.start_for(event.name)
+        if start is None and not told and not known.tag and self._follows_start(event):
+            start = self._station.start_at(event.evse or known.evse)
+        return [] if start is None or start.tag in (known.tag, *told) else [start.tag]
+
+    def _follows_start(self, event: TransactionEvent) -> bool:
+        """Whether an event that names nobody can follow a remote start."""
+        flows = event.state in (State.CHARGING, State.SUSPENDED_EV)
+        return (
+            not event.has_token
+            and not event.is_offline
+            and (flows or event.trigger == "remotestart")
+        )
+
+    def _take_register(
+        self, known: Transaction, tag: str, event: TransactionEvent, found: list[Reading]
+    ) -> None:
+        """Keep the register from which on a transaction is to be billed.
+
+        That is the one of the moment in which it became known for whom it is, or the last before
+        it: what flowed until then nobody had ordered.
+        """
+        if known.number is not None:
+            return
+        readings = [one for one in found if one.register_wh is not None]
+        readings.sort(key=lambda one: timestamps.parse(one.written) or 0)
+        if not tag:
+            known.register_wh = readings[-1].register_wh if readings else known.register_wh
+            return
+        if not known.tag:
+            known.tag, known.told_ms = tag, event.written_ms
+            late = event.kind is Kind.ENDED and readings
+            if late:
+                known.told_ms = timestamps.parse(readings[0].written) or known.told_ms
+            if readings:
+                known.register_wh = readings[0].register_wh
+        elif known.register_wh is None and readings:
+            known.register_wh = readings[0].register_wh
+
+    async def _begin(
+        self,
+        known: Transaction,
+        event: TransactionEvent,
+        allowed: bool | None,
+        found: list[Reading],
+        now_ms: int,
+    ) -> bool:
+        """Report that a transaction began, once all is known; returns whether it may go on."""
+        if allowed is None:
+            allowed = await self._charge_point.may_charge(known.tag)
+        last_wh = max((one.register_wh or 0 for one in found), default=0)
+        flowed = known.register_wh is not None and last_wh > known.register_wh
+        if event.kind is Kind.ENDED and not flowed:
+            return allowed
+        if allowed and not flowed and not self._is_plugged(known, event):
+            known.told_ms = 0
+            return True
+        known.told_ms = known.told_ms or event.written_ms
+        if allowed and known.register_wh is None:
+            if not (known.asked and event.trigger in _PERIODIC):
+                if known.evse and not known.asked:
+                    self._want_register(known.evse)
+                    known.asked = True
+                return True
+            logger.warning(
+                "%s: a transaction has no energy register: what flows cannot be billed. "
+                "SampledDataCtrlr.TxUpdatedMeasurands must have Energy.Active.Import.Register",
+                self._charge_point.id,
+            )
+        return await self._start(known, now_ms)
+
+    def _is_plugged(self, known: Transaction, event: TransactionEvent) -> bool:
+        """Whether a car is there: who never plugs in gets all of his money back."""
+        state = event.state or known.state
+        if event.trigger == "cablepluggedin" or state.is_plugged:
+            return True
+        if state is State.IDLE:
+            return False
+        free = self._station.evses.last(known.evse) is ConnectorStatus.AVAILABLE
+        return not (free and event.trigger in _BEFORE_PLUG)
+
+    async def _start(self, known: Transaction, now_ms: int) -> bool:
+        verdict = await self._charge_point.transaction_started(
+            StartReport(
+                connector=known.evse or self._station.evse_for(known.tag) or 1,
+                id_tag=known.tag,
+                register_wh=known.register_wh or 0,
+                started_at_ms=known.told_ms,
+                began_at_ms=self._clock.ours(known.told_ms, now_ms),
+            )
+        )
+        known.number, known.sold = verdict.transaction_id, verdict.accepted
+        self._station.matched(known.tag, known.name)
+        self._station.evses.begun(known.evse)
+        return verdict.accepted
+
+    async def _measure(
+        self, known: Transaction, event: TransactionEvent, found: list[Reading], now_ms: int
+    ) -> None:
+        number = known.number
+        await self._samples.keep_signed(event.meter_value, known.evse, number, now_ms)
+        source = Source.END_SAMPLE if event.kind is Kind.ENDED else Source.SAMPLE
+        if event.kind is Kind.ENDED:
+            last = _last(found)
+            # What is told as the last word is not told as a sample too: it may be a lie.
+            found = [one for one in found if one is not last]
+        await self._samples.report(found, known.evse, number, now_ms, source)
+
+    async def _show(
+        self, known: Transaction, event: TransactionEvent, at_ms: int, now_ms: int
+    ) -> None:
+        """Report what its EVSE shows by it, unless the news is older than what is known."""
+        status = self._status(known, event)
+        evses = self._station.evses
+        stale = event.is_offline or now_ms - at_ms > timestamps.MAX_DELAY_MS
+        if not known.evse or status is None:
+            return
+        if stale and at_ms < evses.shown_ms(known.evse):
+            return
+        known.left = known.left and status not in POWERED
+        await evses.show(known.evse, status, at_ms, once=True)
+
+    def _status(self, known: Transaction, event: TransactionEvent) -> ConnectorStatus | None:
+        state = event.state
+        if state is State.IDLE:
+            return ConnectorStatus.AVAILABLE if known.state.is_plugged else None
+        if state is State.EV_CONNECTED or (state is State.SUSPENDED_EVSE and not known.sold):
+            # A car that waits for somebody to pay keeps nobody from it.
+            if not known.sold:
+                return ConnectorStatus.PREPARING
+            paused = known.state in _SHOWN
+            return ConnectorStatus.SUSPENDED_EVSE if paused else None
+        return _SHOWN.get(state)
+
+    def _is_over(self, known: Transaction, event: TransactionEvent) -> bool:
+        """Whether the authorization has ended though the transaction goes on till the unplug.
+
+        A last register is waited for: the end of the transaction may follow at once with it.
+        """
+        known.stopping = known.stopping or event.trigger in _STOPS
+        state = event.state or known.state
+        if not known.stopping or not known.sold or state in (State.CHARGING, State.SUSPENDED_EV):
+            return False
+        return state is not State.NONE
+
+    async def _end(
+        self,
+        known: Transaction,
+        event: TransactionEvent,
+        found: list[Reading],
+        at_ms: int,
+        now_ms: int,
+    ) -> None:
+        last = _last(found)
+        final = event.kind is Kind.ENDED
+        if not final and last is None:
+            if known.evse and not known.left:
+                self._want_register(known.evse)
+            return
+        reason = event.stopped_reason or ("Local" if final else "Remote")
+        number = -1 if known.number is None else known.number
+        await self._stop(number, None if last is None else last.register_wh, at_ms, reason)
+        if known.ended:
+            return
+        known.ended, known.sold = final, False
+        evses = self._station.evses
+        stale = event.is_offline or now_ms - at_ms > timestamps.MAX_DELAY_MS
+        older = stale and at_ms < evses.shown_ms(known.evse)
+        evses.begun(known.evse)
+        if evses.last(known.evse) in POWERED and not older:
+            await evses.show(known.evse, ConnectorStatus.FINISHING, at_ms)
+
+    async def _stop(self, number: int, register_wh: int | None, at_ms: int, reason: str) -> None:
+        """Report the end of a transaction; it is never found by guessing, so without a tag."""
+        await self._charge_point.transaction_stopped(
+            StopReport(number, register_wh, stopped_at_ms=at_ms, reason=reason)
+        )
+
+
+def _last(found: list[Reading]) -> Reading | None:
+    """The latest reading of a register: stations write them in any order."""
+    readings = [one for one in found if one.register_wh is not None]
+    if not readings:
+        return None
+    latest = max(timestamps.parse(one.written) or 0 for one in readings)
+    return [one for one in readings if (timestamps.parse(one.written) or 0) == latest][-1]

@@ -1,0 +1,228 @@
+"""What is known of a station's transactions, over its connections and Strom's restarts.
+
+OCPP 2.0.1 names transactions by the station's text, Strom by a number, and a station tells once
+what later events leave out: for whom (the id token, or the number of a remote start), and at
+which EVSE (requirements E01.FR.16 and F01). All of it is a note of the charge point.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import msgspec
+
+from agent.ports.charge_point import ChargePoint
+from bridge.ocpp.v201_evses import Evses
+from bridge.ocpp.v201_values import State
+
+logger = logging.getLogger(__name__)
+
+_NOTE = "ocpp2.0.1"
+_MOST_TRANSACTIONS = 40
+_MOST_STARTS = 20
+LARGEST_START_ID = 999_999
+"""Ids above are the operator's, see `bridge.ocpp.guards`."""
+
+
+class RemoteStart(msgspec.Struct):
+    """A remote start of ours.
+
+    Attributes:
+        id: its remoteStartId.
+        tag: for whom.
+        evse: where.
+        transaction: the station's name of what it became; "" while that is not known.
+    """
+
+    id: int
+    tag: str
+    evse: int
+    transaction: str = ""
+
+
+class Transaction(msgspec.Struct):
+    """A transaction as the station told of it.
+
+    Where a further driver is let in while the cable stays plugged, it is what runs for him.
+
+    Attributes:
+        name: the station's.
+        evse: where; 0 while that is not known.
+        started_ms: when the station says that it started, by its clock; 0 where it did not.
+        tag: for whom; "" while that is not known.
+        told_ms: when that was told and a car was there, by the station's clock; 0 before.
+        register_wh: the register as it was then, or as it was last read before.
+        number: Strom's number of it; None until it has begun.
+        sold: whether it may go on.
+        state: what flows, as it was said last.
+        stopping: whether the station said that it is being stopped.
+        left: whether its connector looked free since.
+        ended: whether it is over.
+        asked: whether its register was asked for.
+    """
+
+    name: str
+    evse: int = 0
+    started_ms: int = 0
+    tag: str = ""
+    told_ms: int = 0
+    register_wh: int | None = None
+    number: int | None = None
+    sold: bool = False
+    state: State = State.NONE
+    stopping: bool = False
+    left: bool = False
+    ended: bool = False
+    asked: bool = False
+
+    def begins_anew(self) -> None:
+        """It goes on for somebody else from now on."""
+        self.tag, self.number, self.sold = "", None, False
+        self.told_ms, self.register_wh = 0, None
+        self.stopping = self.left = self.ended = self.asked = False
+
+
+class _Kept(msgspec.Struct):
+    last_start: int = 0
+    starts: list[RemoteStart] = []
+    transactions: list[Transaction] = []
+
+
+class Station:
+    """The transactions and EVSEs of one charge point's station.
+
+    Attributes:
+        evses: what its EVSEs show.
+    """
+
+    def __init__(self, charge_point: ChargePoint, kept: str) -> None:
+        self._charge_point = charge_point
+        self._kept = _decoded(kept)
+        self._stored = kept
+        self._transactions = {one.name: one for one in self._kept.transactions}
+        self.evses = Evses(charge_point)
+
+    def get(self, name: str) -> Transaction | None:
+        """A transaction by its name."""
+        return self._transactions.get(name)
+
+    def add(self, name: str) -> Transaction:
+        """A transaction that is new, also where another one had its name before."""
+        self._transactions.pop(name, None)
+        added = self._transactions[name] = Transaction(name)
+        if len(self._transactions) > _MOST_TRANSACTIONS:
+            over = (one.name for one in self._transactions.values() if one.ended)
+            del self._transactions[next(over, next(iter(self._transactions)))]
+        return added
+
+    def name(self, number: int) -> str | None:
+        """The name of a transaction by Strom's number."""
+        found = (one.name for one in self._transactions.values() if one.number == number)
+        return next(found, None)
+
+    def running(self, evse: int) -> Transaction | None:
+        """The newest transaction at an EVSE that is not over."""
+        for one in reversed(self._transactions.values()):
+            if one.evse == evse and not one.ended:
+                return one
+        return None
+
+    async def new_start(self, tag: str, evse: int) -> RemoteStart:
+        """A remote start that is to be sent; returns once it is stored.
+
+        Ids are not used again soon: events may wait in the station for days.
+        """
+        kept = self._kept
+        kept.last_start = kept.last_start % LARGEST_START_ID + 1
+        start = RemoteStart(kept.last_start, tag, evse)
+        kept.starts = [*kept.starts, start][-_MOST_STARTS:]
+        await self.save()
+        return start
+
+    async def refused(self, start: RemoteStart) -> None:
+        """The station refused a remote start."""
+        self._kept.starts = [one for one in self._kept.starts if one is not start]
+        await self.save()
+
+    async def became(self, start: RemoteStart, name: str) -> None:
+        """The station told which transaction a remote start is about."""
+        start.transaction = name
+        await self.save()
+
+    def start_of(self, remote_start_id: int | None) -> RemoteStart | None:
+        """A remote start by its id; None for one that is not ours."""
+        return next((one for one in self._kept.starts if one.id == remote_start_id), None)
+
+    def evse_for(self, tag: str) -> int:
+        """Where a remote start for a tag was to be; 0 where there was none."""
+        return next((one.evse for one in self._kept.starts if one.tag == tag), 0)
+
+    def start_for(self, name: str) -> RemoteStart | None:
+        """The newest remote start that became a transaction of this name."""
+        found = (one for one in reversed(self._kept.starts) if one.transaction == name)
+        return next(found, None)
+
+    def start_at(self, evse: int) -> RemoteStart | None:
+        """The newest remote start at an EVSE, unless its transaction is known."""
+        found = next((one for one in reversed(self._kept.starts) if one.evse == evse), None)
+        return None if found is None or found.transaction else found
+
+    def matched(self, tag: str, name: str) -> None:
+        """A transaction turned out to be for a tag."""
+        for start in self._kept.starts:
+            if start.tag == tag:
+                start.transaction = name
+
+    async def save(self) -> None:
+        """Store what is known; returns once it is. Raises AgentError."""
+        self._kept.transactions = list(self._transactions.values())
+        text = msgspec.json.encode(self._kept).decode()
+        if text != self._stored:
+            await self._charge_point.keep_note(_NOTE, text)
+            self._stored = text
+
+
+class Stations:
+    """The stations of all charge points that ever spoke OCPP 2.0.1 to this process.
+
+    Args:
+        names_file: where an earlier version kept names and numbers; None for nowhere.
+    """
+
+    def __init__(self, names_file: Path | None = None) -> None:
+        self._names_file = names_file
+        self._stations: dict[str, Station] = {}
+
+    async def of(self, charge_point: ChargePoint) -> Station:
+        """The station of a charge point; raises AgentError."""
+        known = self._stations.get(charge_point.id)
+        if known is None:
+            text = await charge_point.note(_NOTE)
+            known = self._stations.setdefault(charge_point.id, Station(charge_point, text))
+            if not text:
+                self._import(charge_point.id, known)
+        return known
+
+    def name(self, charge_point_id: str, number: int) -> str | None:
+        """The station's name of a transaction by Strom's number."""
+        station = self._stations.get(charge_point_id)
+        return None if station is None else station.name(number)
+
+    def _import(self, charge_point_id: str, station: Station) -> None:
+        if self._names_file is None or not self._names_file.exists():
+            return
+        for line in self._names_file.read_text(encoding="utf-8").splitlines():
+            owner, _, rest = line.partition("\t")
+            number, tab, name = rest.partition("\t")
+            if owner == charge_point_id and tab and number.isdecimal():
+                imported = station.add(name)
+                imported.number, imported.sold = int(number), True
+
+
+def _decoded(text: str) -> _Kept:
+    try:
+        return msgspec.json.decode(text, type=_Kept) if text else _Kept()
+    except msgspec.MsgspecError:
+        logger.error("what was known of a station's transactions cannot be read")
+        return _Kept()
