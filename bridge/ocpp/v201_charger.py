@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from ocpp.v201 import call
 from ocpp.v201.datatypes import (
@@ -154,17 +155,15 @@ class Ocpp201Charger:
                 return await self._status(message) in ("Accepted", "Scheduled")
 
     async def ask_for_statuses(self, evses: Sequence[int]) -> None:
-        """TriggerMessage, use case F06; raises CallFailed.
-
-        Each plug is asked for by itself (F06.FR.12); a second one of an EVSE is rejected where
-        there is none.
-        """
+        """TriggerMessage, use case F06, of the first plug of each EVSE: one that names none is
+        rejected (F06.FR.12). Raises NoAnswer."""
         for evse in evses:
             message = call.TriggerMessage(
                 requested_message=MessageTriggerEnumType.status_notification,
                 evse=EVSEType(id=evse, connector_id=1),
             )
-            await self.send(message)
+            with suppress(CallRefused):
+                await self.send(message)
 
     async def ask_for_heartbeat(self) -> None:
         """TriggerMessage, use case F06; raises CallFailed, also where it is refused."""

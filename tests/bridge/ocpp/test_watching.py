@@ -38,10 +38,12 @@ class Scripted:
 
 
 @asynccontextmanager
-async def standing(answers: dict[str, Any]) -> AsyncGenerator[tuple[Charger, Scripted]]:
+async def standing(
+    answers: dict[str, Any], version: str = "ocpp1.6"
+) -> AsyncGenerator[tuple[Charger, Scripted]]:
     site = RecordingSite("CP001")
-    async with serving(site) as server, charger(server) as raw:
-        await raw.boot()
+    async with serving(site) as server, charger(server, subprotocols=(version,)) as raw:
+        await raw.call("Heartbeat", {})
         scripted = Scripted(raw, answers)
         async with anyio.create_task_group() as group:
             group.start_soon(scripted.answer)
