@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from agent.journal.errors import JournalError
 from agent.ports.errors import AgentError
 from bridge.ocpp import frames
-from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer
+from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer, NotSupported
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.schemas import Payload
@@ -25,7 +25,12 @@ class Handlers(Protocol):
 
     @property
     def error_codes(self) -> Mapping[str, str]:
-        """Error codes that this version of OCPP spells otherwise than 1.6."""
+        """Error codes that this version of OCPP spells otherwise than Strom."""
+        ...
+
+    @property
+    def nameless(self) -> str | None:
+        """The id to answer a frame under whose own cannot be read; None for no answer."""
         ...
 
     def knows(self, action: str) -> bool:
@@ -187,9 +192,11 @@ class Connection:
             message = frames.decode(frame)
         except InvalidFrame as invalid:
             self._complain(str(invalid))
-            if invalid.message_id is not None:
+            message_id = invalid.message_id
+            message_id = self._handlers.nameless if message_id is None else message_id
+            if message_id is not None:
                 code = self._handlers.error_codes.get(invalid.code, invalid.code)
-                await self._send(frames.encode_error(invalid.message_id, code, str(invalid)))
+                await self._send(frames.encode_error(message_id, code, str(invalid)))
             return
         if not isinstance(message, frames.Call):
             future = self._pending.get(message.message_id)
@@ -210,6 +217,8 @@ class Connection:
             return frames.encode_result(
                 call.message_id, await self._handlers.answer(call.action, call.payload)
             )
+        except NotSupported as reason:
+            return frames.encode_error(call.message_id, frames.NOT_SUPPORTED, str(reason))
         except (AgentError, JournalError) as error:
             logger.warning("%s: %s was not stored: %s", self.charge_point_id, call.action, error)
         except Exception:

@@ -38,7 +38,8 @@ class Dialect16:
     """
 
     version = V16
-    error_codes: Mapping[str, str] = {}
+    error_codes: Mapping[str, str] = {frames.MESSAGE_TYPE_NOT_SUPPORTED: frames.FORMATION_VIOLATION}
+    nameless: str | None = None
 
     def __init__(
         self,
@@ -95,10 +96,14 @@ class Dialect16:
 
 
 class Dialect201:
-    """OCPP 2.0.1 on one connection."""
+    """OCPP 2.0.1 on one connection; the parameters are those of 1.6.
+
+    Errors: OCPP-J 2.0.1, part 4, section 4.2.3.
+    """
 
     version = V201
     error_codes: Mapping[str, str] = {frames.FORMATION_VIOLATION: "FormatViolation"}
+    nameless: str | None = "-1"
 
     def __init__(
         self,

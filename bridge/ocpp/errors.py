@@ -31,6 +31,10 @@ class InvalidCall(OcppError):
     """What was to be sent does not fit its schema: nothing was sent."""
 
 
+class NotSupported(OcppError):
+    """A request of the charger that OCPP has and Strom does nothing for; the text says why."""
+
+
 class InvalidFrame(OcppError):
     """A frame that cannot be taken as a message.
 

@@ -26,7 +26,10 @@ MAX_DEPTH = 32
 
 FORMATION_VIOLATION = "FormationViolation"
 PROTOCOL_ERROR = "ProtocolError"
+MESSAGE_TYPE_NOT_SUPPORTED = "MessageTypeNotSupported"
+"""In 1.6 this has no code of its own."""
 NOT_IMPLEMENTED = "NotImplemented"
+NOT_SUPPORTED = "NotSupported"
 INTERNAL_ERROR = "InternalError"
 
 EMPTY = b"{}"
@@ -82,7 +85,7 @@ def decode(frame: bytes) -> Message:
     kind, message_id = items[0], items[1]
     if kind not in (CALL, CALL_RESULT, CALL_ERROR):
         raise InvalidFrame(
-            "the message type is none of 2, 3 and 4", _as_id(message_id), FORMATION_VIOLATION
+            "the message type is none of 2, 3 and 4", _as_id(message_id), MESSAGE_TYPE_NOT_SUPPORTED
         )
     if not isinstance(message_id, str) or not 0 < len(message_id) <= MAX_MESSAGE_ID:
         raise InvalidFrame("the message id is no text", _as_id(message_id), PROTOCOL_ERROR)

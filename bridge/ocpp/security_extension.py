@@ -51,7 +51,12 @@ class Handlers(Protocol):
 
     @property
     def error_codes(self) -> Mapping[str, str]:
-        """Error codes that this version of OCPP spells otherwise than 1.6."""
+        """Error codes that this version of OCPP spells otherwise than Strom."""
+        ...
+
+    @property
+    def nameless(self) -> str | None:
+        """The id to answer a frame under whose own cannot be read; None for no answer."""
         ...
 
     def knows(self, action: str) -> bool:
@@ -79,8 +84,13 @@ class SecurityExtension:
 
     @property
     def error_codes(self) -> Mapping[str, str]:
-        """Error codes that this version of OCPP spells otherwise than 1.6."""
+        """Error codes that this version of OCPP spells otherwise than Strom."""
         return self._others.error_codes
+
+    @property
+    def nameless(self) -> str | None:
+        """The id to answer a frame under whose own cannot be read; None for no answer."""
+        return self._others.nameless
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""

@@ -17,6 +17,8 @@ from agent.machine.events import ConnectorStatus
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from bridge.ocpp import frames, timestamps
+from bridge.ocpp.actions import V201
+from bridge.ocpp.errors import NotSupported
 from bridge.ocpp.nameplate import introduce
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.samples import Samples
@@ -183,6 +185,27 @@ class Inbound201:
         del payload, now_ms
         return b'{"status":"UnknownVendorId"}'
 
+    async def notify_ev_charging_needs(self, payload: Payload, now_ms: int) -> bytes:
+        """Use case K15: Strom plans no charging by a car's needs."""
+        del payload, now_ms
+        return b'{"status":"Rejected"}'
+
+    async def notify_ev_charging_schedule(self, payload: Payload, now_ms: int) -> bytes:
+        """Use case K15: the car's own plan is in the message log."""
+        del payload, now_ms
+        return b'{"status":"Accepted"}'
+
+    async def get_certificate_status(self, payload: Payload, now_ms: int) -> bytes:
+        """Use case M06: Strom asks no authority for a station."""
+        del payload, now_ms
+        return b'{"status":"Failed"}'
+
+    async def unsupported(self, payload: Payload, now_ms: int) -> bytes:
+        """A request that only a provider of contract certificates could carry out, or one that is
+        for stations."""
+        del payload, now_ms
+        raise NotSupported("Strom does nothing for this action")
+
     async def noted(self, payload: Payload, now_ms: int) -> bytes:
         """A notification that is of interest in the message log alone."""
         del payload, now_ms
@@ -210,12 +233,17 @@ _NOTED = (
     "ReservationStatusUpdate",
 )
 _HANDLERS: dict[str, Callable[[Inbound201, Payload, int], Awaitable[bytes]]] = {
+    **dict.fromkeys(V201.actions(), Inbound201.unsupported),
     **dict.fromkeys(_NOTED, Inbound201.noted),
+    "Get15118EVCertificate": Inbound201.unsupported,
     "Authorize": Inbound201.authorize,
     "BootNotification": Inbound201.boot_notification,
     "DataTransfer": Inbound201.data_transfer,
+    "GetCertificateStatus": Inbound201.get_certificate_status,
     "Heartbeat": Inbound201.heartbeat,
     "MeterValues": Inbound201.meter_values,
+    "NotifyEVChargingNeeds": Inbound201.notify_ev_charging_needs,
+    "NotifyEVChargingSchedule": Inbound201.notify_ev_charging_schedule,
     "NotifyEvent": Inbound201.notify_event,
     "StatusNotification": Inbound201.status_notification,
     "TransactionEvent": Inbound201.transaction_event,

@@ -89,13 +89,6 @@ async def test_a_stranger_gets_nothing_and_a_broken_event_does_no_harm(tmp_path:
         assert "currentTime" in await raw.call("Heartbeat", {})
 
 
-async def test_errors_are_spelt_as_2_0_1_does(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage, station(stage) as raw:
-        await raw.send('[2,"x","Heartbeat",{"a":')
-        assert (await raw.receive())[:3] == [4, "x", "FormatViolation"]
-        assert (await raw.exchange("StartTransaction", {}))[2] == "NotImplemented"
-
-
 async def test_notifications_are_acknowledged(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage, station(stage) as raw:
         for action in ("NotifyEvent", "NotifyReport", "SecurityEventNotification"):
