@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.machine.model import SessionState
+from agent.machine.model import Ending, SessionState
 from bridge.ocpp.connection import NoLog
 from bridge.ocpp.server import AuthPolicy
 from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
@@ -41,20 +41,38 @@ async def session_with(stage: Stage, script: str, password: str | None) -> Any:
         running.cancel()
     assert session(quote).state is SessionState.CLOSED
     assert session(quote).energy_wh == 500
+    assert session(quote).ending is Ending.STOPPED
+    return seen
+
+
+def is_content_16(seen: Any) -> None:
+    """What a charger of 1.6 shall have seen."""
     assert seen["authorized"] == {"idTagInfo": {"status": "Accepted"}}
     assert seen["start"]["idTagInfo"] == {"status": "Accepted"}
     assert seen["transactionId"] == seen["start"]["transactionId"]
-    return seen["seen"]
+    assert seen["seen"] == []
 
 
 async def test_a_charger_made_of_ocpp_rpc(tmp_path: Path, node_modules: Path) -> None:
     async with staged(tmp_path, policy=AuthPolicy(password="a-long-password")) as stage:
-        assert await session_with(stage, "ocpp_rpc_charger.js", "a-long-password") == []
+        is_content_16(await session_with(stage, "ocpp_rpc_charger.js", "a-long-password"))
 
 
 async def test_a_charger_made_of_ocpp_ts(tmp_path: Path, node_modules: Path) -> None:
     async with staged(tmp_path) as stage:
-        assert await session_with(stage, "ocpp_ts_charger.js", None) == []
+        is_content_16(await session_with(stage, "ocpp_ts_charger.js", None))
+
+
+async def test_a_station_of_2_0_1_made_of_ocpp_rpc(tmp_path: Path, node_modules: Path) -> None:
+    """It begins its transaction before the plug, offers both versions, and is plugged in later."""
+    async with staged(tmp_path, policy=AuthPolicy(password="a-long-password")) as stage:
+        seen = await session_with(stage, "ocpp_rpc_station.js", "a-long-password")
+        assert seen["protocol"] == "ocpp2.0.1"
+        assert seen["authorized"] == {"idTokenInfo": {"status": "Accepted"}}
+        assert seen["start"] == {"idTokenInfo": {"status": "Accepted"}}
+        assert seen["ended"] == {}
+        assert seen["transactionId"] == "6b1d5f0e-tx"
+        assert seen["seen"] == []
 
 
 class OpenSite(RecordingSite):
