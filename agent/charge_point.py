@@ -149,9 +149,14 @@ class ChargePointAgent:
 
     async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         """A connector reported its state (connector 0: the charge point as a whole)."""
+        if connector and connector not in self._connectors.ids:
+            log.info("%s: connector %d is not in the configuration: %s", self.id, connector, status)
+            return
         await self._connectors.reported(connector, status, at_ms)
+        if status in (ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING):
+            self._owners.freed(connector)
         session = self.sessions.on(connector)
-        if session is not None:
+        if session is not None and not self._owners.is_taken(connector):
             event = ConnectorStatusChanged(f"status:{session.id}:{status}:{at_ms}", at_ms, status)
             await self.sessions.submit(session.id, [event])
 
@@ -169,14 +174,36 @@ class ChargePointAgent:
         session = self._owners.by_tag(report.id_tag) or self._owners.past_by_tag(report.id_tag)
         if session is None:
             await self._commons.journal.add_transaction(self.id, transaction_id, report)
+            await self._taken_by_a_stranger(report.connector, transaction_id)
             return StartVerdict(transaction_id, accepted=False)
-        self._connectors.started(report.connector)
+        if self._owners.is_repeated(session, report):
+            return StartVerdict(session.transaction_id or 0, accepted=True)
+        known_here = report.connector in self._connectors.ids
+        connector = report.connector if known_here else session.connector
+        self._connectors.started(connector)
+        self._owners.freed(connector)
         began_at_ms = report.started_at_ms if report.began_at_ms is None else report.began_at_ms
         event = TransactionStarted(
-            f"started:{transaction_id}", began_at_ms, transaction_id, report.register_wh
+            f"started:{transaction_id}",
+            began_at_ms,
+            transaction_id,
+            report.register_wh,
+            connector,
+            self.sessions.power_of(connector),
         )
         after = await self.sessions.submit(session.id, [event], (transaction_id, report))
         return StartVerdict(transaction_id, after.state is not SessionState.CLOSED)
+
+    async def _taken_by_a_stranger(self, connector: int, transaction_id: int) -> None:
+        """A connector has one transaction: a paid one that ran there has ended without a word."""
+        session = self.sessions.on(connector)
+        if session is not None and session.transaction_id is not None:
+            now_ms = self._commons.clock()
+            over = ConnectorStatusChanged(
+                f"taken:{session.id}:{transaction_id}", now_ms, ConnectorStatus.FINISHING
+            )
+            await self.sessions.submit(session.id, [over])
+        self._owners.taken(connector, transaction_id)
 
     async def meter_sampled(self, reports: Sequence[MeterReport]) -> None:
         """The meter was read; returns once that is stored. Safe to repeat."""
@@ -209,6 +236,7 @@ class ChargePointAgent:
 
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
+        self._owners.left(report.transaction_id)
         session_id, transaction_id = self._owners.by_stop(report)
         if not session_id:
             await self._commons.journal.keep(self.id, self._commons.clock(), report)
@@ -221,7 +249,9 @@ class ChargePointAgent:
             report.reason,
         )
         session = await self.sessions.submit(session_id, [event])
-        self._connectors.stopped(session.connector)
+        running = self.sessions.on(session.connector)
+        if running is None or running.transaction_id is None:
+            self._connectors.stopped(session.connector)
         await self._stop_times.note(session, event)
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:

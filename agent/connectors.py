@@ -69,7 +69,7 @@ class Connectors:
             self._has_stopped(connector)
 
     def started(self, connector: int) -> None:
-        """A transaction began: it charges, whether the charger has said so or not."""
+        """A paid transaction began: it charges, whether the charger has said so or not."""
         self._statuses[connector] = ConnectorStatus.CHARGING
 
     def stopped(self, connector: int) -> None:

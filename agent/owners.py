@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agent.commons import Commons
 from agent.journal.journal import Transaction
-from agent.machine.model import Session
-from agent.ports.charger import MeterReport, StopReport
+from agent.machine.model import Session, SessionState
+from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.sessions import Sessions
 
 FRESH_MS = 60_000
@@ -25,6 +25,27 @@ class Owners:
         self._charge_point_id = charge_point_id
         self._sessions = sessions
         self._commons = commons
+        self._strangers: dict[int, int] = {}
+
+    def taken(self, connector: int, transaction_id: int) -> None:
+        """A transaction began on a connector that nobody paid for."""
+        if self._sessions.knows(connector):
+            self._strangers[connector] = transaction_id
+
+    def left(self, transaction_id: int) -> None:
+        """A transaction ended; nothing happens where it was paid for."""
+        for connector, known in tuple(self._strangers.items()):
+            if known == transaction_id:
+                del self._strangers[connector]
+
+    def freed(self, connector: int) -> None:
+        """What ran on a connector without being paid for has ended."""
+        self._strangers.pop(connector, None)
+
+    def is_taken(self, connector: int) -> bool:
+        """Whether a transaction runs there that nobody paid for: what is said of the connector
+        without a transaction's id is said of that one."""
+        return connector in self._strangers
 
     def by_tag(self, id_tag: str) -> Session | None:
         """The open session that was started under a tag; some chargers pad it with junk."""
@@ -53,29 +74,43 @@ class Owners:
         if named is not None and named not in known:
             known[named] = self._commons.journal.transaction(named)
         other = None if named is None else known[named]
-        if other is not None:
+        # A number of another charge point's is none of Strom's: this charger counts by itself.
+        if other is not None and other.charge_point == self._charge_point_id:
             return self._past(other, report.sampled_at_ms)
         session = self._sessions.on(report.connector)
-        if session is None or session.started_at_ms is None:
+        if session is None or session.started_at_ms is None or self.is_taken(report.connector):
             return None
         return None if report.sampled_at_ms < session.started_at_ms else session
 
     def _past(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
         """The closed session whose transaction still runs, as its meter shows just now."""
         is_fresh = self._commons.clock() - sampled_at_ms <= FRESH_MS
-        is_own = transaction.charge_point == self._charge_point_id
-        if not is_fresh or not transaction.session_id or not is_own:
+        if not is_fresh or not transaction.session_id:
             return None
         return self._sessions.get(transaction.session_id)
+
+    def is_repeated(self, session: Session, report: StartReport) -> bool:
+        """Whether a start tells of what runs already, though its timestamp is another one.
+
+        Some chargers write the time of each try. Where the register has not moved since the
+        start, nothing can have begun anew.
+        """
+        if session.state is SessionState.CLOSED or session.transaction_id is None:
+            return False
+        running = self._commons.journal.transaction(session.transaction_id)
+        return running is not None and (running.connector, running.register_wh) == (
+            report.connector,
+            report.register_wh,
+        )
 
     def by_signed_values(self, connector: int, transaction_id: int | None) -> str:
         """The id of the session that signed values belong to; "" for none."""
         known = (
             None if transaction_id is None else self._commons.journal.transaction(transaction_id)
         )
-        if known is not None:
-            return known.session_id if known.charge_point == self._charge_point_id else ""
-        session = self._sessions.on(connector)
+        if known is not None and known.charge_point == self._charge_point_id:
+            return known.session_id
+        session = None if self.is_taken(connector) else self._sessions.on(connector)
         return session.id if session else ""
 
     def by_stop(self, report: StopReport) -> tuple[str, int]:

@@ -59,7 +59,8 @@ class Receipt:
     Attributes:
         version: of this form.
         as_of_ms: the moment that it describes: of two receipts of a session the later counts.
-        meter_start_wh: the charger's register when charging began; None if it never did.
+        meter_start_wh: the charger's register when charging began, or first after that; None
+            if it never did, or no register was ever read.
         meter_stop_wh: the register at the end.
         idle_ms: time in which the car drew nothing of its own accord.
         lines: the bill by the frozen tariff.
@@ -132,6 +133,9 @@ def receipt_of(
         elif isinstance(event, PaymentSettled | RefundClaimed | RefundSettled | RefundFailed):
             as_of_ms = max(as_of_ms, event.at_ms)
     meter = session.meter
+    start_wh = started.register_wh if started else None
+    if start_wh is None and meter is not None:
+        start_wh = meter.past.start_wh
     return Receipt(
         session=session.id,
         charge_point=seller,
@@ -143,7 +147,7 @@ def receipt_of(
         energy_wh=session.energy_wh,
         charging_ms=session.charging_ms,
         idle_ms=session.idle_ms,
-        meter_start_wh=started.register_wh if started else None,
+        meter_start_wh=start_wh,
         meter_stop_wh=meter.register_wh if meter else None,
         tariff=session.tariff,
         lines=session.bill.lines,

@@ -104,8 +104,18 @@ class Sessions:
         return list(self._live.values())
 
     def on(self, connector: int) -> Session | None:
-        """The open session on a connector."""
-        return next((s for s in self.open() if s.connector == connector), None)
+        """The open session on a connector; of several there that which charges."""
+        here = [s for s in self.open() if s.connector == connector]
+        charging = (s for s in here if s.transaction_id is not None)
+        return next(charging, here[0] if here else None)
+
+    def knows(self, connector: int) -> bool:
+        """Whether the charge point has this connector."""
+        return connector in self._max_power_w
+
+    def power_of(self, connector: int) -> int:
+        """What a connector gives at most, in W; 0 for unknown."""
+        return self._max_power_w.get(connector, 0)
 
     async def credit(
         self, quote: Quote, settlement: Settlement, obstacle_of: Callable[[int], Obstacle | None]
@@ -179,7 +189,7 @@ class Sessions:
             quote.connector,
             self._policy(),
             event,
-            self._max_power_w.get(quote.connector, 0),
+            self.power_of(quote.connector),
             self._check_meter,
         )
 

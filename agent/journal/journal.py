@@ -43,12 +43,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A charger's transaction; `session_id` is "" when nobody paid for it."""
+    """A charger's transaction; `session_id` is "" when nobody paid for it.
+
+    `register_wh` is where its meter began, None for unknown.
+    """
 
     id: int
     charge_point: str
     connector: int
     session_id: str
+    register_wh: int | None = None
 
 
 class Step(Struct, frozen=True):
@@ -99,10 +103,15 @@ _SESSION = (
     " snapshot_seq = excluded.snapshot_seq"
 )
 _OUTBOX = "INSERT INTO outbox(session_id, target, kind, body) VALUES(?, ?, ?, ?)"
+_TRANSACTIONS = "SELECT id, charge_point, connector, session_id, register_wh FROM transactions"
 _TRANSACTION = (
     "INSERT INTO transactions(id, charge_point, connector, id_tag, started_at_ms, register_wh,"
     " session_id) VALUES(?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+_NO_REGISTER = -1
+"""Stands for a register that the charger did not name."""
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -352,26 +361,22 @@ class Journal:
     def find_transaction(self, charge_point: str, report: StartReport) -> Transaction | None:
         """The transaction that a charger reported before in the same words."""
         row = self._reading.execute(
-            "SELECT id, charge_point, connector, session_id FROM transactions WHERE"
-            " charge_point = ? AND connector = ? AND id_tag = ? AND started_at_ms = ?"
-            " AND register_wh = ?",
+            f"{_TRANSACTIONS} WHERE charge_point = ? AND connector = ? AND id_tag = ?"
+            " AND started_at_ms = ? AND register_wh = ?",
             (
                 charge_point,
                 report.connector,
                 report.id_tag,
                 report.started_at_ms,
-                report.register_wh,
+                _stored(report.register_wh),
             ),
         ).fetchone()
-        return Transaction(*row) if row else None
+        return _transaction(row)
 
     def transaction(self, transaction_id: int) -> Transaction | None:
         """A transaction by its id."""
-        row = self._reading.execute(
-            "SELECT id, charge_point, connector, session_id FROM transactions WHERE id = ?",
-            (transaction_id,),
-        ).fetchone()
-        return Transaction(*row) if row else None
+        row = self._reading.execute(f"{_TRANSACTIONS} WHERE id = ?", (transaction_id,)).fetchone()
+        return _transaction(row)
 
     async def add_transaction(
         self, charge_point: str, transaction_id: int, report: StartReport
@@ -454,7 +459,19 @@ def _store_transaction(
             report.connector,
             report.id_tag,
             report.started_at_ms,
-            report.register_wh,
+            _stored(report.register_wh),
             session_id,
         ),
     )
+
+
+def _stored(register_wh: int | None) -> int:
+    return _NO_REGISTER if register_wh is None else register_wh
+
+
+def _transaction(row: tuple[int, str, int, str, int] | None) -> Transaction | None:
+    if row is None:
+        return None
+    number, charge_point, connector, session_id, stored = row
+    register_wh = None if stored == _NO_REGISTER else stored
+    return Transaction(number, charge_point, connector, session_id, register_wh)

@@ -130,12 +130,20 @@ class StartRejected:
 
 @dataclass(frozen=True, slots=True)
 class TransactionStarted:
-    """The charger began a transaction; `register_wh` is its meter at that moment."""
+    """The charger began a transaction.
+
+    Attributes:
+        register_wh: its meter at that moment; None where it did not say.
+        connector: where; 0 for the session's own.
+        max_power_w: what that connector gives at most; 0 for unknown.
+    """
 
     key: str
     at_ms: int
     transaction_id: int
-    register_wh: int
+    register_wh: int | None
+    connector: int = 0
+    max_power_w: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,10 +122,10 @@ class Meter(Struct, frozen=True):
     past: Past = Past()
 
     @classmethod
-    def started(cls, register_wh: int, at_ms: int = 0) -> Meter:
-        """A meter at the beginning of a session."""
+    def started(cls, register_wh: int, at_ms: int = 0, source: Source = Source.START) -> Meter:
+        """A meter at the beginning of a session, or at its first reading since."""
         past = Past(register_wh, at_ms, at_ms)
-        return cls(register_wh, 0, register_wh, at_ms, past=past)
+        return cls(register_wh, 0, register_wh, at_ms, source, past)
 
     @property
     def energy_wh(self) -> int:
@@ -180,7 +180,7 @@ def possible_wh(elapsed_ms: int, max_power_w: int) -> int:
     return power_w * (max(0, elapsed_ms) + MARGIN_MS) * MARGIN_PERCENT // WH_MS
 
 
-def read(meter: Meter, reading: Reading, max_power_w: int = 0) -> Meter:
+def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: int = 0) -> Meter:
     """The meter after one more reading.
 
     Of the ways to go on that are possible that which adds the least energy is believed. Where
@@ -193,12 +193,15 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0) -> Meter:
         meter: the meter before.
         reading: what was read.
         max_power_w: what the connector gives at most; 0 for unknown.
+        likely_power_w: what it likely gives at most: no guess at what a reading means may need
+            more; 0 for the same.
     """
     past = meter.past
+    likely_power_w = likely_power_w or max_power_w
     if not past.ways and past.unit is Unit.AS_WRITTEN:
         if _goes_on(meter, reading.register_wh, reading.at_ms, max_power_w):
             return _at(meter, reading.register_wh, reading, past)
-        return _explained(meter, reading, max_power_w)
+        return _explained(meter, reading, likely_power_w)
     fitting: list[tuple[int, int, int]] = []
     ways = (*past.ways, meter)
     for index, way in enumerate(ways):
@@ -212,7 +215,7 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0) -> Meter:
             if enough and _goes_on(way, value_wh, reading.at_ms, max_power_w):
                 fitting.append((energy_wh, -index, value_wh))
     if not fitting:
-        return _explained(meter, reading, max_power_w)
+        return _explained(meter, reading, likely_power_w)
     _, position, value_wh = min(fitting)
     way = ways[-position]
     if way is meter:
@@ -246,7 +249,7 @@ def _goes_on(meter: Meter, value_wh: int, at_ms: int, max_power_w: int) -> bool:
 
 
 def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
-    """The meter after a reading that fits none of the ways known."""
+    """The meter after a reading that fits none of the ways known: the rest is guessing."""
     past = meter.past
     since_start_wh = possible_wh(reading.at_ms - past.began_at_ms, max_power_w)
     first = meter.source is Source.START

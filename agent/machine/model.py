@@ -74,6 +74,14 @@ class Payment(Struct, frozen=True):
     at_ms: int
 
 
+class EarlyStop(Struct, frozen=True):
+    """The charger's word that a transaction ended of whose beginning it has not told yet."""
+
+    at_ms: int
+    register_wh: int | None
+    reason: str
+
+
 def _sum_msat(payments: tuple[Payment, ...]) -> int:
     """Asked for several times at each sample: a plain loop takes a third of a generator's time."""
     total_msat = 0
@@ -97,6 +105,7 @@ class Session(Struct, frozen=True):
         start_sent_at_ms: when the charger was last asked to start.
         transaction_id: of the running transaction.
         transaction_ended: whether the charger said that this transaction has ended.
+        early_stop: its word on the end, where that came before the one on the beginning.
         energy_wh: energy of the session; it never falls.
         power_w: power at the last sample.
         plan_power_w: the power with which the stop is planned.
@@ -170,6 +179,7 @@ class Session(Struct, frozen=True):
     max_power_w: int = 0
     check_meter: bool = True
     ending: Ending | None = None
+    early_stop: EarlyStop | None = None
     refunds: tuple[Refund, ...] = ()
 
     @property

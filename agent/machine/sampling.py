@@ -8,7 +8,7 @@ from agent.machine import metering
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, MeterSampled
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
-from agent.machine.metering import Reading
+from agent.machine.metering import Meter, Reading
 from agent.machine.model import Session, SessionState
 from agent.machine.settling import Result
 from agent.tariff.model import MS_PER_MINUTE
@@ -20,6 +20,7 @@ VERY_LOW_MS = 5 * MS_PER_MINUTE
 
 PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
 """States of a connector in which a transaction goes on and no energy flows."""
+_NOT_POWERED = PAUSED | {ConnectorStatus.FAULTED}
 
 
 def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
@@ -28,7 +29,7 @@ def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
     elapsed_ms = at_ms - session.counted_until_ms
     if elapsed_ms <= 0 or session.started_at_ms is None:
         return charging_ms, idle_ms, session.counted_until_ms
-    if session.state is not SessionState.SUSPENDED and session.status not in PAUSED:
+    if session.state is not SessionState.SUSPENDED and session.status not in _NOT_POWERED:
         charging_ms += elapsed_ms
     elif is_idle(session):
         idle_ms += elapsed_ms
@@ -55,10 +56,14 @@ def metered(
     plan_w, interval_ms = session.plan_power_w, session.interval_ms
     unanswered = session.asks_unanswered
     limit_w = session.max_power_w if session.check_meter else 0
-    if meter is not None and at_ms >= sampled_at_ms:
+    if session.started_at_ms is not None and at_ms >= sampled_at_ms:
         sampled_at_ms = at_ms
         if reading is not None:
-            meter = metering.read(meter, reading, limit_w)
+            if meter is None:
+                # The charger did not say where it began: nothing before this can be counted.
+                meter = Meter.started(reading.register_wh, at_ms, reading.source)
+            else:
+                meter = metering.read(meter, reading, limit_w, session.max_power_w)
             energy_wh = meter.energy_wh
             metered_at_ms = max(at_ms, metered_at_ms)
         elapsed_ms = metered_at_ms - session.metered_at_ms

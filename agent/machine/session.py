@@ -24,9 +24,7 @@ from agent.machine.effects import (
     PublishStatus,
     PublishZapReceipt,
     SendMessage,
-    SettlePayment,
     StartCharging,
-    StopCharging,
     Topic,
     WatchClosely,
 )
@@ -55,10 +53,9 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
-from agent.machine.metering import Meter, Reading, Source
-from agent.machine.model import Ending, Payment, Policy, Session, SessionState
+from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.planning import ask_at, stop_at
-from agent.machine.sampling import PAUSED, counted, metered, sample
+from agent.machine.sampling import PAUSED, counted, sample
 from agent.machine.settling import (
     Result,
     claim,
@@ -74,6 +71,14 @@ from agent.machine.settling import (
 )
 from agent.machine.stopping import ask_again, ask_to_stop, given_up, insist, stop
 from agent.machine.table import look_up, row, table
+from agent.machine.transactions import (
+    begin,
+    begin_again,
+    begin_in_vain,
+    end,
+    end_in_vain,
+    stop_early,
+)
 
 RESTART_AFTER_MS = 20_000
 """A start that old may be forgotten by the charger (ConnectionTimeOut is 30 s by default)."""
@@ -145,55 +150,6 @@ def _reject(session: Session, event: StartRejected) -> Result:
     return close(session, event.at_ms, event.reason)
 
 
-def _begin(session: Session, event: TransactionStarted) -> Result:
-    # Nothing began before it was paid for: a clock that says so would bill time from then on.
-    begun_at_ms = max(event.at_ms, session.opened_at_ms)
-    paused = session.status in PAUSED
-    begun = replace(
-        session,
-        state=SessionState.SUSPENDED if paused else SessionState.CHARGING,
-        plan_power_w=0 if paused else session.max_power_w,
-        transaction_id=event.transaction_id,
-        started_at_ms=begun_at_ms,
-        counted_until_ms=begun_at_ms,
-        sampled_at_ms=event.at_ms,
-        metered_at_ms=begun_at_ms,
-        meter=Meter.started(event.register_wh, event.at_ms),
-        offline_since_ms=None,
-    )
-    return begun, (
-        *(SettlePayment(payment.payment_hash) for payment in begun.held),
-        PublishStatus(),
-        SendMessage(Topic.STARTED, amount_msat=session.credit_msat),
-    )
-
-
-def _begin_again(session: Session, event: TransactionStarted) -> Result:
-    """The charger lost the transaction and began another for the same driver: it goes on."""
-    if event.transaction_id == session.transaction_id:
-        return session, ()
-    meter = session.meter or Meter.started(event.register_wh, event.at_ms)
-    resumed = replace(
-        session,
-        transaction_id=event.transaction_id,
-        meter=meter.began_again(event.register_wh, event.at_ms),
-        sampled_at_ms=event.at_ms,
-        metered_at_ms=max(event.at_ms, session.metered_at_ms),
-        offline_since_ms=None,
-        vanished_since_ms=None,
-    )
-    if session.state is SessionState.STOPPING:
-        return resumed, ask_to_stop(resumed)
-    return resumed, (PublishStatus(),)
-
-
-def _begin_in_vain(session: Session, event: TransactionStarted) -> Result:
-    """The charger starts for a session that is over: nobody pays for this."""
-    if event.transaction_id == session.transaction_id:
-        return session, ()
-    return session, (StopCharging(event.transaction_id),)
-
-
 def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChanged) -> Result:
     """The transaction of a session that was given up still runs: nobody pays for this."""
     if session.transaction_id is None or session.transaction_ended:
@@ -203,12 +159,6 @@ def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChange
     if event.at_ms < stop_repeats_at(session):
         return session, ()
     return ask_again(session, event.at_ms)
-
-
-def _end_in_vain(session: Session, event: TransactionStopped) -> Result:
-    """A late word that the transaction has ended; what it cost was fixed before."""
-    ended = event.transaction_id == session.transaction_id
-    return replace(session, transaction_ended=session.transaction_ended or ended), ()
 
 
 def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:
@@ -230,9 +180,16 @@ _LOOKS_FREE = frozenset(
 )
 
 
+def _is_of_before(session: Session, event: ConnectorStatusChanged) -> bool:
+    """Whether a free connector is yesterday's news: chargers deliver what they kept, too."""
+    return event.status in _LOOKS_FREE and event.at_ms < (session.started_at_ms or 0)
+
+
 def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> Result:
     if event.status is ConnectorStatus.OFFLINE:
         return _lose(session, event)
+    if _is_of_before(session, event):
+        return session, ()
     timed = counted(session, event.at_ms)
     changed = replace(timed, status=event.status, offline_since_ms=None, vanished_since_ms=None)
     if event.status in _LOOKS_FREE:
@@ -242,17 +199,23 @@ def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> R
     if event.status in PAUSED and session.state is SessionState.CHARGING:
         paused = replace(changed, state=SessionState.SUSPENDED, power_w=0, plan_power_w=0)
         return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
-    if event.status in _POWERED and session.state is SessionState.SUSPENDED:
+    if event.status is ConnectorStatus.FAULTED:
+        return replace(changed, power_w=0, plan_power_w=0), (PublishStatus(),)
+    paused = session.state is SessionState.SUSPENDED
+    if event.status in _POWERED and (paused or session.status is ConnectorStatus.FAULTED):
         power_w = session.peak_power_w or session.max_power_w
         plan_w = max(changed.plan_power_w, power_w)
         resumed = replace(changed, state=SessionState.CHARGING, plan_power_w=plan_w)
-        return resumed, (PublishStatus(), SendMessage(Topic.RESUMED))
+        told = (SendMessage(Topic.RESUMED),) if paused else ()
+        return resumed, (PublishStatus(), *told)
     return changed, (PublishStatus(),)
 
 
 def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> Result:
     if event.status is ConnectorStatus.OFFLINE:
         return _lose(session, event)
+    if _is_of_before(session, event):
+        return session, ()
     back = session.offline_since_ms is not None
     changed = replace(counted(session, event.at_ms), status=event.status, offline_since_ms=None)
     if event.status not in _LOOKS_FREE:
@@ -279,20 +242,6 @@ def _cancel(session: Session, event: StopRequested) -> Result:
 
 def _request_stop(session: Session, event: StopRequested) -> Result:
     return stop(session, event.at_ms, event.by)
-
-
-def _end(session: Session, event: TransactionStopped) -> Result:
-    if event.transaction_id != session.transaction_id:
-        return session, ()
-    at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
-    reading = None
-    if event.register_wh is not None:
-        reading = Reading(event.register_wh, at_ms, Source.STOP)
-    after = metered(session, at_ms, reading, 0, event.at_ms)
-    believed = after.meter is not None and after.meter.source is Source.STOP
-    ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
-    ending = Ending.NO_REGISTER if reading is None else ending
-    return close(replace(after, transaction_ended=True, ending=ending), at_ms)
 
 
 def _miss_start(session: Session, event: DeadlineReached) -> Result:
@@ -352,11 +301,11 @@ TRANSITIONS = table(
         row(_STARTING, PaymentHeld, hold_again),
         row(_STARTING, PaymentCanceled, withdraw_before_start),
         row(_STARTING, StartRejected, _reject),
-        row(_STARTING, TransactionStarted, _begin),
+        row(_STARTING, TransactionStarted, begin),
         row(_STARTING, MeterSampled, _ignore),
         row(_STARTING, ConnectorStatusChanged, _status_while_starting),
         row(_STARTING, StopRequested, _cancel),
-        row(_STARTING, TransactionStopped, _ignore),
+        row(_STARTING, TransactionStopped, stop_early),
         row(_STARTING, DeadlineReached, _miss_start),
         row(_STARTING, RefundOffered, offer_left),
         row(_STARTING, RefundClaimed, _claim_left),
@@ -364,11 +313,11 @@ TRANSITIONS = table(
         row(_CHARGING, PaymentHeld, hold_again),
         row(_CHARGING, PaymentCanceled, withdraw),
         row(_CHARGING, StartRejected, _ignore),
-        row(_CHARGING, TransactionStarted, _begin_again),
+        row(_CHARGING, TransactionStarted, begin_again),
         row(_CHARGING, MeterSampled, sample),
         row(_CHARGING, ConnectorStatusChanged, _status_while_charging),
         row(_CHARGING, StopRequested, _request_stop),
-        row(_CHARGING, TransactionStopped, _end),
+        row(_CHARGING, TransactionStopped, end),
         row(_CHARGING, DeadlineReached, _reach_limit),
         row(_CHARGING, RefundOffered, offer_left),
         row(_CHARGING, RefundClaimed, _claim_left),
@@ -376,11 +325,11 @@ TRANSITIONS = table(
         row(_SUSPENDED, PaymentHeld, hold_again),
         row(_SUSPENDED, PaymentCanceled, withdraw),
         row(_SUSPENDED, StartRejected, _ignore),
-        row(_SUSPENDED, TransactionStarted, _begin_again),
+        row(_SUSPENDED, TransactionStarted, begin_again),
         row(_SUSPENDED, MeterSampled, sample),
         row(_SUSPENDED, ConnectorStatusChanged, _status_while_charging),
         row(_SUSPENDED, StopRequested, _request_stop),
-        row(_SUSPENDED, TransactionStopped, _end),
+        row(_SUSPENDED, TransactionStopped, end),
         row(_SUSPENDED, DeadlineReached, _reach_limit),
         row(_SUSPENDED, RefundOffered, offer_left),
         row(_SUSPENDED, RefundClaimed, _claim_left),
@@ -388,11 +337,11 @@ TRANSITIONS = table(
         row(_STOPPING, PaymentHeld, hold_again),
         row(_STOPPING, PaymentCanceled, withdraw),
         row(_STOPPING, StartRejected, _ignore),
-        row(_STOPPING, TransactionStarted, _begin_again),
+        row(_STOPPING, TransactionStarted, begin_again),
         row(_STOPPING, MeterSampled, sample),
         row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
         row(_STOPPING, StopRequested, _ignore),
-        row(_STOPPING, TransactionStopped, _end),
+        row(_STOPPING, TransactionStopped, end),
         row(_STOPPING, DeadlineReached, insist),
         row(_STOPPING, RefundOffered, offer_left),
         row(_STOPPING, RefundClaimed, _claim_left),
@@ -400,11 +349,11 @@ TRANSITIONS = table(
         row(_CLOSED, PaymentHeld, hold_again),
         row(_CLOSED, PaymentCanceled, withdraw_closed),
         row(_CLOSED, StartRejected, _ignore),
-        row(_CLOSED, TransactionStarted, _begin_in_vain),
+        row(_CLOSED, TransactionStarted, begin_in_vain),
         row(_CLOSED, MeterSampled, _go_on_in_vain),
         row(_CLOSED, ConnectorStatusChanged, _go_on_in_vain),
         row(_CLOSED, StopRequested, _ignore),
-        row(_CLOSED, TransactionStopped, _end_in_vain),
+        row(_CLOSED, TransactionStopped, end_in_vain),
         row(_CLOSED, DeadlineReached, _ignore),
         row(_CLOSED, RefundOffered, offer),
         row(_CLOSED, RefundClaimed, claim),

@@ -92,12 +92,13 @@ class StartReport:
     The four first fields together with the charge point name the transaction: a charger
     that repeats them means the same one. So `started_at_ms` is the charger's own time,
     however wrong its clock is; `began_at_ms` is the same moment by our clock, None where
-    it needs no correction.
+    it needs no correction. `connector` is 0, and `register_wh` None, where the charger did not
+    say it.
     """
 
     connector: int
     id_tag: str
-    register_wh: int
+    register_wh: int | None
     started_at_ms: int
     began_at_ms: int | None = None
 

@@ -82,8 +82,12 @@ def _fields(session: Session) -> dict[str, Any]:
 def _explain(session: Session) -> None:
     evidence = evidence_of(session)
     if evidence is None:
-        never = session.closed_at_ms is not None
-        out.print("Charging never began." if never else "Charging has not begun yet.")
+        if session.started_at_ms is not None:
+            out.print("The charger named no register: nothing could be counted.")
+        elif session.closed_at_ms is not None:
+            out.print("Charging never began.")
+        else:
+            out.print("Charging has not begun yet.")
         return
     out.print(Text(evidence_line(evidence, _english)))
     for detail in evidence_details(evidence, _english):

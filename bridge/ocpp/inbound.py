@@ -132,9 +132,10 @@ class Inbound:
         written = payload.get("timestamp")
         self._charger_clock.measure(written, now_ms, live=False)
         report = StartReport(
-            connector=1 if connector is None else connector,
+            connector=connector or 0,
             id_tag=id_tag(payload.get("idTag")),
-            register_wh=0 if register_wh is None else register_wh,
+            # No register runs below zero: some chargers say so that they cannot read it.
+            register_wh=None if register_wh is None or register_wh < 0 else register_wh,
             started_at_ms=timestamps.parse(written) or 0,
             began_at_ms=self._charger_clock.ours(written, now_ms),
         )

@@ -14,6 +14,12 @@ MAX_SKEW_NOISE_MS = 2_000
 MAX_DELAY_MS = 30_000
 """A message that came within this of its writing came from a clock that is right."""
 
+STEADY_TIMES = 3
+"""So many messages in a row that are late by the same time, and it is the clock that is late."""
+
+STEADY_APART_MS = 5_000
+"""What a charger had kept comes faster than this, whatever its timestamps say."""
+
 MAX_AGE_MS = 90 * 86_400_000
 """Nothing that a charger kept while it was offline is older than this."""
 
@@ -67,14 +73,19 @@ class Clock:
     A message of the moment was written just before it arrived: the smallest difference
     between arrival and timestamp is what the clock is behind. A timestamp from the future
     shows a clock that is ahead. What the charger kept while it was offline arrives late and
-    shows neither, so such messages never make a clock look behind.
+    shows neither, so such messages make a clock look behind only where several of them, that
+    came one after the other, are late by the same time: then it was set back, as local time
+    is in autumn.
     """
 
-    __slots__ = ("_behind_ms", "_told")
+    __slots__ = ("_behind_ms", "_late_at_ms", "_late_by_ms", "_late_times", "_told")
 
     def __init__(self) -> None:
         self._behind_ms: int | None = None
         self._told = False
+        self._late_by_ms = 0
+        self._late_at_ms = 0
+        self._late_times = 0
 
     @property
     def behind_ms(self) -> int:
@@ -98,13 +109,30 @@ class Clock:
         at_ms = parse(written)
         if at_ms is None or at_ms < EARLIEST_MS:
             return
-        behind, before = arrived_ms - at_ms, self._behind_ms
+        behind = arrived_ms - at_ms
         is_right = -MAX_SKEW_NOISE_MS <= behind <= MAX_DELAY_MS
         if self._told and (live or is_right):
             self._told = False
             self._behind_ms = behind if live else min(behind, 0)
-        elif (before is None and (live or behind < 0)) or (before is not None and behind < before):
+        elif self._is_news(behind, live=live) or self._is_late_again(behind, arrived_ms):
             self._behind_ms = behind
+
+    def _is_news(self, behind_ms: int, *, live: bool) -> bool:
+        before_ms = self._behind_ms
+        if before_ms is None:
+            return live or behind_ms < 0
+        return behind_ms < before_ms
+
+    def _is_late_again(self, behind_ms: int, arrived_ms: int) -> bool:
+        """Whether the last messages were all late by this time, though they came apart."""
+        if behind_ms - self.behind_ms <= MAX_DELAY_MS:
+            return False
+        if abs(behind_ms - self._late_by_ms) > MAX_SKEW_NOISE_MS:
+            self._late_by_ms, self._late_at_ms, self._late_times = behind_ms, arrived_ms, 1
+        elif arrived_ms - self._late_at_ms >= STEADY_APART_MS:
+            self._late_at_ms = arrived_ms
+            self._late_times += 1
+        return self._late_times >= STEADY_TIMES
 
     def ours(self, written: object, arrived_ms: int) -> int:
         """A charger's timestamp in our time; the arrival where it makes no sense.

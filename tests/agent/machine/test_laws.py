@@ -75,7 +75,6 @@ POLICIES = st.builds(
 REGISTERS = st.integers(-100, 100) | st.integers(0, 30_000) | st.sampled_from([-(10**6), 10**7])
 HASHES = st.integers(0, 5)
 NUMBERS = st.integers(1, 3)
-CHARGED = {SessionState.CHARGING, SessionState.SUSPENDED, SessionState.STOPPING}
 
 
 class Money(RuleBasedStateMachine):
@@ -121,7 +120,7 @@ class Money(RuleBasedStateMachine):
             assert due_msat == (0 if held else amount_msat)
             assert self.let_go == set(self.held)
         elif gained_wh is not None:
-            self.begin(0, 1, 0)
+            self.begin(0, 1, 0, reads=True, connector=0)
             self.time_passes(MINUTE)
             self.sample(0, gained_wh, None, None, reads=True)
 
@@ -200,7 +199,7 @@ class Money(RuleBasedStateMachine):
         else:
             closes = after.state is SessionState.CLOSED
             cdrs = sum(isinstance(e, SendCdr) for e in self.effects)
-            assert cdrs == (closes and before.state in CHARGED)
+            assert cdrs == (closes and after.started_at_ms is not None)
         for effect in self.effects:
             if isinstance(effect, PayRefund):
                 assert now[effect.refund_no].state is RefundState.CLAIMED
@@ -243,12 +242,24 @@ class Money(RuleBasedStateMachine):
         self.play(self.payment(payment_hash, amount_msat, held=True))
         assert payment_hash in self.let_go
 
-    @rule(skew_ms=SKEWS, transaction_id=st.integers(0, 2), shift_wh=REGISTERS)
-    def begin(self, skew_ms: int, transaction_id: int, shift_wh: int) -> None:
+    @rule(
+        skew_ms=SKEWS,
+        transaction_id=st.integers(0, 2),
+        shift_wh=REGISTERS,
+        reads=st.booleans(),
+        connector=st.integers(0, 2),
+    )
+    def begin(
+        self, skew_ms: int, transaction_id: int, shift_wh: int, reads: bool, connector: int
+    ) -> None:
         self.register_wh += shift_wh
         at_ms = self.at_ms + skew_ms
         self.begins += 1
-        self.play(TransactionStarted("begun", at_ms, transaction_id, self.register_wh))
+        register_wh = self.register_wh if reads else None
+        power_w = self.session.max_power_w
+        self.play(
+            TransactionStarted("begun", at_ms, transaction_id, register_wh, connector, power_w)
+        )
 
     @rule(
         skew_ms=SKEWS,
@@ -404,7 +415,8 @@ class Money(RuleBasedStateMachine):
     def the_evidence_explains_the_energy(self) -> None:
         session = self.session
         evidence = evidence_of(session)
-        assert (evidence is None) == (session.started_at_ms is None)
+        assert (evidence is None) == (session.meter is None)
+        assert session.meter is not None or session.energy_wh == 0
         if evidence is not None:
             assert evidence.adds_up
             assert evidence.energy_wh == session.energy_wh

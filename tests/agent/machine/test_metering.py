@@ -153,6 +153,26 @@ def test_whole_kwh_may_be_rounded_up_and_are_not_taken_for_the_register() -> Non
     assert stopped.energy_wh == 600
 
 
+@pytest.mark.parametrize(
+    ("start_wh", "reading", "fix"),
+    [
+        (900_000, Reading(40_100, 10 * SECOND), Fix.FELL),
+        (40_000, Reading(45, 10 * SECOND, fraction_mwh=500), Fix.FROM_ZERO),
+        (40_000, Reading(45_500_000, 10 * SECOND), Fix.LEAPT),
+    ],
+)
+def test_no_guess_needs_more_than_the_connector_likely_gives(
+    start_wh: int, reading: Reading, fix: Fix
+) -> None:
+    """Also where readings as such are not held to its power: 40 kWh in ten seconds are no session
+    that counts from zero, and 5.5 kWh no other unit."""
+    meter = read(Meter.started(start_wh), reading, 0, POWER_W)
+    assert [correction.fix for correction in meter.past.corrections] == [fix]
+    assert meter.energy_wh <= 45
+    plain = read(Meter.started(40_000), Reading(60_000, 10 * SECOND), 0, POWER_W)
+    assert plain.energy_wh == 20_000
+
+
 def test_a_stop_that_cannot_be_true_leaves_the_last_sample_to_decide() -> None:
     meter = after(40_000, [40_500])[-1]
     for register_wh in (9_000_000, 40_400, 3):

@@ -100,3 +100,35 @@ def test_a_senseless_time_is_that_of_arrival(written: object) -> None:
 
 def test_nothing_is_reported_before_it_happened() -> None:
     assert Clock().ours(timestamps.render(NOON_MS + 60_000), NOON_MS) == NOON_MS
+
+
+def _late(clock: Clock, off_ms: int, arrivals_ms: list[int]) -> int:
+    for arrived_ms in arrivals_ms:
+        clock.measure(timestamps.render(arrived_ms - off_ms), arrived_ms, live=False)
+    return clock.behind_ms
+
+
+@pytest.mark.parametrize("before_ms", [None, -3_600_000, -7_200_000])
+def test_a_clock_that_is_set_back_is_noticed_by_what_comes_steadily_late(
+    before_ms: int | None,
+) -> None:
+    clock = Clock()
+    if before_ms is not None:
+        clock.measure(timestamps.render(NOON_MS - before_ms), NOON_MS, live=True)
+    off_ms = (before_ms or 0) + 3_600_000
+    later = [NOON_MS + 10_000 * number for number in range(1, 4)]
+    assert _late(clock, off_ms, later[:2]) == (before_ms or 0)
+    assert _late(clock, off_ms, later[2:]) == (off_ms if off_ms else 0)
+
+
+def test_what_was_kept_and_comes_at_once_does_not_set_a_clock_back() -> None:
+    """Readings of every minute, an hour old, and delivered a second apart; or all of one time."""
+    for spaced_ms in (60_000, 1_000):
+        clock = Clock()
+        clock.measure(timestamps.render(NOON_MS), NOON_MS, live=True)
+        for number in range(20):
+            written_ms = NOON_MS - 3_600_000 + spaced_ms * number
+            clock.measure(timestamps.render(written_ms), NOON_MS + 1_000 * number, live=False)
+            if number == 3:
+                assert clock.behind_ms == 0
+        assert clock.behind_ms == (0 if spaced_ms == 60_000 else 3_600_000)

@@ -1,0 +1,133 @@
+"""How a session's transaction begins and ends, as the charger tells it, late or twice. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from agent.machine.effects import (
+    PublishStatus,
+    SendMessage,
+    SettlePayment,
+    StopCharging,
+    Topic,
+)
+from agent.machine.events import ConnectorStatus, TransactionStarted, TransactionStopped
+from agent.machine.metering import Meter, Reading, Source
+from agent.machine.model import EarlyStop, Ending, Session, SessionState
+from agent.machine.sampling import PAUSED, metered
+from agent.machine.settling import Result, close
+from agent.machine.stopping import ask_to_stop
+
+
+def stop_early(session: Session, event: TransactionStopped) -> Result:
+    """The end before the beginning: some chargers send what they kept in the wrong order."""
+    early = EarlyStop(event.at_ms, event.register_wh, event.reason)
+    return replace(session, early_stop=early), ()
+
+
+def begin(session: Session, event: TransactionStarted) -> Result:
+    """Charging begins, and ends at once where its end was told before."""
+    early = session.early_stop
+    if early is None:
+        return _begin_now(session, event)
+    begun, effects = _begin_now(replace(session, early_stop=None), event)
+    if early.at_ms < event.at_ms:
+        return begun, effects
+    stopped = TransactionStopped(
+        event.key, early.at_ms, event.transaction_id, early.register_wh, early.reason
+    )
+    ended, end_effects = end(begun, stopped)
+    return ended, (*effects, *end_effects)
+
+
+def _at_its_connector(session: Session, event: TransactionStarted) -> Session:
+    """Some drivers plug in next door, and some chargers start them there."""
+    if event.connector in (0, session.connector):
+        return session
+    return replace(
+        session,
+        connector=event.connector,
+        max_power_w=event.max_power_w,
+        status=ConnectorStatus.PREPARING,
+    )
+
+
+def _begin_now(session: Session, event: TransactionStarted) -> Result:
+    session = _at_its_connector(session, event)
+    # Nothing began before it was paid for: a clock that says so would bill time from then on.
+    begun_at_ms = max(event.at_ms, session.opened_at_ms)
+    paused = session.status in PAUSED
+    begun = replace(
+        session,
+        state=SessionState.SUSPENDED if paused else SessionState.CHARGING,
+        plan_power_w=0 if paused else session.max_power_w,
+        transaction_id=event.transaction_id,
+        started_at_ms=begun_at_ms,
+        counted_until_ms=begun_at_ms,
+        sampled_at_ms=event.at_ms,
+        metered_at_ms=begun_at_ms,
+        meter=_meter_of(event),
+        offline_since_ms=None,
+    )
+    return begun, (
+        *(SettlePayment(payment.payment_hash) for payment in begun.held),
+        PublishStatus(),
+        SendMessage(Topic.STARTED, amount_msat=session.credit_msat),
+    )
+
+
+def _meter_of(event: TransactionStarted) -> Meter | None:
+    register_wh = event.register_wh
+    return None if register_wh is None else Meter.started(register_wh, event.at_ms)
+
+
+def begin_again(session: Session, event: TransactionStarted) -> Result:
+    """The charger lost the transaction and began another for the same driver: it goes on."""
+    if event.transaction_id == session.transaction_id:
+        return session, ()
+    session = _at_its_connector(session, event)
+    meter = session.meter
+    if meter is None:
+        meter = _meter_of(event)
+    elif event.register_wh is not None:
+        meter = meter.began_again(event.register_wh, event.at_ms)
+    resumed = replace(
+        session,
+        transaction_id=event.transaction_id,
+        meter=meter,
+        sampled_at_ms=event.at_ms,
+        metered_at_ms=max(event.at_ms, session.metered_at_ms),
+        offline_since_ms=None,
+        vanished_since_ms=None,
+    )
+    if session.state is SessionState.STOPPING:
+        return resumed, ask_to_stop(resumed)
+    return resumed, (PublishStatus(),)
+
+
+def begin_in_vain(session: Session, event: TransactionStarted) -> Result:
+    """The charger starts for a session that is over: nobody pays for this."""
+    if event.transaction_id == session.transaction_id:
+        return session, ()
+    return session, (StopCharging(event.transaction_id),)
+
+
+def end(session: Session, event: TransactionStopped) -> Result:
+    """The charger's last word on its transaction; one on another of this session is ignored."""
+    if event.transaction_id != session.transaction_id:
+        return session, ()
+    at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
+    reading = None
+    if event.register_wh is not None:
+        reading = Reading(event.register_wh, at_ms, Source.STOP)
+    after = metered(session, at_ms, reading, 0, event.at_ms)
+    believed = after.meter is not None and after.meter.source is Source.STOP
+    ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
+    ending = Ending.NO_REGISTER if reading is None else ending
+    return close(replace(after, transaction_ended=True, ending=ending), at_ms)
+
+
+def end_in_vain(session: Session, event: TransactionStopped) -> Result:
+    """A late word that the transaction has ended; what it cost was fixed before."""
+    ended = event.transaction_id == session.transaction_id
+    return replace(session, transaction_ended=session.transaction_ended or ended), ()
