@@ -150,9 +150,21 @@ if (notifications.includes("payment_received")) {
     });
     socket.on("error", () => {});
     socket.on("close", () => setTimeout(connect, 500));
+    return socket;
   };
-  connect();
+  const socket = connect();
+  await new Promise((resolve) => socket.once("open", resolve));
 }
+
+// A request that comes before the relay has the subscription reaches nobody, and the class does
+// not wait for that. The relay takes one message after the other: what is published behind the
+// subscription, and taken, shows that it is there.
+await new Promise((resolve) => {
+  const subscribe = service.pool.subscribe.bind(service.pool);
+  service.pool.subscribe = (relays, filter, handlers) =>
+    subscribe(relays, filter, { ...handlers, onconnect: resolve });
+  service.subscribe(keypair, offered);
+});
 
 if (encryptions.length === 2) {
   await service.publishWalletServiceInfoEvent(walletSecret, methods, notifications);
@@ -162,5 +174,4 @@ if (encryptions.length === 2) {
   if (encryptions[0] !== "nip04") tags.push(["encryption", encryptions.join(" ")]);
   await publish(13194, tags, methods.join(" "));
 }
-await service.subscribe(keypair, offered);
 console.log("ready");
