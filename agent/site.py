@@ -18,6 +18,7 @@ import anyio
 
 from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
+from agent.charges import Charge, charge_of
 from agent.clock import Clock
 from agent.commons import Commons, Herald
 from agent.config.tables import Config
@@ -349,6 +350,11 @@ class Site:
     def owed(self) -> list[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
         return owed_refunds(self._journal.live_sessions())
+
+    async def charges(self, charge_point_id: str, most: int) -> list[Charge]:
+        """The closed sessions of a charge point, the latest first."""
+        known = self.charge_point(charge_point_id).id
+        return [charge_of(session) for session in self._journal.closed_sessions(most, known)]
 
     async def wallet_state(self) -> WalletState:
         """How the wallet is."""

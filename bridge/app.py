@@ -40,9 +40,10 @@ from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
 from bridge.metrics import routes as metrics_routes
-from bridge.ocpp.message_log import MessageLog
+from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER, MessageLog
 from bridge.ocpp.server import OcppServer
 from bridge.operating import commands
+from bridge.overview import Overview
 from bridge.payees import LnurlPayees
 from bridge.prices.bitcoin import OPERATOR, SOURCES, BitcoinPrice, rate_of
 from bridge.web.app import create_app
@@ -55,7 +56,6 @@ from wallet.connect import connect
 from wallet.dev import DevWallet
 
 JOURNAL_FILE = "strom.sqlite"
-MESSAGE_LOG_FOLDER = "ocpp-log"
 TRANSACTION_NAMES_FILE = "ocpp-names"
 
 _UNLIMITED = Rate(burst=100_000, per_minute=6_000_000)
@@ -186,13 +186,20 @@ class App:
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port, app.ocpp_tls_port = ocpp.port, ocpp.tls_port
+            chargers = Overview(
+                config,
+                site,
+                lines=ocpp.desk,
+                links=ocpp.links,
+                upkeep=ocpp.upkeep,
+                security=security,
+                troubles=alerts,
+            )
             await stack.enter_async_context(
-                controlled(
-                    config.strom.data_dir / SOCKET_FILE, commands(site, ocpp.desk, ocpp.upkeep)
-                )
+                controlled(config.strom.data_dir / SOCKET_FILE, commands(site, ocpp.desk, chargers))
             )
             metrics = metrics_routes(site, presence, ocpp, clock, security.expiries)
-            web = _web(config, site, relays, links, wallet, clock, metrics)
+            web = _web(config, site, relays, links, wallet, clock, metrics, chargers)
             app.http_port = http.getsockname()[1]
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
@@ -336,6 +343,7 @@ def _web(
     wallet: Wallet,
     clock: Clock,
     metrics: Sequence[Route],
+    chargers: Overview,
 ) -> ASGIApp:
     linking = Linking(clock)
     sealed = config.sessions.success_action == "aes"
@@ -354,15 +362,15 @@ def _web(
         linking=linking,
         clock=clock,
         play=wallet if isinstance(wallet, DevWallet) else None,
-        operators=_console(config, site),
+        operators=_console(config, site, chargers),
         routes=[*LnurlServer(site, lnurl_settings, linking, clock).routes, *metrics],
     )
 
 
-def _console(config: Config, site: Site) -> Console | None:
+def _console(config: Config, site: Site, chargers: Overview) -> Console | None:
     """The operator's console, where his file names its password."""
     file = config.strom.admin_password_file
-    return None if file is None else Console(read_secret(file), site)
+    return None if file is None else Console(read_secret(file), site, chargers)
 
 
 def _is_local(config: Config) -> bool:

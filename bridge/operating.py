@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError
 from agent.ports.site import Site
+from bridge.charger_sheet import Chargers
 from bridge.control.errors import ControlRefused
 from bridge.control.server import Arguments, Command
-from bridge.ocpp.actions import Version
 from bridge.ocpp.desk import Answered
 from bridge.ocpp.errors import OcppError
-from bridge.ocpp.upkeep import Upkeep
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 MOST_TIMEOUT_S = 600.0
 
 
-class Chargers(Protocol):
-    """The connected chargers."""
-
-    def version(self, charge_point_id: str) -> Version | None:
-        """The version of OCPP that a charger speaks; None while it is not connected."""
-        ...
+class Desk(Protocol):
+    """Asks the connected chargers."""
 
     async def ask(
         self,
@@ -56,13 +50,13 @@ class _About(msgspec.Struct):
     charge_point: str = ""
 
 
-def commands(site: Site, chargers: Chargers, upkeep: Upkeep | None) -> Mapping[str, Command]:
+def commands(site: Site, desk: Desk, chargers: Chargers) -> Mapping[str, Command]:
     """The commands, by the name that they have on the socket.
 
     Args:
         site: the charge points.
-        chargers: those that are connected.
-        upkeep: knows how their configuration is.
+        desk: asks the chargers that are connected.
+        chargers: what is known of all of them.
     """
 
     async def ask(arguments: Arguments) -> object:
@@ -71,7 +65,7 @@ def commands(site: Site, chargers: Chargers, upkeep: Upkeep | None) -> Mapping[s
         if timeout_s is not None and not 0 < timeout_s <= MOST_TIMEOUT_S:
             raise ControlRefused(f"the timeout is more than 0 and at most {MOST_TIMEOUT_S:g} s")
         charge_point = site.charge_point(asked.charge_point)
-        answered = await chargers.ask(
+        answered = await desk.ask(
             charge_point.id,
             asked.action,
             asked.payload,
@@ -80,40 +74,20 @@ def commands(site: Site, chargers: Chargers, upkeep: Upkeep | None) -> Mapping[s
         )
         return asdict(answered)
 
+    def wanted(arguments: Arguments) -> Sequence[str]:
+        """The charge point that was named, or all."""
+        name = _read(arguments, _About).charge_point
+        return [site.charge_point(name).id] if name else site.charge_point_ids()
+
     async def about(arguments: Arguments) -> object:
         """What is known of one charger, or of all."""
-        wanted = _read(arguments, _About).charge_point
-        ids = [site.charge_point(wanted).id] if wanted else site.charge_point_ids()
-        return [await _about(site, chargers, charge_point_id) for charge_point_id in ids]
+        return [asdict(await chargers.sheet(name)) for name in wanted(arguments)]
 
     async def settings(arguments: Arguments) -> object:
         """The configuration of one charger, or of all."""
-        wanted = _read(arguments, _About).charge_point
-        ids = [site.charge_point(wanted).id] if wanted else site.charge_point_ids()
-        reports: list[dict[str, object]] = []
-        if upkeep is None:
-            return reports
-        for charge_point_id in ids:
-            report = await upkeep.report(site.charge_point(charge_point_id))
-            known: dict[str, object] = msgspec.to_builtins(report)
-            reports.append({"id": charge_point_id, **known})
-        return reports
+        return [asdict(await chargers.settings(name)) for name in wanted(arguments)]
 
     return {"ocpp": _told(ask), "chargers": _told(about), "settings": _told(settings)}
-
-
-async def _about(site: Site, chargers: Chargers, charge_point_id: str) -> dict[str, object]:
-    charge_point = site.charge_point(charge_point_id)
-    nameplate: Nameplate = await charge_point.nameplate()
-    version = chargers.version(charge_point.id)
-    view = await charge_point.view()
-    return {
-        "id": charge_point.id,
-        "connected": version is not None,
-        "version": "" if version is None else version.name,
-        **asdict(nameplate),
-        "connectors": {str(connector.id): connector.status for connector in view.connectors},
-    }
 
 
 def _told(command: Command) -> Command:

@@ -258,11 +258,13 @@ class Journal:
         """Every session that is open or whose money has not all gone back."""
         return self._sessions("live = 1")
 
-    def closed_sessions(self, most: int) -> list[Session]:
-        """The sessions that closed, the latest opened first."""
-        return self._sessions(
-            "state = 'CLOSED' ORDER BY opened_at_ms DESC, rowid DESC LIMIT ?", most
-        )
+    def closed_sessions(self, most: int, charge_point: str = "") -> list[Session]:
+        """The sessions that closed, the latest opened first; of one charge point where named."""
+        latest = "ORDER BY opened_at_ms DESC, rowid DESC LIMIT ?"
+        if charge_point:
+            where = f"charge_point = ? AND state = 'CLOSED' {latest}"
+            return self._sessions(where, charge_point, most)
+        return self._sessions(f"state = 'CLOSED' {latest}", most)
 
     def session(self, session_id: str) -> Session | None:
         """A session as it is on the disk."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.charges import Charge
 from agent.ports.site import SessionView
 
 
@@ -55,6 +56,10 @@ class Office(Protocol):
 
     def owed(self) -> Sequence[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
+        ...
+
+    async def charges(self, charge_point_id: str, most: int) -> Sequence[Charge]:
+        """The closed sessions of a charge point, the latest first; raises UnknownChargePoint."""
         ...
 
     async def wallet_state(self) -> WalletState:

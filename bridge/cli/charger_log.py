@@ -12,10 +12,9 @@ import typer
 from rich.text import Text
 
 from agent.config.tables import Config, load
-from bridge.app import MESSAGE_LOG_FOLDER
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out
-from bridge.ocpp.message_log import Entry, follow, read
+from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER, Entry, follow, read
 from bridge.ocpp.spoken import Form, Listener, Spoken, parsed
 
 ChargePointId = Annotated[str, typer.Argument(help="Its id.", metavar="ID")]

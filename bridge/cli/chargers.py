@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import anyio
+import msgspec
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from agent.config.tables import load
+from agent.talk.words import words
+from bridge.charger_sheet import ChargerSheet, SettingsSheet
+from bridge.charger_words import (
+    certificate_words,
+    clock_words,
+    heard_words,
+    means_words,
+    ping_words,
+)
 from bridge.cli.charger_log import AsJson, known_charge_point
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, show_table, tell_warning
@@ -20,6 +31,8 @@ from bridge.control.client import ask
 from bridge.ocpp.actions import V16, V201, Version
 from bridge.ocpp.schemas import fields_of
 from bridge.ocpp.spoken import compact, printable
+
+_english = words("en")
 
 _USUAL_TIMEOUT_S = 30.0
 _SLACK_S = 45.0
@@ -74,7 +87,10 @@ def ocpp(
         [about] = anyio.run(_about, data_dir, known)
         _list(_version_of(about))
     elif action is None:
-        _show(anyio.run(_about, data_dir, known), as_json)
+        [about] = anyio.run(_about, data_dir, known)
+        _show([about], as_json)
+        if not as_json:
+            _tell_link(msgspec.convert(about, ChargerSheet))
     else:
         arguments = {
             "charge_point": known,
@@ -113,6 +129,11 @@ def settings(
         elif not report["keys"]:
             table.add_row(report["id"], "", "", "", "nothing is wanted otherwise")
     show_table(table)
+    for report in reports:
+        for setting in msgspec.convert(report, SettingsSheet).keys:
+            if setting.means:
+                told = printable(means_words(setting, _english))
+                out.print(Text(f"{report['id']} {setting.key}: {told}"))
 
 
 async def _settings(data_dir: Path, charge_point: str) -> list[dict[str, Any]]:
@@ -181,6 +202,27 @@ def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
             ", ".join(f"{connector}: {status}" for connector, status in states.items()),
         )
     show_table(table)
+
+
+def _tell_link(sheet: ChargerSheet) -> None:
+    """How one charger is connected."""
+    now_ms = time.time_ns() // 1_000_000
+    lines = {"charger.heard": heard_words(sheet, now_ms, _english)}
+    if sheet.connected:
+        shown, wanted = sheet.profile or 0, sheet.wanted_profile
+        asked = "" if shown == wanted else f" (asked for: {wanted})"
+        lines["charger.connection"] = _english(
+            "charger.answers" if sheet.answers else "charger.silent_why"
+        )
+        lines["charger.ping"] = ping_words(sheet, _english)
+        lines["charger.clock"] = clock_words(sheet.clock_behind_ms, _english)
+        lines["charger.security"] = _english(f"charger.profile_{shown}") + asked
+    if certificate := certificate_words(sheet, now_ms, _english):
+        lines["charger.certificate"] = certificate
+    for label, value in lines.items():
+        out.print(Text.assemble((f"  {_english(label):<18}", "dim"), value))
+    for sentence in sheet.troubles:
+        tell_warning(printable(sentence))
 
 
 def _tell(answered: dict[str, Any], as_json: bool) -> None:

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from agent.charges import Charge, charge_of
 from agent.config.tables import load
 from agent.journal.journal import Journal
-from agent.machine.evidence import evidence_of
 from agent.machine.model import Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.talk.evidence import evidence_details, evidence_line
@@ -53,72 +53,70 @@ def sessions(
     closed.sort(key=lambda one: one.closed_at_ms or 0, reverse=True)
     if session and not closed:
         raise Mistake(f"there is no session {session}; strom sessions lists them")
+    charges = [charge_of(one) for one in closed]
     if as_json:
-        out.print_json(json.dumps([_fields(one) for one in closed]))
+        out.print_json(json.dumps([_fields(charge) for charge in charges]))
     elif session:
-        _explain(closed[0])
-    elif closed:
-        _tell(closed)
+        _explain(charges[0])
+    elif charges:
+        _tell(charges)
     else:
         out.print("Nothing was charged yet.")
 
 
-def _fields(session: Session) -> dict[str, Any]:
-    evidence = evidence_of(session)
+def _fields(charge: Charge) -> dict[str, Any]:
+    meter = charge.meter
     return {
-        "session": session.id,
-        "charge_point": session.charge_point,
-        "connector": session.connector,
-        "closed_at_ms": session.closed_at_ms,
-        "energy_wh": session.energy_wh,
-        "cost_msat": session.cost_msat,
-        "overshoot_wh": session.overshoot_wh,
-        "overshoot_msat": session.overshoot_msat,
-        "stopped_by": session.stop_by,
-        "meter": None if evidence is None else msgspec.to_builtins(evidence),
+        "session": charge.session,
+        "charge_point": charge.charge_point,
+        "connector": charge.connector,
+        "closed_at_ms": charge.closed_at_ms,
+        "energy_wh": charge.energy_wh,
+        "cost_msat": charge.cost_msat,
+        "overshoot_wh": charge.overshoot_wh,
+        "overshoot_msat": charge.overshoot_msat,
+        "stopped_by": charge.stopped_by or None,
+        "meter": None if meter is None else msgspec.to_builtins(meter),
     }
 
 
-def _explain(session: Session) -> None:
-    evidence = evidence_of(session)
-    if evidence is None:
-        if session.started_at_ms is not None:
+def _explain(charge: Charge) -> None:
+    is_open = charge.closed_at_ms is None
+    if charge.meter is None:
+        if charge.started_at_ms is not None:
             out.print("The charger named no register: nothing could be counted.")
-        elif session.closed_at_ms is not None:
-            out.print("Charging never began.")
         else:
-            out.print("Charging has not begun yet.")
+            out.print("Charging has not begun yet." if is_open else "Charging never began.")
         return
-    out.print(Text(evidence_line(evidence, _english)))
-    for detail in evidence_details(evidence, _english):
+    out.print(Text(evidence_line(charge.meter, _english)))
+    for detail in evidence_details(charge.meter, _english):
         out.print(Text(f"  {detail}"))
-    if session.closed_at_ms is None:
-        out.print(f"Charged so far: {session.energy_wh:,} Wh. It is still open.")
+    if is_open:
+        out.print(f"Charged so far: {charge.energy_wh:,} Wh. It is still open.")
     else:
-        out.print(f"Billed: {session.energy_wh:,} Wh.")
-    if session.overshoot_msat:
-        beyond = _english.sat(session.overshoot_msat)
-        out.print(Text(f"Beyond the credit: {session.overshoot_wh:,} Wh, {beyond}, yours to bear."))
+        out.print(f"Billed: {charge.energy_wh:,} Wh.")
+    if charge.overshoot_msat:
+        beyond = _english.sat(charge.overshoot_msat)
+        out.print(Text(f"Beyond the credit: {charge.overshoot_wh:,} Wh, {beyond}, yours to bear."))
 
 
-def _tell(closed: list[Session]) -> None:
+def _tell(charges: list[Charge]) -> None:
     table = Table("ended", "charge point", "session", "Wh", "sat", "meter", "beyond", box=None)
-    for one in closed:
+    for one in charges:
         at = datetime.fromtimestamp((one.closed_at_ms or 0) / 1000, UTC)
-        fixes = 0 if one.meter is None else len(one.meter.past.corrections)
         word = (one.ending or "never began").replace("_", " ")
         table.add_row(
             f"{at:%Y-%m-%d %H:%M}",
             Text(f"{one.charge_point}.{one.connector}"),
-            one.id,
+            one.session,
             f"{one.energy_wh:,}",
             f"{one.cost_msat // MSAT_PER_SAT:,}",
-            word + (f", {fixes} corrected" if fixes else ""),
+            word + (f", {one.corrections} corrected" if one.corrections else ""),
             f"{one.overshoot_wh:,} Wh" if one.overshoot_msat else "",
         )
     show_table(table)
-    beyond_msat = sum(one.overshoot_msat for one in closed)
+    beyond_msat = sum(one.overshoot_msat for one in charges)
     if beyond_msat:
-        beyond_wh = sum(one.overshoot_wh for one in closed)
+        beyond_wh = sum(one.overshoot_wh for one in charges)
         told = f"{beyond_wh:,} Wh for {_english.sat(beyond_msat)} went beyond the credits."
         out.print(Text(told))

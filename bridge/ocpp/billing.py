@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bridge.ocpp.readings import POWER, REGISTER
 
@@ -57,9 +58,17 @@ def _measurands(*wanted: str) -> Callable[[str], list[str]]:
     return values
 
 
-def _often_enough(value: str) -> bool:
+def _seconds(value: str) -> int:
     text = value.strip()
-    return text.isdecimal() and 0 < int(text) <= SLOWEST_SAMPLES_S
+    return int(text) if text.isdecimal() else 0
+
+
+def _often(value: str) -> bool:
+    return 0 < _seconds(value) < SLOWEST_SAMPLES_S
+
+
+def _often_enough(value: str) -> bool:
+    return 0 < _seconds(value) <= SLOWEST_SAMPLES_S
 
 
 def _is(word: str) -> Callable[[str], bool]:
@@ -74,7 +83,7 @@ def _measurand_need(key: str, *wanted: str) -> Need:
 def _interval_need(key: str) -> Need:
     why = f"the stop before the credit ends needs a reading every {SLOWEST_SAMPLES_S} s at least"
     choices = [str(WANTED_SAMPLES_S), str(SLOWEST_SAMPLES_S)]
-    return Need(key, _often_enough, _often_enough, lambda _: choices, why)
+    return Need(key, _often, _often_enough, lambda _: choices, why)
 
 
 def _switch_need(key: str, word: str, why: str) -> Need:
@@ -105,3 +114,36 @@ NEEDS_201 = (
 def need_of(key: str) -> Need | None:
     """What billing needs of a key of either version, in any case."""
     return next((n for n in (*NEEDS_16, *NEEDS_201) if n.key.lower() == key.lower()), None)
+
+
+class Consequence(StrEnum):
+    """What follows for the operator from how a charger is configured, as far as it bills."""
+
+    NONE = ""
+    SLOW_SAMPLES = "slow_samples"
+    NO_SAMPLES = "no_samples"
+    NO_REGISTER = "no_register"
+
+
+_INTERVALS = frozenset({"metervaluesampleinterval", "sampleddatactrlr.txupdatedinterval"})
+_MEASURANDS = frozenset({"metervaluessampleddata", "sampleddatactrlr.txupdatedmeasurands"})
+
+
+def consequence(key: str, present: str) -> Consequence:
+    """What follows from the value that a key has."""
+    name = key.lower()
+    if name in _INTERVALS and not _often(present):
+        return Consequence.SLOW_SAMPLES if _seconds(present) else Consequence.NO_SAMPLES
+    if name in _MEASURANDS and present and not _measures(REGISTER)(present):
+        return Consequence.NO_REGISTER
+    return Consequence.NONE
+
+
+def between_readings_wh(interval_s: str, max_power_w: int) -> int:
+    """The energy that may flow between two readings, in Wh.
+
+    Args:
+        interval_s: the interval between them, as a charger writes it.
+        max_power_w: what the connector gives at most.
+    """
+    return _seconds(interval_s) * max_power_w // 3600

@@ -58,6 +58,11 @@ class Dialect16:
         self.tended: Tended | None = None
         self._charger: OcppCharger | None = None
 
+    @property
+    def clock_behind_ms(self) -> int | None:
+        """How far the charger's clock is behind ours; None while that was not measured."""
+        return self._inbound.clock_behind_ms
+
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
         return self._inbound.knows(action)
@@ -127,6 +132,11 @@ class Dialect201:
         )
         self._charger: Ocpp201Charger | None = None
         self._spawn: Spawn | None = None
+
+    @property
+    def clock_behind_ms(self) -> int | None:
+        """How far the charger's clock is behind ours; None while that was not measured."""
+        return self._inbound.clock_behind_ms
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""

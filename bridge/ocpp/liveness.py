@@ -45,11 +45,16 @@ class HeardConnection(ServerConnection):
     Attributes:
         heard_at: when a byte last came, by the event loop's clock.
         pongs: whether it ever answered a ping.
+        pinged_at: when a ping was last sent that has no answer yet; 0 for none.
+        ping_s: seconds that the last ping which was answered took there and back; None while
+            none was.
         on_heard: called at the next byte, once.
     """
 
     heard_at = 0.0
     pongs = False
+    pinged_at = 0.0
+    ping_s: float | None = None
     on_heard: Callable[[], None] | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -81,6 +86,9 @@ class HeardConnection(ServerConnection):
     def acknowledge_pings(self, data: bytes) -> None:
         """A pong came."""
         self.pongs = True
+        if self.pinged_at and data == _PING:
+            self.ping_s = self.loop.time() - self.pinged_at
+            self.pinged_at = 0.0
         super().acknowledge_pings(data)
 
 
@@ -203,6 +211,7 @@ class Liveness:
 
     def _ping(self) -> None:
         if self._socket.state is State.OPEN:
+            self._socket.pinged_at = self._socket.pinged_at or self._socket.loop.time()
             self._socket.protocol.send_ping(_PING)
             self._socket.send_data()
 

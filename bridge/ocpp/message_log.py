@@ -21,6 +21,9 @@ from bridge.ocpp.masking import masked
 
 logger = logging.getLogger(__name__)
 
+MESSAGE_LOG_FOLDER = "ocpp-log"
+"""Its place in the folder of all data."""
+
 _MAX_FRAME = 100_000
 _FLUSH_S = 1.0
 _FOLLOW_S = 0.5

@@ -36,6 +36,7 @@ from bridge.ocpp.desk import Desk, Line
 from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen, OcppError
 from bridge.ocpp.limits import Limits
+from bridge.ocpp.links import Links, shown
 from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.tls import client_certificate
@@ -82,6 +83,7 @@ class OcppServer:
     Attributes:
         desk: sends what the operator asks for.
         upkeep: keeps the chargers' configuration; None where it stays as it is.
+        links: how each charger's connection is.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class OcppServer:
         self._abilities: dict[tuple[str, str], Abilities] = {}
         self._stations = Stations(names_file)
         self.desk = Desk(clock, self._stations, settings or _nothing)
+        self.links = Links(clock)
         self._servers: list[Server] = []
         self._owners: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -284,6 +287,7 @@ class OcppServer:
         older = self._owners.get(charge_point.id)
         self._owners[charge_point.id] = connection
         self.desk.opened(line)
+        link = self.links.opened(connection, socket, dialect, shown(visitor))
         tended = dialect.tended
         if self.upkeep is not None and tended is not None:
             self.upkeep.opened(tended)
@@ -300,6 +304,7 @@ class OcppServer:
             if self._owners.get(charge_point.id) is connection:
                 del self._owners[charge_point.id]
             self.desk.closed(line)
+            self.links.closed(link)
             if self.upkeep is not None and tended is not None:
                 self.upkeep.closed(tended)
             await charge_point.detach(charger)

@@ -91,7 +91,7 @@ def compact(payload: object) -> str:
 
 def printable(text: str) -> str:
     """A text on one line, whatever does not show spelt out."""
-    return "".join(_shown(text))
+    return text if text.isprintable() else "".join(_shown(text))
 
 
 def _shown(text: str) -> Iterator[str]:

@@ -93,6 +93,11 @@ class Clock:
         behind = self._behind_ms
         return 0 if behind is None or abs(behind) <= MAX_SKEW_NOISE_MS else behind
 
+    @property
+    def measured_ms(self) -> int | None:
+        """What was measured of how far the clock is behind; None while nothing was."""
+        return self._behind_ms
+
     def was_told(self) -> None:
         """We told the charger the time: it may set its clock now, or never."""
         self._told = True

@@ -68,6 +68,11 @@ class Inbound201:
         self.booted = False
         self.showed_status = False
 
+    @property
+    def clock_behind_ms(self) -> int | None:
+        """How far the charger's clock is behind ours; None while that was not measured."""
+        return self._station_clock.measured_ms
+
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
         return action in _HANDLERS

@@ -21,6 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from agent.ports.errors import AgentError
 from agent.ports.office import Office
 from agent.talk.words import LANGUAGES, words
+from bridge.charger_sheet import Chargers
 from bridge.limits import Rate, RateLimit
 from bridge.paper.poster import Paper, poster_pdf, poster_svg
 from bridge.web.context import BadForm, Context, TooManyRequests, client_address, form
@@ -41,10 +42,12 @@ class Console:
     Attributes:
         password: who knows it is the operator.
         office: what he may see and do.
+        chargers: what he may see of his chargers.
     """
 
     password: str = field(repr=False)
     office: Office
+    chargers: Chargers
 
 
 class NotSignedIn(AgentError):

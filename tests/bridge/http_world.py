@@ -14,6 +14,7 @@ import anyio
 import httpx
 import uvicorn
 
+from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
 from agent.config.tables import Config
 from agent.journal.journal import Journal
@@ -26,10 +27,13 @@ from agent.ports.site import SessionView
 from agent.site import Site
 from agent.tariff.rate import ExchangeRate
 from agent.views import PublicFace
+from bridge.charger_security import ChargerSecurity
 from bridge.fetch import Fetcher
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
+from bridge.ocpp.server import AuthPolicy, OcppServer
+from bridge.overview import Overview
 from bridge.web.app import create_app
 from bridge.web.console import Console
 from bridge.web.render import WebSettings
@@ -187,6 +191,10 @@ def secret_of(answer: dict[str, Any]) -> str:
     return str(answer["successAction"]["url"]).rpartition("/s/")[2]
 
 
+async def _tell_nobody(text: str) -> None:
+    del text
+
+
 @asynccontextmanager
 async def serving(
     folder: Path,
@@ -215,6 +223,7 @@ async def serving(
     await play.open()
     journal = Journal.open(folder / "strom.db")
     ear = Ear()
+    alerts = Alerts(clock, _tell_nobody)
     site = Site(
         settings,
         faces={
@@ -231,6 +240,7 @@ async def serving(
         payees=payees,
         rate=rate,
         identities={point.id: identity for point in settings.charge_points},
+        alerts=alerts,
     )
     linking = Linking(clock)
     lnurl = LnurlServer(
@@ -239,6 +249,16 @@ async def serving(
         linking,
         clock,
     )
+    ocpp = OcppServer(site, "127.0.0.1:0", lambda _: AuthPolicy(), clock)
+    chargers = Overview(
+        settings,
+        site,
+        lines=ocpp.desk,
+        links=ocpp.links,
+        upkeep=ocpp.upkeep,
+        security=ChargerSecurity(settings, clock, alerts),
+        troubles=alerts,
+    )
     app = create_app(
         site,
         WebSettings(links, RELAYS, looks=LOOSE, orders=LOOSE, tile_url=tile_url),
@@ -246,7 +266,7 @@ async def serving(
         clock=clock,
         fetcher=Fetcher(PublicHosts(allow_loopback=True)),
         play=None if wallet else play,
-        operators=Console(password, site) if password else None,
+        operators=Console(password, site, chargers) if password else None,
         routes=lnurl.routes,
     )
     server = uvicorn.Server(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.machine.model import SessionState
-from agent.ports import WatchOutcome
+from agent.ports.charger import WatchOutcome
 from tests.bridge.ocpp.stage import METER_START, staged
 from tests.bridge.ocpp.station import charging, event, register, station
 from tests.bridge.ocpp.test_watching import standing
