@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,10 @@ class Office(Protocol):
 
     def owed(self) -> Sequence[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
+        ...
+
+    def troubles(self) -> Mapping[str, str]:
+        """What is wrong now, by name."""
         ...
 
     async def charges(self, charge_point_id: str, most: int) -> Sequence[Charge]:

@@ -19,7 +19,7 @@ from bridge.limits import RateLimit
 from bridge.linking import Linking
 from bridge.web import charge_points, console, dev, live, mine, photos, receipt, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
-from bridge.web.render import STYLE, Renderer, WebSettings, static_text
+from bridge.web.render import CONSOLE_STYLE, STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
 
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -76,7 +76,7 @@ def create_app(
         app.include_router(console.routes(context, operators))
     if play is not None:
         app.include_router(dev.routes(play))
-    _add_script(app, context.renderer)
+    _add_files(app, context.renderer)
     _add_errors(app, context)
     tiles = urlsplit(settings.tile_url)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
@@ -89,12 +89,16 @@ def create_app(
     return app
 
 
-def _add_script(app: FastAPI, renderer: Renderer) -> None:
+def _add_files(app: FastAPI, renderer: Renderer) -> None:
     script = static_text("strom.js")
 
     @app.get(renderer.script_url, include_in_schema=False)
     async def strom_js() -> Response:
         return Response(script, media_type="text/javascript", headers=_IMMUTABLE)
+
+    @app.get(renderer.console_style_url, include_in_schema=False)
+    async def console_css() -> Response:
+        return Response(CONSOLE_STYLE, media_type="text/css", headers=_IMMUTABLE)
 
 
 def _add_errors(app: FastAPI, context: Context) -> None:

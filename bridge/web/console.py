@@ -24,6 +24,7 @@ from agent.talk.words import LANGUAGES, words
 from bridge.charger_sheet import Chargers
 from bridge.limits import Rate, RateLimit
 from bridge.paper.poster import Paper, poster_pdf, poster_svg
+from bridge.web import console_chargers
 from bridge.web.context import BadForm, Context, TooManyRequests, client_address, form
 
 COOKIE = "strom_console"
@@ -114,6 +115,8 @@ def routes(context: Context, console: Console) -> APIRouter:
             wallet=await console.office.wallet_state(),
             now_ms=context.clock(),
             papers=get_args(Paper),
+            troubles=sorted(console.office.troubles().values()),
+            sheets={name: await console.chargers.sheet(name) for name in site.charge_point_ids()},
         )
 
     @router.post("/sign-in")
@@ -186,4 +189,9 @@ def routes(context: Context, console: Console) -> APIRouter:
             },
         )
 
+    router.include_router(
+        console_chargers.routes(
+            context, console_chargers.Desk(console.office, console.chargers, check)
+        )
+    )
     return router

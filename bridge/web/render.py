@@ -66,6 +66,9 @@ def _compact(css: str) -> str:
 STYLE = _compact(static_text("strom.css"))
 """The style sheet, put into each page: the first view needs one round trip only."""
 
+CONSOLE_STYLE = _compact(static_text("console.css"))
+"""What only the operator's pages have: drivers do not wait for it."""
+
 
 @dataclass(slots=True)
 class Renderer:
@@ -74,10 +77,11 @@ class Renderer:
     settings: WebSettings
     environment: Environment = field(init=False)
     script_url: str = field(init=False)
+    console_style_url: str = field(init=False)
 
     def __post_init__(self) -> None:
-        script = static_text("strom.js")
-        self.script_url = f"/static/strom.{sha256(script.encode()).hexdigest()[:12]}.js"
+        self.script_url = _url_of("strom", "js", static_text("strom.js"))
+        self.console_style_url = _url_of("console", "css", CONSOLE_STYLE)
         self.environment = Environment(
             loader=PackageLoader("bridge.web"),
             autoescape=select_autoescape(),
@@ -89,6 +93,7 @@ class Renderer:
         globals_of |= {
             "style": Markup(STYLE),  # noqa: S704 - a file of ours
             "script_url": self.script_url,
+            "console_style_url": self.console_style_url,
             "links": self.settings.links,
             "qr": _qr,
             "price_lines": price_lines,
@@ -131,6 +136,11 @@ class Renderer:
                 "Vary": "Accept, Accept-Language",
             },
         )
+
+
+def _url_of(name: str, kind: str, content: str) -> str:
+    """Where a file of ours is served; another content has another URL."""
+    return f"/static/{name}.{sha256(content.encode()).hexdigest()[:12]}.{kind}"
 
 
 def _qr(text: str, label: str) -> Markup:

@@ -141,10 +141,18 @@ async def whole(folder: Path, *, strom: str = "", point: str = "") -> AsyncGener
 
 @asynccontextmanager
 async def ready(
-    strom: Whole, keys: dict[str, tuple[str, bool]] | None = None
+    strom: Whole,
+    keys: dict[str, tuple[str, bool]] | None = None,
+    *,
+    password: str = "",
 ) -> AsyncGenerator[ObedientCharger]:
-    """A charger that booted and is free; its configuration was compared."""
-    async with obedient(strom.app.ocpp_port, keys=keys) as charger:
+    """A charger that booted and is free; its configuration was compared.
+
+    Args:
+        keys: its configuration.
+        password: what it shows.
+    """
+    async with obedient(strom.app.ocpp_port, keys=keys, password=password) as charger:
         status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
         assert await charger.say("StatusNotification", status | {"timestamp": strom.at()}) == {}
         await charger.heard("GetConfiguration")

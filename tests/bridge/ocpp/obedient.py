@@ -6,6 +6,7 @@ The schemas are checked by the `ocpp` library's own validator, not by ours.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -130,6 +131,10 @@ class ObedientCharger:
         await answered.wait()
         return self._answer
 
+    async def close(self) -> None:
+        """End the connection."""
+        await self._socket.close()
+
     async def heard(self, action: str) -> Payload:
         """Wait until a request came; the last one of this action."""
         while not (found := [payload for name, payload in self.asked if name == action]):
@@ -191,12 +196,23 @@ async def obedient(
     version: str = "1.6",
     charge_point_id: str = "CP001",
     keys: dict[str, tuple[str, bool]] | None = None,
+    password: str = "",
 ) -> AsyncGenerator[ObedientCharger]:
     """A connected charger that booted; `keys` is its configuration."""
+    headers: dict[str, str] = {}
+    if password:
+        shown = b64encode(f"{charge_point_id}:{password}".encode()).decode()
+        headers["Authorization"] = f"Basic {shown}"
     subprotocol = Subprotocol(f"ocpp{version}")
     url = f"ws://127.0.0.1:{port}/ocpp/{charge_point_id}"
     async with (
-        connect(url, subprotocols=[subprotocol], proxy=None, close_timeout=1) as socket,
+        connect(
+            url,
+            subprotocols=[subprotocol],
+            additional_headers=headers,
+            proxy=None,
+            close_timeout=1,
+        ) as socket,
         anyio.create_task_group() as group,
     ):
         charger = ObedientCharger(socket, version)
