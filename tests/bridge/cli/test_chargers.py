@@ -89,6 +89,9 @@ async def test_the_operator_asks_a_charger(tmp_path: Path) -> None:
         shown = await here.strom("ocpp", "cp001", "--json")
         [about] = json.loads(shown.stdout)
         assert (about["id"], about["model"], about["connected"]) == ("CP001", "Simulator", True)
+        told = (await here.strom("ocpp", "cp001")).stdout
+        for part in ("Last heard", " s ago", "Clock             right", "0: nothing is shown"):
+            assert part in told
         keys = ["HeartbeatInterval", "NumberOfConnectors", "Foo"]
         asked = await here.strom("ocpp", "cp001", "GetConfiguration", json.dumps({"key": keys}))
         assert asked.stdout.splitlines() == [
@@ -166,7 +169,7 @@ def test_the_actions_of_each_version(strom: Strom) -> None:
 async def test_how_a_charger_is_set(tmp_path: Path) -> None:
     """What the file wants of the model, and of the charge point before that."""
     extra = """
-ocpp_settings = { ConnectionTimeOut = 90, NumberOfConnectors = "4" }
+ocpp_settings = { ConnectionTimeOut = 90, NumberOfConnectors = "4", MeterValueSampleInterval = 120 }
 [[ocpp_models]]
 vendor = "str*"
 model = "Simulator"
@@ -182,14 +185,16 @@ settings = { HeartbeatInterval = 11 }
         while not here.app.alerts.current():
             await anyio.sleep(0.02)
         shown = await here.strom("settings", "cp001")
-        assert [line.split() for line in shown.stdout.splitlines()] == [
+        assert [line.split() for line in shown.stdout.splitlines()[:5]] == [
             ["id", "key", "wanted", "present", "state"],
             ["CP001", "ConnectionTimeOut", "90", "90", "set"],
             ["CP001", "HeartbeatInterval", "77", "77", "set"],
             ["CP001", "NumberOfConnectors", "4", "1", "read-only"],
+            ["CP001", "MeterValueSampleInterval", "120", "120", "set"],
         ]
+        assert "120 s: up to 0.73 kWh can go beyond a credit" in shown.stdout
         [first, second] = json.loads((await here.strom("settings", "--json")).stdout)
-        assert (first["id"], len(first["keys"])) == ("CP001", 3)
+        assert (first["id"], len(first["keys"])) == ("CP001", 4)
         assert (second["id"], second["checked_at_ms"]) == ("CP002", 0)
         url = f"http://127.0.0.1:{here.app.http_port}/metrics"
         async with httpx.AsyncClient() as http:
