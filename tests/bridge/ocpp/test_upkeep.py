@@ -212,6 +212,14 @@ async def test_each_key_has_its_state(shop: Shop) -> None:
             0,
         ),
         ({"MeterValueSampleInterval": "0"}, NONE, [("MeterValueSampleInterval", "20")], 0),
+        ({"MeterValueSampleInterval": "59"}, NONE, [], 0),
+        ({"MeterValueSampleInterval": "60"}, NONE, [("MeterValueSampleInterval", "20")], 0),
+        (
+            {"MeterValueSampleInterval": "60"},
+            {"20", "60"},
+            [("MeterValueSampleInterval", "20"), ("MeterValueSampleInterval", "60")],
+            0,
+        ),
         (
             {"MeterValueSampleInterval": "900"},
             {"20", "60"},
