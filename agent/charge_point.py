@@ -26,6 +26,7 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.model import Session, SessionState
+from agent.meter_watch import MeterWatch
 from agent.orders import Orders
 from agent.owners import Owners
 from agent.ports.charge_point import ChargePointView, Commitments
@@ -79,6 +80,7 @@ class ChargePointAgent:
         self._orders = Orders(config.id, self.sessions, self._connectors, commons)
         self._owners = Owners(config.id, self.sessions, commons)
         self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
+        self._meters = MeterWatch(config.id, powers, commons.alerts, check_meter=config.check_meter)
         self._seen = False
 
     @property
@@ -192,6 +194,7 @@ class ChargePointAgent:
             self.sessions.power_of(connector),
         )
         after = await self.sessions.submit(session.id, [event], (transaction_id, report))
+        self._meters.started(after)
         return StartVerdict(transaction_id, after.state is not SessionState.CLOSED)
 
     async def _taken_by_a_stranger(self, connector: int, transaction_id: int) -> None:
@@ -224,7 +227,7 @@ class ChargePointAgent:
                     )
                 )
         for session_id, events in samples.items():
-            await self.sessions.submit(session_id, events)
+            self._meters.sampled(await self.sessions.submit(session_id, events))
 
     async def signed_values(
         self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]
@@ -252,6 +255,7 @@ class ChargePointAgent:
         running = self.sessions.on(session.connector)
         if running is None or running.transaction_id is None:
             self._connectors.stopped(session.connector)
+        self._meters.stopped(session)
         await self._stop_times.note(session, event)
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:

@@ -120,7 +120,7 @@ class Overview:
             troubles=tuple(
                 sentence
                 for name, sentence in self._troubles.current().items()
-                if name.split(" ")[-1] == known
+                if name.split(" ")[-1].partition("/")[0] == known
             ),
         )
 
