@@ -14,7 +14,7 @@ from agent import nameplates, quotes
 from agent.commitments import commitments
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
-from agent.connectors import Connectors, presumed_status
+from agent.connectors import POWERED, WITHOUT_POWER, Connectors, presumed_status
 from agent.journal.journal import Task, Transaction
 from agent.machine.events import (
     ConnectorStatus,
@@ -45,6 +45,7 @@ from agent.sessions import Sessions
 from agent.signed_values import SignedValue
 from agent.stop_times import StopTimes
 from agent.tariff.model import Tariff
+from agent.unsold import Unsold
 from agent.views import PublicFace, charge_point_view
 from agent.zaps import Zap, read_zap
 from nips.identity import Identity
@@ -79,6 +80,7 @@ class ChargePointAgent:
         self._identity = identity
         self._orders = Orders(config.id, self.sessions, self._connectors, commons)
         self._owners = Owners(config.id, self.sessions, commons)
+        self._unsold = Unsold(config.id, commons, self._connectors, self._owners)
         self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
         self._meters = MeterWatch(config.id, powers, commons.alerts, check_meter=config.check_meter)
         self._seen = False
@@ -161,6 +163,10 @@ class ChargePointAgent:
         if session is not None and not self._owners.is_taken(connector):
             event = ConnectorStatusChanged(f"status:{session.id}:{status}:{at_ms}", at_ms, status)
             await self.sessions.submit(session.id, [event])
+        if status in POWERED:
+            await self._unsold.powered(connector)
+        elif status in WITHOUT_POWER:
+            self._unsold.freed(connector)
 
     async def may_charge(self, id_tag: str) -> bool:
         """Whether an id tag is that of an open session here (OCPP Authorize)."""
@@ -177,6 +183,7 @@ class ChargePointAgent:
         if session is None:
             await self._commons.journal.add_transaction(self.id, transaction_id, report)
             await self._taken_by_a_stranger(report.connector, transaction_id)
+            self._unsold.began(report.connector, transaction_id)
             return StartVerdict(transaction_id, accepted=False)
         if self._owners.is_repeated(session, report):
             return StartVerdict(session.transaction_id or 0, accepted=True)
@@ -214,7 +221,9 @@ class ChargePointAgent:
         known: dict[int, Transaction | None] = {}
         for report in reports:
             session = self._owners.by_sample(report, known)
-            if session is not None:
+            if session is None:
+                await self._unsold.sampled(report, known.get(report.transaction_id or 0))
+            else:
                 at_ms, register_wh, power_w = (
                     report.sampled_at_ms,
                     report.register_wh,
@@ -243,6 +252,7 @@ class ChargePointAgent:
         session_id, transaction_id = self._owners.by_stop(report)
         if not session_id:
             await self._commons.journal.keep(self.id, self._commons.clock(), report)
+            self._unsold.ended(report)
             return
         event = TransactionStopped(
             f"stopped:{transaction_id}:{report.stopped_at_ms}:{report.register_wh}",
@@ -428,4 +438,7 @@ class ChargePointAgent:
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect that is meant for the charger (an outbox handler)."""
-        await self._orders.deliver(task, recovered)
+        if task.session_id:
+            await self._orders.deliver(task, recovered)
+        else:
+            await self._unsold.deliver(task, self._orders.charger)

@@ -20,9 +20,14 @@ _BLOCKING: dict[ConnectorStatus, Obstacle] = {
     ConnectorStatus.UNAVAILABLE: Obstacle.UNAVAILABLE,
     ConnectorStatus.FAULTED: Obstacle.FAULTED,
 }
-_WITHOUT_POWER = frozenset(
+WITHOUT_POWER = frozenset(
     {ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.FINISHING}
 )
+"""States in which no transaction runs."""
+POWERED = frozenset(
+    {ConnectorStatus.CHARGING, ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE}
+)
+"""States in which a transaction runs."""
 
 
 class Connectors:
@@ -65,7 +70,7 @@ class Connectors:
             self._statuses[connector] = status
             await self._commons.journal.set_connector(self._config.id, connector, status, at_ms)
             self._commons.herald.status_changed(self._config.id)
-        if status in _WITHOUT_POWER:
+        if status in WITHOUT_POWER:
             self._has_stopped(connector)
 
     def started(self, connector: int) -> None:
@@ -87,10 +92,23 @@ class Connectors:
             "flowing that nobody pays for. Write unlock or reset to it, or switch it off.",
         )
 
-    def _has_stopped(self, connector: int) -> None:
-        self._commons.alerts.cleared(
-            self._trouble(connector), f"{self._config.id}: connector {connector} has stopped."
+    def charges_unknown(self, connector: int, transaction_id: int) -> None:
+        """It charges in a transaction that the journal does not know: the operators hear of it."""
+        self._commons.alerts.raised(
+            self._unknown(connector),
+            f"{self._config.id}: connector {connector} charges in transaction {transaction_id}, "
+            "which Strom does not know: it is older than Strom's journal. Nobody pays for it here; "
+            f"strom ocpp {self._config.id} RemoteStopTransaction "
+            f"'{{\"transactionId\": {transaction_id}}}' ends it.",
         )
+
+    def _has_stopped(self, connector: int) -> None:
+        for trouble in (self._trouble(connector), self._unknown(connector)):
+            sentence = f"{self._config.id}: connector {connector} has stopped."
+            self._commons.alerts.cleared(trouble, sentence)
+
+    def _unknown(self, connector: int) -> str:
+        return f"unknown transaction {self._config.id}/{connector}"
 
     def _trouble(self, connector: int) -> str:
         return f"stop ignored {self._config.id}/{connector}"

@@ -47,6 +47,10 @@ class Owners:
         without a transaction's id is said of that one."""
         return connector in self._strangers
 
+    def is_sold(self, connector: int) -> bool:
+        """Whether what runs on a connector, or is to begin there, was paid for."""
+        return not self.is_taken(connector) and self._sessions.on(connector) is not None
+
     def by_tag(self, id_tag: str) -> Session | None:
         """The open session that was started under a tag; some chargers pad it with junk."""
         tag = id_tag.strip().lower()

@@ -388,6 +388,19 @@ class Journal:
             lambda db: _store_transaction(db, charge_point, "", transaction_id, report)
         )
 
+    async def post(self, target: str, effects: Sequence[Effect]) -> list[Task]:
+        """Store effects that belong to no session; they are delivered like all others."""
+
+        def unit(db: sqlite3.Connection) -> list[Task]:
+            tasks: list[Task] = []
+            for effect in effects:
+                body = codec.encode(effect)
+                row = db.execute(_OUTBOX, ("", target, type(effect).__name__, body))
+                tasks.append(Task(row.lastrowid or 0, "", target, effect))
+            return tasks
+
+        return await self._writer.write(unit)
+
     async def keep(self, charge_point: str, at_ms: int, report: object) -> None:
         """Keep what a charger said and nothing could be done with, as evidence."""
         values = (charge_point, at_ms, type(report).__name__, codec.encode(report))

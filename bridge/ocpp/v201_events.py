@@ -82,7 +82,7 @@ class TransactionEvents:
         known = await self._transaction(event, at_ms)
         known.evse = event.evse or known.evse
         allowed = await self._for_whom(known, event, found)
-        if known.number is None and known.tag:
+        if known.number is None and (known.tag or self._is_nobodys(known, event)):
             allowed = await self._begin(known, event, allowed, found, now_ms)
         await self._measure(known, event, found, now_ms)
         if event.kind is Kind.ENDED or self._is_over(known, event):
@@ -222,6 +222,12 @@ class TransactionEvents:
                 known.register_wh = readings[0].register_wh
         elif known.register_wh is None and readings:
             known.register_wh = readings[0].register_wh
+
+    def _is_nobodys(self, known: Transaction, event: TransactionEvent) -> bool:
+        """Whether power flows and goes on to flow for no token at all (free vend)."""
+        flows = (event.state or known.state) is State.CHARGING
+        lasts = event.kind is Kind.UPDATED and event.trigger in _PERIODIC
+        return flows and lasts and not event.is_offline and known.register_wh is not None
 
     async def _begin(
         self,

@@ -134,3 +134,54 @@ async def test_operators_commands(
             while not done:
                 await anyio.lowlevel.checkpoint()
         assert done == [True]
+
+
+async def test_a_transaction_that_nobody_paid_for_is_asked_to_end(tmp_path: Path) -> None:
+    """The SAP simulator goes on after `Invalid` with forceTransactionOnInvalidIdToken."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        answer = await event(
+            raw,
+            stage,
+            "Started",
+            {"chargingState": "EVConnected"},
+            evse={"id": 1},
+            idToken={"idToken": "UNDEFINED", "type": "ISO14443"},
+            meterValue=register(stage, METER_START, "Transaction.Begin"),
+        )
+        assert answer == {"idTokenInfo": {"status": "Invalid"}}
+        stage.world.clock.advance(30)
+        values = register(stage, METER_START + 40)
+        reason = {"triggerReason": "MeterValuePeriodic"}
+        await event(
+            raw, stage, "Updated", {"chargingState": "Charging"}, meterValue=values, **reason
+        )
+        assert (await raw.accept("RequestStopTransaction")) == {"transactionId": "tx-a"}
+
+
+async def test_a_transaction_without_any_token_is_asked_to_end(tmp_path: Path) -> None:
+    """Free vend: it charges whoever plugs in."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        await event(raw, stage, "Started", {"chargingState": "EVConnected"}, evse={"id": 1})
+        for wh in (0, 40):
+            stage.world.clock.advance(30)
+            await event(
+                raw,
+                stage,
+                "Updated",
+                {"chargingState": "Charging"},
+                triggerReason="MeterValuePeriodic",
+                meterValue=register(stage, METER_START + wh),
+            )
+        assert (await raw.accept("RequestStopTransaction")) == {"transactionId": "tx-a"}
+
+
+async def test_the_end_of_a_transaction_that_nobody_paid_for_asks_for_nothing(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        token = {"idToken": "UNDEFINED", "type": "ISO14443"}
+        for kind in ("Started", "Ended"):
+            values = register(stage, METER_START)
+            await event(raw, stage, kind, evse={"id": 1}, idToken=token, meterValue=values)
+        quote, _ = await asked_to_start(raw, stage)
+        assert stage.session(quote).state is SessionState.STARTING
