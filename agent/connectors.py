@@ -129,7 +129,7 @@ class Connectors:
             return Obstacle.UNAVAILABLE
         if not self.enabled:
             return Obstacle.DISABLED
-        if self._sessions.on(connector) is not None:
+        if self._sessions.takes(connector):
             return Obstacle.OCCUPIED
         if not self.connected:
             return Obstacle.OFFLINE

@@ -7,7 +7,8 @@ always one that is on the disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
@@ -80,6 +81,7 @@ class Sessions:
         self.stop_lead_ms: int | None = None
         """How long its charger takes to stop; None while that is not known."""
         self._live: dict[str, Session] = {}
+        self._opening: Session | None = None
         self._repeats = Repeats()
         self._lock = asyncio.Lock()
 
@@ -117,6 +119,11 @@ class Sessions:
         """What a connector gives at most, in W; 0 for unknown."""
         return self._max_power_w.get(connector, 0)
 
+    def takes(self, connector: int) -> bool:
+        """Whether a connector has an open session, or one that is being stored just now."""
+        opening = self._opening is not None and self._opening.connector == connector
+        return opening or self.on(connector) is not None
+
     async def credit(
         self, quote: Quote, settlement: Settlement, obstacle_of: Callable[[int], Obstacle | None]
     ) -> Session:
@@ -143,7 +150,8 @@ class Sessions:
             )
             session, effects = self._receive(known, quote, event)
             paid = (settlement.payment_hash, settlement.settled_at_ms)
-            await self._store(session, [event], effects, quote_settled=paid)
+            with self._being_opened(session):
+                await self._store(session, [event], effects, quote_settled=paid)
             return self.get(quote.session_id)
 
     async def hold(self, quote: Quote, obstacle_of: Callable[[int], Obstacle | None]) -> Session:
@@ -168,8 +176,18 @@ class Sessions:
                 obstacle=None if known else late or obstacle_of(quote.connector),
             )
             session, effects = self._receive(known, quote, event)
-            await self._store(session, [event], effects)
+            with self._being_opened(session):
+                await self._store(session, [event], effects)
             return self.get(quote.session_id)
+
+    @contextmanager
+    def _being_opened(self, session: Session) -> Generator[None]:
+        """Nobody else is promised the connector of a session that is on its way to the disk."""
+        self._opening = None if session.state is SessionState.CLOSED else session
+        try:
+            yield
+        finally:
+            self._opening = None
 
     def _known(self, quote: Quote) -> Session | None:
         journal = self._commons.journal

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from agent.machine.effects import Topic
 from agent.machine.events import ConnectorStatus, MeterSampled, Obstacle
 from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
-from agent.ports.errors import Refused
+from agent.ports.errors import NotThePayer, Refused
 from agent.ports.quotes import Origin, QuoteRequest
 from tests.agent.world import ManualClock, ScriptedCharger, running
 
@@ -149,3 +151,28 @@ async def test_claiming_while_charging_stops_and_pays_what_was_offered(tmp_path:
         assert await world.wallet.driver_invoice_paid(payment_hash)
         view = await world.site.session(quote.secret)
         assert (view.cost_msat, view.refunded_msat, view.owed_msat) == (300_000, 700_000, 0)
+
+
+async def test_a_connector_is_taken_from_the_moment_its_payment_is_credited(
+    tmp_path: Path,
+) -> None:
+    """Not only once the session is stored: a second driver would pay for nothing."""
+    async with running(tmp_path) as world:
+        await world.ready()
+        point = world.point
+        first = await point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+        assert await point.obstacle(1) is None
+        other = sqlite3.connect(world.journal.path, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            await world.wallet.driver_pay(first.bolt11)
+            while await point.obstacle(1) is not Obstacle.OCCUPIED:
+                await asyncio.sleep(0.001)
+            assert world.journal.session(first.session_id) is None
+            with pytest.raises(NotThePayer):
+                await point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+            assert await point.obstacle(2) is None
+        finally:
+            other.close()
+        await world.until(lambda: world.journal.session(first.session_id) is not None)
+        assert await point.obstacle(1) is Obstacle.OCCUPIED
