@@ -10,9 +10,9 @@ from pydantic import BeforeValidator, Field
 from agent.config.table import Table
 from agent.config.values import text
 
-LONGEST_KEY = 200
-LONGEST_VALUE = 500
-"""OCPP 1.6 section 5.3; a key has 50 there, and the name of a 2.0.1 variable up to 203."""
+LONGEST_KEY = 220
+LONGEST_VALUE = 1000
+"""Of a variable in OCPP 2.0.1; in 1.6 a key has 50 characters and a value 500 (section 5.3)."""
 
 _PASSWORDS = ("authorizationkey", "basicauthpassword")
 

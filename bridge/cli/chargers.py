@@ -122,7 +122,10 @@ def settings(
     table = Table("id", "key", "wanted", "present", "state", box=None)
     for report in reports:
         for key in report["keys"]:
-            told = [printable(str(key[field])) for field in ("key", "wanted", "present", "state")]
+            state = f"{key['state']}: here {key['here']}" if key["here"] else key["state"]
+            told = [
+                printable(str(one)) for one in (key["key"], key["wanted"], key["present"], state)
+            ]
             table.add_row(report["id"], *map(Text, told))
         if not report["checked_at_ms"]:
             table.add_row(report["id"], "", "", "", "not compared yet")

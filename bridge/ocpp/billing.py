@@ -99,6 +99,7 @@ NEEDS_16 = (
 """OCPP 1.6 section 9.1."""
 
 NEEDS_201 = (
+    _switch_need("SampledDataCtrlr.Enabled", "true", "no energy is told without it"),
     _measurand_need("SampledDataCtrlr.TxStartedMeasurands", REGISTER),
     _measurand_need("SampledDataCtrlr.TxUpdatedMeasurands", REGISTER, POWER),
     _measurand_need("SampledDataCtrlr.TxEndedMeasurands", REGISTER),

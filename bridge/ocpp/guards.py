@@ -16,6 +16,7 @@ from agent.ports.charge_point import Commitments
 from bridge.ocpp import timestamps
 from bridge.ocpp.billing import need_of
 from bridge.ocpp.errors import OcppError
+from bridge.ocpp.keys import variable_name
 from bridge.ocpp.masking import is_secret
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload
@@ -100,9 +101,7 @@ def _keys_set(action: str, payload: Payload) -> Iterator[tuple[str, str]]:
         yield as_text(payload.get("key")), as_text(payload.get("value"))
     elif action == "SetVariables":
         for item in objects(payload.get("setVariableData")):
-            component, variable = _fields(item.get("component")), _fields(item.get("variable"))
-            name = f"{as_text(component.get('name'))}.{as_text(variable.get('name'))}"
-            yield name, as_text(item.get("attributeValue"))
+            yield variable_name(item), as_text(item.get("attributeValue"))
 
 
 def _remote_start(payload: Payload, situation: Situation) -> Iterator[Objection]:

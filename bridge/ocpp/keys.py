@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from bridge.ocpp.charger import Calls
+from bridge.ocpp.equivalents import is_variable, key_for, variable_for
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload, check_call
@@ -34,10 +35,17 @@ class Taken(StrEnum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
     READONLY = "read-only"
+    ONLY_16 = "only in OCPP 1.6"
+    ONLY_201 = "only in OCPP 2.0.1"
 
 
 class Keys(Protocol):
     """The configuration of a connected charger."""
+
+    def foreign(self, name: str) -> tuple[Taken, str] | None:
+        """For a name that is none in its version of OCPP: the state of such a key, and what it
+        is called here, as far as that is known."""
+        ...
 
     async def read(self, names: Sequence[str]) -> Mapping[str, Present]:
         """The keys that it has of these, by their name in lower case; raises CallFailed."""
@@ -57,6 +65,10 @@ class Keys16:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
+
+    def foreign(self, name: str) -> tuple[Taken, str] | None:
+        """A variable of 2.0.1, and the key whose place it took."""
+        return (Taken.ONLY_201, key_for(name)) if is_variable(name) else None
 
     async def read(self, names: Sequence[str]) -> Mapping[str, Present]:
         """The keys that it has of these, in pieces as large as it takes; raises CallFailed."""
@@ -102,17 +114,26 @@ class Keys16:
         await _expect_accepted(self._calls, "Reset", {"type": "Soft"}, "ocpp.v16")
 
 
-_VARIABLE = re.compile(r"([^.\[\]]+)(?:\[([^\]]+)\])?\.([^.\[\]]+)(?:\[([^\]]+)\])?")
+_VARIABLE = re.compile(
+    r"([^.\[\]@]+)(?:\[([^\]]+)\])?(?:@([0-9]{1,4})(?::([0-9]{1,4}))?)?"
+    r"\.([^.\[\]]+)(?:\[([^\]]+)\])?"
+)
 
 
 class Keys201:
     """GetVariables and SetVariables, OCPP 2.0.1 use cases B06 and B05.
 
-    A variable is named `Component.Variable`, either with its instance in brackets behind it.
+    A variable is named `Component.Variable`, either with its instance in brackets behind it. A
+    component of an EVSE or of a connector has that behind an @: `EVSE@1.Power`,
+    `Connector@1:2.Available`.
     """
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
+
+    def foreign(self, name: str) -> tuple[Taken, str] | None:
+        """A key of 1.6, and the variable that took its place."""
+        return (Taken.ONLY_16, variable_for(name)) if _variable(name) is None else None
 
     async def read(self, names: Sequence[str]) -> Mapping[str, Present]:
         """The variables that it has of these, in pieces as large as it takes."""
@@ -128,7 +149,7 @@ class Keys201:
         data = [_variable(name) for name in names]
         answer = await _ask(self._calls, "GetVariables", {"getVariableData": data}, "ocpp.v201")
         return {
-            _name(item).lower(): Present(as_text(item.get("attributeValue"), 2500))
+            variable_name(item).lower(): Present(as_text(item.get("attributeValue"), 2500))
             for item in objects(answer.get("getVariableResult"))
             if item.get("attributeStatus") in ("Accepted", "Rejected")
         }
@@ -183,10 +204,16 @@ def _variable(name: str) -> dict[str, Any] | None:
     found = _VARIABLE.fullmatch(name)
     if found is None:
         return None
-    component, component_instance, variable, instance = found.groups()
+    name, component_instance, evse, connector, variable, instance = found.groups()
+    component: dict[str, Any] = {"name": name}
+    if component_instance:
+        component["instance"] = component_instance
+    if evse:
+        component["evse"] = {"id": int(evse)}
+        if connector:
+            component["evse"]["connectorId"] = int(connector)
     return {
-        "component": {"name": component}
-        | ({"instance": component_instance} if component_instance else {}),
+        "component": component,
         "variable": {"name": variable} | ({"instance": instance} if instance else {}),
     }
 
@@ -195,10 +222,16 @@ def _first(value: object) -> Payload:
     return next(objects(value), Payload())
 
 
-def _name(item: Payload) -> str:
-    def part(value: object) -> str:
-        fields = _first(value)
+def variable_name(item: Payload) -> str:
+    """The variable that an entry of GetVariables or SetVariables is about, in one text."""
+
+    def part(fields: Payload) -> str:
         instance = as_text(fields.get("instance"), 50)
         return as_text(fields.get("name"), 50) + (f"[{instance}]" if instance else "")
 
-    return f"{part(item.get('component'))}.{part(item.get('variable'))}"
+    component = _first(item.get("component"))
+    evse = _first(component.get("evse"))
+    place = as_text(evse.get("id"), 4)
+    connector = as_text(evse.get("connectorId"), 4)
+    where = f"@{place}" + (f":{connector}" if connector else "") if place else ""
+    return f"{part(component)}{where}.{part(_first(item.get('variable')))}"

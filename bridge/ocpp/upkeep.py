@@ -43,6 +43,7 @@ class KeyReport(msgspec.Struct, frozen=True):
         present: the value that it has.
         state: whether it has it, or why not.
         matters: whether somebody must see to it.
+        here: what it is called in the version of OCPP that the charger speaks.
     """
 
     key: str
@@ -50,6 +51,7 @@ class KeyReport(msgspec.Struct, frozen=True):
     present: str
     state: Taken
     matters: bool = False
+    here: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -67,8 +69,13 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def differing(self) -> int:
-        """How many keys are not as they are wanted."""
-        return sum(key.state is not Taken.SET for key in self.keys)
+        """How many keys are not as they are wanted, those that are not for it left out."""
+        return sum(key.state is not Taken.SET and not _is_idle(key) for key in self.keys)
+
+
+def _is_idle(key: KeyReport) -> bool:
+    """Whether it is for chargers that speak another version of OCPP."""
+    return key.state in (Taken.ONLY_16, Taken.ONLY_201) and not key.matters
 
 
 @dataclass(slots=True, eq=False)
@@ -187,10 +194,15 @@ class Upkeep:
         wished = await self._wishes(tended)
         before = {key.key: key for key in (await self.report(charge_point)).keys}
         needs = [need for need in tended.needs if need.key.lower() not in _lower(wished)]
-        names = [*wished, *(need.key for need in needs)]
+        names = [key for key in wished if tended.keys.foreign(key) is None]
+        names += [need.key for need in needs]
         booted, present = tended.booted, await tended.keys.read(names)
         found: list[KeyReport] = []
         for key, value in wished.items():
+            foreign = tended.keys.foreign(key)
+            if foreign is not None:
+                found.append(_foreign(key, value, *foreign, among=_lower(wished)))
+                continue
             found.append(await _wish(tended.keys, key, value, present.get(key.lower())))
         for need in needs:
             has = present.get(need.key.lower())
@@ -258,7 +270,7 @@ class Upkeep:
             return
         name = f"settings {charge_point_id}"
         if bad:
-            keys = ", ".join(f"{key.key} ({key.state})" for key in bad)
+            keys = ", ".join(f"{key.key} ({shown_state(key)})" for key in bad)
             self._alerts.raised(
                 name,
                 f"{charge_point_id} does not take its configuration: {keys}; "
@@ -282,6 +294,16 @@ async def _wish(keys: Keys, key: str, value: str, has: Present | None) -> KeyRep
     return KeyReport(key, shown, shown if done else present, taken, matters=not done)
 
 
+def _foreign(key: str, value: str, state: Taken, here: str, *, among: set[str]) -> KeyReport:
+    """A key of the version of OCPP that the charger does not speak.
+
+    It matters where the file does not say the same in the words of the other one.
+    """
+    shown = MASK if is_secret(key) else value
+    matters = bool(here) and here.lower() not in among
+    return KeyReport(key, shown, "", state, matters, here)
+
+
 async def _need(keys: Keys, need: Need, has: Present) -> KeyReport:
     """Set what billing needs; where it works as it is, a refusal does not matter."""
     choices = list(need.values(has.value))
@@ -294,6 +316,11 @@ async def _need(keys: Keys, need: Need, has: Present) -> KeyReport:
         if taken in (Taken.SET, Taken.NEEDS_RESET):
             return KeyReport(need.key, value, value, taken)
     return KeyReport(need.key, choices[0], has.value, taken, matters=not works)
+
+
+def shown_state(key: KeyReport) -> str:
+    """A key's state for people."""
+    return f"{key.state}: here {key.here}" if key.here else str(key.state)
 
 
 def _pair(key: KeyReport) -> str:
@@ -311,6 +338,8 @@ def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyRep
             was.present[:100],
             has.value[:100],
         )
+    if _is_idle(key):
+        return
     if key.matters:
         level, verb = logging.WARNING, "should be"
     elif key.state is not Taken.SET or (has is not None and not _same(has.value, key.present)):
@@ -318,7 +347,13 @@ def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyRep
     else:
         return
     logger.log(
-        level, "%s: %s %s %s: %s", charge_point_id, key.key, verb, key.wanted[:100], key.state
+        level,
+        "%s: %s %s %s: %s",
+        charge_point_id,
+        key.key,
+        verb,
+        key.wanted[:100],
+        shown_state(key),
     )
 
 

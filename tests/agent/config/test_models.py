@@ -32,8 +32,8 @@ def test_values_may_be_numbers_and_switches() -> None:
     [
         ("x", "expected keys and values"),
         ({"A": 1.5}, "a whole number, true or false as the value of A"),
-        ({"A": "x" * 501}, "expected text of at most 500 characters"),
-        ({"": "x"}, "expected keys of 1 to 200 characters"),
+        ({"A": "x" * 1001}, "expected text of at most 1000 characters"),
+        ({"": "x"}, "expected keys of 1 to 220 characters"),
         ({"authorizationkey": "hunter2"}, "a password has its place in password_file"),
         ({"SecurityCtrlr.BasicAuthPassword": "hunter2"}, "has its place in password_file"),
     ],

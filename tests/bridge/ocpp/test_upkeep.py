@@ -375,9 +375,13 @@ async def test_the_variables_of_2_0_1(shop: Shop) -> None:
         "OCPPCommCtrlr.HeartbeatInterval": "60",
         "A[left].B[right]": "1",
         "C.D": "1",
+        "Connector@1:2.Available": "false",
         "HeartbeatInterval": "60",
+        "ConnectionTimeOut": "60",
+        "AcmeLight": "5",
     }
     values = {
+        ("Connector", "Available"): "true",
         ("OCPPCommCtrlr", "HeartbeatInterval"): "300",
         ("SampledDataCtrlr", "TxUpdatedMeasurands"): "Voltage",
         ("SampledDataCtrlr", "TxUpdatedInterval"): "30",
@@ -390,6 +394,8 @@ async def test_the_variables_of_2_0_1(shop: Shop) -> None:
         field = "getVariable" if action == "GetVariables" else "setVariable"
         results: list[dict[str, Any]] = []
         for item in payload[f"{field}Data"]:
+            if item["component"]["name"] == "Connector":
+                assert item["component"]["evse"] == {"id": 1, "connectorId": 2}
             name = (item["component"]["name"], item["variable"]["name"])
             result: dict[str, Any] = {k: item[k] for k in ("component", "variable")}
             if name not in values:
@@ -419,11 +425,47 @@ async def test_the_variables_of_2_0_1(shop: Shop) -> None:
             group.start_soon(run)
             await shop.until(lambda report: report.checked_at_ms > 0)
             group.cancel_scope.cancel()
-    assert changes == [("HeartbeatInterval", "60"), ("TxUpdatedMeasurands", f"Voltage,{NEEDED}")]
+    assert changes == [
+        ("HeartbeatInterval", "60"),
+        ("Available", "false"),
+        ("TxUpdatedMeasurands", f"Voltage,{NEEDED}"),
+    ]
     assert await shop.states() == {
         "OCPPCommCtrlr.HeartbeatInterval": Taken.SET,
         "A[left].B[right]": Taken.READONLY,
         "C.D": Taken.UNKNOWN,
-        "HeartbeatInterval": Taken.UNKNOWN,
+        "Connector@1:2.Available": Taken.SET,
+        "HeartbeatInterval": Taken.ONLY_16,
+        "ConnectionTimeOut": Taken.ONLY_16,
+        "AcmeLight": Taken.ONLY_16,
         "SampledDataCtrlr.TxUpdatedMeasurands": Taken.SET,
     }
+    [trouble] = shop.alerts.current().values()
+    assert "ConnectionTimeOut (only in OCPP 1.6: here TxCtrlr.EVConnectionTimeOut)" in trouble
+    assert "HeartbeatInterval" not in trouble
+    assert "AcmeLight" not in trouble
+    assert shop.upkeep.differing == 3
+
+
+async def test_variables_of_2_0_1_are_not_asked_of_a_charger_of_1_6(shop: Shop) -> None:
+    """A file for a make whose chargers are of both versions; one key is there in one of them."""
+    shop.wishes = {
+        "HeartbeatInterval": "60",
+        "OCPPCommCtrlr.HeartbeatInterval": "60",
+        "TxCtrlr.EVConnectionTimeOut": "60",
+        "TxCtrlr.TxStartPoint": "EVConnected",
+        "acme.light": "5",
+    }
+    box = Box({"HeartbeatInterval": "300", "acme.light": "1"})
+    async with shop.boots(box):
+        assert await shop.states() == {
+            "HeartbeatInterval": Taken.SET,
+            "OCPPCommCtrlr.HeartbeatInterval": Taken.ONLY_201,
+            "TxCtrlr.EVConnectionTimeOut": Taken.ONLY_201,
+            "TxCtrlr.TxStartPoint": Taken.ONLY_201,
+            "acme.light": Taken.SET,
+        }
+        assert box.changes == [("HeartbeatInterval", "60"), ("acme.light", "5")]
+        [trouble] = shop.alerts.current().values()
+        assert "TxCtrlr.EVConnectionTimeOut (only in OCPP 2.0.1: here ConnectionTimeOut)" in trouble
+        assert shop.upkeep.differing == 1
