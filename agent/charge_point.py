@@ -261,12 +261,15 @@ class ChargePointAgent:
             report.register_wh,
             report.reason,
         )
+        known = self.sessions.get(session_id).transaction_ended
         session = await self.sessions.submit(session_id, [event])
         running = self.sessions.on(session.connector)
-        if running is None or running.transaction_id is None:
-            self._connectors.stopped(session.connector)
+        if not known:
+            # A word that is repeated says nothing of what its connector does by now.
+            if running is None or running.transaction_id is None:
+                self._connectors.stopped(session.connector)
+            await self._stop_times.note(session, event)
         self._meters.stopped(session)
-        await self._stop_times.note(session, event)
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:
         """Why a payment could not start this connector (None: any) now; None when it could."""

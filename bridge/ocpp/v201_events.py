@@ -79,7 +79,7 @@ class TransactionEvents:
         self._clock.measure(event.written, now_ms, live=False)
         at_ms = self._clock.ours(event.written, now_ms)
         found = await self._samples.read(event.meter_value, now_ms)
-        known = await self._transaction(event, at_ms)
+        known = await self._transaction(event, found, at_ms)
         known.evse = event.evse or known.evse
         allowed = await self._for_whom(known, event, found)
         if known.number is None and (known.tag or self._is_nobodys(known, event)):
@@ -122,14 +122,20 @@ class TransactionEvents:
         if len(self._seq_nos) > 100:
             del self._seq_nos[next(iter(self._seq_nos))]
 
-    async def _transaction(self, event: TransactionEvent, at_ms: int) -> Transaction:
+    async def _transaction(
+        self, event: TransactionEvent, found: list[Reading], at_ms: int
+    ) -> Transaction:
         """The transaction that an event is about.
 
         Some stations count their transactions anew after each reboot: a start under a known name
         is another transaction, unless it is the same start again.
         """
         known = self._station.get(event.name)
-        if known is not None and event.kind is Kind.STARTED and self._is_another(known, event):
+        if (
+            known is not None
+            and event.kind is Kind.STARTED
+            and self._is_another(known, event, found)
+        ):
             if known.number is not None and not known.ended:
                 await self._stop(known.number, None, at_ms, "Other")
             known = None
@@ -139,12 +145,25 @@ class TransactionEvents:
             known.started_ms = event.written_ms
         return known
 
-    def _is_another(self, known: Transaction, event: TransactionEvent) -> bool:
+    def _is_another(
+        self, known: Transaction, event: TransactionEvent, found: list[Reading]
+    ) -> bool:
+        """Whether a start is another one than that which is known by its name.
+
+        A start that is repeated has its time, its token or its register again.
+        """
         if not known.started_ms or event.written_ms in (0, known.started_ms):
             return False
+        if known.ended:
+            return True
         start = self._station.start_of(event.remote_start_id)
         tags = {event.tag, start.tag if start else ""}
-        return known.ended or (known.number is not None and known.tag not in tags)
+        registers = {one.register_wh for one in found}
+        return (
+            known.number is not None
+            and known.tag not in tags
+            and (known.register_wh not in registers or known.register_wh is None)
+        )
 
     async def _for_whom(
         self, known: Transaction, event: TransactionEvent, found: list[Reading]
@@ -345,9 +364,10 @@ class TransactionEvents:
     ) -> None:
         last = _last(found)
         final = event.kind is Kind.ENDED
-        if not final and last is None:
-            if known.evse and not known.left:
+        if not final and last is None and not (known.end_asked and event.trigger == "trigger"):
+            if known.evse and not known.end_asked:
                 self._want_register(known.evse)
+                known.end_asked = True
             return
         reason = event.stopped_reason or ("Local" if final else "Remote")
         number = -1 if known.number is None else known.number

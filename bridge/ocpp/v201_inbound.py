@@ -27,7 +27,15 @@ from bridge.ocpp.v201_charger import PACKAGE
 from bridge.ocpp.v201_events import TransactionEvents
 from bridge.ocpp.v201_evses import STATUSES
 from bridge.ocpp.v201_transactions import Station
-from bridge.ocpp.v201_values import State, as_16, evse_id, fields, token_of, transaction_event
+from bridge.ocpp.v201_values import (
+    LARGEST_EVSE,
+    State,
+    as_16,
+    evse_id,
+    fields,
+    token_of,
+    transaction_event,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +159,7 @@ class Inbound201:
         """A plug showed a state; one in a transaction that is occupied says nothing new."""
         name = as_text(value, 50).strip()
         status = STATUSES.get(name.lower())
-        if evse is None or evse < 0 or status is None:
+        if evse is None or not 0 <= evse <= LARGEST_EVSE or status is None:
             logger.info(
                 "%s: a status was not understood: EVSE %s is %r", self._charge_point.id, evse, name
             )

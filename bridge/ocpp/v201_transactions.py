@@ -60,6 +60,7 @@ class Transaction(msgspec.Struct):
         left: whether its connector looked free since.
         ended: whether it is over.
         asked: whether its register was asked for.
+        end_asked: the same for the last one.
     """
 
     name: str
@@ -75,12 +76,13 @@ class Transaction(msgspec.Struct):
     left: bool = False
     ended: bool = False
     asked: bool = False
+    end_asked: bool = False
 
     def begins_anew(self) -> None:
         """It goes on for somebody else from now on."""
         self.tag, self.number, self.sold = "", None, False
         self.told_ms, self.register_wh = 0, None
-        self.stopping = self.left = self.ended = self.asked = False
+        self.stopping = self.left = self.ended = self.asked = self.end_asked = False
 
 
 class _Kept(msgspec.Struct):

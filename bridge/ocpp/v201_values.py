@@ -14,6 +14,9 @@ from typing import Any, cast
 from bridge.ocpp import timestamps
 from bridge.ocpp.readings import as_int, as_number, as_text, id_tag, objects
 
+LARGEST_EVSE = 999
+"""No station has so many: what a broken one says must not fill any table."""
+
 _MAX_MULTIPLIER = 12
 
 
@@ -107,7 +110,7 @@ def evse_id(payload: dict[str, Any]) -> int:
     """The EVSE in a message or a component, as an object or a bare number; 0 for none."""
     evse: object = payload.get("evse", payload.get("evseId"))
     number = as_int(fields(evse).get("id", evse))
-    return number if number is not None and number > 0 else 0
+    return number if number is not None and 0 < number <= LARGEST_EVSE else 0
 
 
 def token_of(payload: dict[str, Any]) -> str:

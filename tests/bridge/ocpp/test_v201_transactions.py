@@ -230,6 +230,60 @@ async def test_the_last_register_of_a_stop_is_asked_for(tmp_path: Path) -> None:
         assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 33
 
 
+async def test_a_station_without_a_last_register_is_asked_for_it_once(tmp_path: Path) -> None:
+    """Its answer has none either: the last one that was read decides."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        stage.world.clock.advance(10)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 20))
+        await stage.world.site.stop(quote.secret)
+        await raw.accept("RequestStopTransaction")
+        for _ in range(3):
+            await event(raw, stage, "Updated", state="EVConnected", triggerReason="RemoteStop")
+        await raw.accept("TriggerMessage")
+        await event(raw, stage, "Updated", triggerReason="Trigger")
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (20, Ending.NO_REGISTER)
+        assert raw.waiting == 0
+
+
+async def test_a_word_that_is_repeated_says_nothing_of_the_next_charge(tmp_path: Path) -> None:
+    """The end comes again while somebody else charges, and long after the stop was obeyed."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        first = await charging(raw, stage)
+        await stage.world.site.stop(first.secret)
+        await raw.accept("RequestStopTransaction")
+        stage.world.clock.advance(2)
+        ended = register(stage, METER_START + 10, "Transaction.End")
+        await event(raw, stage, "Ended", meterValue=ended)
+        await stage.until(first, SessionState.CLOSED)
+        assert stage.world.point.sessions.stop_lead_ms == 2000
+        token = {"idToken": {"idToken": "STRANGER", "type": "ISO14443"}, "evse": {"id": 1}}
+        stage.world.clock.advance(10)
+        more = {"meterValue": register(stage, METER_START + 11), "name": "tx-b"}
+        await event(raw, stage, "Started", state="Charging", **token, **more)
+        assert await obstacle(stage) is Obstacle.OCCUPIED
+        await event(raw, stage, "Ended", meterValue=ended)
+        assert await obstacle(stage) is Obstacle.OCCUPIED
+        assert stage.world.point.sessions.stop_lead_ms == 2000
+
+
+async def test_a_start_whose_time_was_set_right_is_the_same(tmp_path: Path) -> None:
+    """The station got the time meanwhile and dates what waits anew: its register is the same."""
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            values = register(stage, METER_START, "Transaction.Begin")
+            place = {"evse": {"id": 1}, "meterValue": values}
+            await event(raw, stage, "Started", state="EVConnected", **place)
+            quote, asked = await asked_to_start(raw, stage)
+            more = {"idToken": asked["idToken"], "meterValue": values}
+            await event(raw, stage, "Updated", state="Charging", **more)
+        async with station(stage, boots=False) as raw:
+            stage.world.clock.advance(30)
+            await event(raw, stage, "Started", state="EVConnected", **place)
+            assert stage.session(quote).state is not SessionState.CLOSED
+
+
 async def test_a_station_that_counts_its_transactions_anew(tmp_path: Path) -> None:
     """After a reboot the next transaction has the name of an old one."""
     async with staged(tmp_path) as stage:
