@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from bridge.ocpp import timestamps
-from bridge.ocpp.readings import as_int, as_number, as_text, id_tag, objects
+from bridge.ocpp.readings import POWER, REGISTER, as_int, as_number, as_text, id_tag, objects
 
 LARGEST_EVSE = 999
 """No station has so many: what a broken one says must not fill any table."""
@@ -133,15 +133,22 @@ def as_16(element: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sample_as_16(sample: dict[str, Any]) -> dict[str, Any]:
-    unit = fields(sample.get("unitOfMeasure"))
-    multiplier = as_int(unit.get("multiplier")) or 0
-    value = as_number(sample.get("value"))
-    if value is None or abs(multiplier) > _MAX_MULTIPLIER:
+    """The same of one value; those of other measurands than are read stay as they are."""
+    unit: object = sample.get("unitOfMeasure")
+    if not isinstance(unit, dict) or sample.get("measurand") not in _READ:
+        return sample
+    told = cast("dict[str, Any]", unit)
+    flat = sample | {"unit": told.get("unit", sample.get("unit"))}
+    if not told.get("multiplier"):
+        return flat
+    multiplier, value = as_int(told["multiplier"]), as_number(sample.get("value"))
+    if value is None or multiplier is None or abs(multiplier) > _MAX_MULTIPLIER:
         return {}
     # Dividing keeps what a factor such as 0.001 would blur.
-    scaled = value * 10**multiplier if multiplier >= 0 else value / 10**-multiplier
-    return sample | {"value": scaled, "unit": unit.get("unit", sample.get("unit"))}
+    flat["value"] = value * 10**multiplier if multiplier >= 0 else value / 10**-multiplier
+    return flat
 
 
+_READ = (REGISTER, POWER, None, "")
 _KINDS = frozenset(Kind)
 _STATES = frozenset(State)
