@@ -84,7 +84,7 @@ class Owners:
         session = self._sessions.on(report.connector)
         if session is None or session.started_at_ms is None or self.is_taken(report.connector):
             return None
-        return None if report.sampled_at_ms < session.started_at_ms else session
+        return session
 
     def _past(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
         """The closed session whose transaction still runs, as its meter shows just now."""

@@ -41,6 +41,10 @@ class Stage:
         await self.world.until(lambda: self.session(quote).state is state)
         return self.session(quote)
 
+    async def closed(self, quote: Quote) -> tuple[int, int, int]:
+        """Wait for the end of a session; returns what was billed."""
+        return billed(await self.until(quote, SessionState.CLOSED))
+
     async def status(self, raw: RawCharger, status: str, connector: int = 1) -> None:
         """A connector reports its state."""
         payload = {"connectorId": connector, "errorCode": "NoError", "status": status}
@@ -94,6 +98,13 @@ class Stage:
         """Let time pass and every deadline ring."""
         self.world.clock.advance(seconds)
         await self.world.site.ring_due()
+
+
+def billed(session: Session) -> tuple[int, int, int]:
+    """A closed session's energy, its cost and what goes back; nothing is lost between them."""
+    assert session.state is SessionState.CLOSED
+    assert session.paid_msat == session.cost_msat + session.owed_msat + session.rounding_msat
+    return session.energy_wh, session.cost_msat, session.owed_msat
 
 
 @asynccontextmanager

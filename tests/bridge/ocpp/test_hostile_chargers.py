@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agent.machine.events import Obstacle
-from agent.machine.model import Session, SessionState
+from agent.machine.model import SessionState
 from agent.ports.charger import StartReport
 from bridge.ocpp.limits import Limits
-from tests.bridge.ocpp.stage import METER_START, Stage, booted, staged
+from tests.bridge.ocpp.stage import METER_START, Stage, billed, booted, staged
 from tests.bridge.ocpp.wire import charger
 
 
@@ -22,13 +22,6 @@ from tests.bridge.ocpp.wire import charger
 async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
     async with staged(tmp_path) as here:
         yield here
-
-
-def billed(session: Session) -> tuple[int, int, int]:
-    """Energy, cost and what goes back; nothing of it is lost on the way."""
-    assert session.state is SessionState.CLOSED
-    assert session.paid_msat == session.cost_msat + session.owed_msat + session.rounding_msat
-    return session.energy_wh, session.cost_msat, session.owed_msat
 
 
 async def test_a_transaction_on_another_connector_than_the_one_that_was_paid(
@@ -50,7 +43,7 @@ async def test_a_transaction_on_another_connector_than_the_one_that_was_paid(
         assert stage.session(quote).energy_wh == 400
         await stage.status(raw, "Available", 2)
         await stage.tick(61)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (400, 120_000, 880_000)
+        assert await stage.closed(quote) == (400, 120_000, 880_000)
         assert [await stage.world.point.obstacle(connector) for connector in (1, 2)] == [None, None]
 
 
@@ -65,7 +58,7 @@ async def test_a_start_on_a_connector_that_does_not_exist(stage: Stage, connecto
         views = (await stage.world.point.view()).connectors
         assert [(view.id, view.obstacle) for view in views] == [(1, None), (2, Obstacle.OCCUPIED)]
         await stage.stop(raw, answer["transactionId"])
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_connectors_that_do_not_exist_fill_neither_memory_nor_disk(stage: Stage) -> None:
@@ -89,7 +82,7 @@ async def test_a_stranger_starts_on_the_connector_of_a_session(stage: Stage) -> 
         await stage.sample(raw, METER_START + 900)
         await stage.sample(raw, METER_START + 1900, transactionId=answer["transactionId"])
         await stage.tick(61)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (500, 150_000, 850_000)
+        assert await stage.closed(quote) == (500, 150_000, 850_000)
         await stage.stop(raw, transaction_id, meterStop=METER_START + 2000)
         assert billed(stage.session(quote)) == (500, 150_000, 850_000)
 
@@ -101,7 +94,7 @@ async def test_a_stranger_starts_and_the_stop_of_the_session_comes_late(stage: S
         await stage.sample(raw, METER_START + 500, transactionId=transaction_id)
         await stage.start(raw, quote, idTag="04AABBCC", meterStart=METER_START + 600)
         await stage.stop(raw, transaction_id, meterStop=METER_START + 600)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (600, 180_000, 820_000)
+        assert await stage.closed(quote) == (600, 180_000, 820_000)
 
 
 async def test_a_late_stop_of_the_session_before(stage: Stage) -> None:
@@ -111,7 +104,7 @@ async def test_a_late_stop_of_the_session_before(stage: Stage) -> None:
         await stage.sample(raw, METER_START + 300, transactionId=first_id)
         await stage.status(raw, "Available")
         await stage.tick(61)
-        before = billed(await stage.until(first, SessionState.CLOSED))
+        before = await stage.closed(first)
         assert before == (300, 90_000, 910_000)
         second = await stage.paid(raw)
         answer = await stage.start(raw, second, meterStart=METER_START + 350)
@@ -123,7 +116,7 @@ async def test_a_late_stop_of_the_session_before(stage: Stage) -> None:
         view = (await stage.world.point.view()).connectors[0]
         assert view.status.value == "Charging"
         await stage.stop(raw, answer["transactionId"], meterStop=METER_START + 1350)
-        assert billed(await stage.until(second, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(second) == (1000, 300_000, 700_000)
 
 
 @pytest.mark.parametrize("meter_start", [None, -1, "", "n/a", -(10**20), {}])
@@ -139,7 +132,7 @@ async def test_a_start_without_a_register(stage: Stage, meter_start: object) -> 
         await stage.sample(raw, METER_START + 200)
         assert stage.session(quote).energy_wh == 200
         await stage.stop(raw, answer["transactionId"])
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_a_start_and_no_register_at_all_before_the_stop(stage: Stage) -> None:
@@ -147,7 +140,7 @@ async def test_a_start_and_no_register_at_all_before_the_stop(stage: Stage) -> N
         quote = await stage.paid(raw)
         answer = await stage.start(raw, quote, meterStart=None)
         await stage.stop(raw, answer["transactionId"])
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (0, 0, 1_000_000)
+        assert await stage.closed(quote) == (0, 0, 1_000_000)
 
 
 async def test_the_stop_comes_before_its_start(stage: Stage) -> None:
@@ -160,7 +153,7 @@ async def test_the_stop_comes_before_its_start(stage: Stage) -> None:
         await stage.stop(raw, -1, idTag=quote.session_id, meterStop=METER_START + 700)
         assert stage.session(quote).state is SessionState.STARTING
         await stage.start(raw, quote, timestamp=started_at)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (700, 210_000, 790_000)
+        assert await stage.closed(quote) == (700, 210_000, 790_000)
 
 
 async def test_a_stop_is_sent_before_its_start_was_answered(stage: Stage) -> None:
@@ -183,7 +176,7 @@ async def test_a_stop_is_sent_before_its_start_was_answered(stage: Stage) -> Non
         await raw.send([2, "a", "StartTransaction", start])
         await raw.send([2, "b", "StopTransaction", stop])
         assert [(await raw.receive())[1] for _ in range(2)] == ["a", "b"]
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (50, 15_000, 985_000)
+        assert await stage.closed(quote) == (50, 15_000, 985_000)
 
 
 async def test_a_start_repeated_with_another_timestamp(stage: Stage) -> None:
@@ -195,7 +188,7 @@ async def test_a_start_repeated_with_another_timestamp(stage: Stage) -> None:
         stage.world.clock.advance(30)
         assert await stage.start(raw, quote, timestamp=stage.at()) == first
         await stage.stop(raw, first["transactionId"])
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_a_transaction_that_began_again_is_ended_by_its_own_stop_alone(stage: Stage) -> None:
@@ -212,7 +205,7 @@ async def test_a_transaction_that_began_again_is_ended_by_its_own_stop_alone(sta
         assert stage.session(quote).state is SessionState.CHARGING
         assert stage.session(quote).energy_wh == 400
         await stage.stop(raw, second, meterStop=METER_START + 550)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (500, 150_000, 850_000)
+        assert await stage.closed(quote) == (500, 150_000, 850_000)
 
 
 async def test_meter_values_for_the_transaction_of_another_connector(stage: Stage) -> None:
@@ -227,8 +220,8 @@ async def test_meter_values_for_the_transaction_of_another_connector(stage: Stag
         await stage.sample(raw, METER_START + 200, transactionId=one_id)
         await stage.stop(raw, two_id, meterStop=900_400)
         await stage.stop(raw, one_id, meterStop=METER_START + 500)
-        assert billed(await stage.until(two, SessionState.CLOSED)) == (400, 120_000, 880_000)
-        assert billed(await stage.until(one, SessionState.CLOSED)) == (500, 150_000, 850_000)
+        assert await stage.closed(two) == (400, 120_000, 880_000)
+        assert await stage.closed(one) == (500, 150_000, 850_000)
 
 
 async def test_meter_values_with_a_number_of_another_charge_point(stage: Stage) -> None:
@@ -242,7 +235,7 @@ async def test_meter_values_with_a_number_of_another_charge_point(stage: Stage) 
         await stage.sample(raw, METER_START + 300, transactionId=other)
         assert stage.session(quote).energy_wh == 300
         await stage.stop(raw, transaction_id, meterStop=METER_START + 400)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (400, 120_000, 880_000)
+        assert await stage.closed(quote) == (400, 120_000, 880_000)
 
 
 async def test_the_register_runs_back_and_on_again(stage: Stage) -> None:
@@ -252,7 +245,7 @@ async def test_the_register_runs_back_and_on_again(stage: Stage) -> None:
             await stage.sample(raw, METER_START + register, transactionId=transaction_id)
             assert stage.session(quote).energy_wh == energy_wh
         await stage.stop(raw, transaction_id, meterStop=METER_START + 1000)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_the_register_falls_back_to_what_was_saved_last(stage: Stage) -> None:
@@ -263,7 +256,7 @@ async def test_the_register_falls_back_to_what_was_saved_last(stage: Stage) -> N
             await stage.sample(raw, METER_START + register, transactionId=transaction_id)
             assert stage.session(quote).energy_wh == energy_wh
         await stage.stop(raw, transaction_id, meterStop=METER_START + 450)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (650, 195_000, 805_000)
+        assert await stage.closed(quote) == (650, 195_000, 805_000)
 
 
 async def test_units_change_in_the_middle_of_a_session(stage: Stage) -> None:
@@ -280,7 +273,7 @@ async def test_units_change_in_the_middle_of_a_session(stage: Stage) -> None:
             await stage.sample(raw, value, unit=unit, transactionId=transaction_id)
             assert stage.session(quote).energy_wh <= 500
         await stage.stop(raw, transaction_id, meterStop=METER_START + 600)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (600, 180_000, 820_000)
+        assert await stage.closed(quote) == (600, 180_000, 820_000)
 
 
 async def test_a_leap_of_ten_megawatt_hours(stage: Stage) -> None:
@@ -292,7 +285,7 @@ async def test_a_leap_of_ten_megawatt_hours(stage: Stage) -> None:
         await stage.sample(raw, METER_START + 10_000_200, transactionId=transaction_id)
         assert stage.session(quote).energy_wh == 200
         await stage.stop(raw, transaction_id, meterStop=METER_START + 10_000_300)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (300, 90_000, 910_000)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
 
 
 async def test_timestamps_far_in_the_future(stage: Stage) -> None:
@@ -354,7 +347,7 @@ async def test_a_stop_a_week_after_the_money_went_back(stage: Stage) -> None:
         raw.socket.transport.abort()
         await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
     await stage.tick(stage.world.site.config.sessions.offline_timeout_s)
-    assert billed(await stage.until(quote, SessionState.CLOSED)) == (300, 90_000, 910_000)
+    assert await stage.closed(quote) == (300, 90_000, 910_000)
     back, _ = await stage.world.wallet.driver_invoice(910_000)
     await stage.world.site.send_refund(quote.secret, back)
     await stage.world.until(lambda: stage.session(quote).refunded_msat == 910_000)
@@ -375,7 +368,7 @@ async def test_a_boot_in_the_middle_of_a_session_that_goes_on(stage: Stage) -> N
         await stage.tick(120)
         await stage.sample(raw, METER_START + 600, transactionId=transaction_id)
         await stage.stop(raw, transaction_id, meterStop=METER_START + 700)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (700, 210_000, 790_000)
+        assert await stage.closed(quote) == (700, 210_000, 790_000)
 
 
 @pytest.mark.parametrize("status", ["Available", "Preparing", "Finishing"])
@@ -390,7 +383,7 @@ async def test_a_boot_in_the_middle_of_a_session_that_is_gone(stage: Stage, stat
         await stage.tick(59)
         assert stage.session(quote).state is SessionState.CHARGING
         await stage.tick(2)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (300, 90_000, 910_000)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
 
 
 async def test_suspended_for_days(stage: Stage) -> None:
@@ -437,7 +430,7 @@ async def test_a_connector_that_looks_free_while_its_meter_rises(stage: Stage) -
             await stage.tick(10)
         assert stage.session(quote).state is SessionState.CHARGING
         await stage.stop(raw, transaction_id, meterStop=METER_START + 1000)
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_a_status_from_before_the_start_comes_behind_it(stage: Stage) -> None:
@@ -451,7 +444,7 @@ async def test_a_status_from_before_the_start_comes_behind_it(stage: Stage) -> N
         await stage.tick(61)
         assert stage.session(quote).state is SessionState.CHARGING
         await stage.stop(raw, answer["transactionId"])
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 99_700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 99_700_000)
 
 
 async def test_the_start_is_rejected_after_it_came(stage: Stage) -> None:
@@ -464,7 +457,7 @@ async def test_the_start_is_rejected_after_it_came(stage: Stage) -> None:
         await stage.sample(raw, METER_START + 200)
         assert stage.session(quote).state is SessionState.CHARGING
         await stage.stop(raw, answer["transactionId"])
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_the_start_comes_after_it_was_rejected(stage: Stage) -> None:
@@ -472,7 +465,7 @@ async def test_the_start_comes_after_it_was_rejected(stage: Stage) -> None:
     async with booted(stage) as raw:
         quote = await stage.world.paid(1000, 1)
         await raw.accept("RemoteStartTransaction", "Rejected")
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (0, 0, 1_000_000)
+        assert await stage.closed(quote) == (0, 0, 1_000_000)
         answer = await stage.start(raw, quote)
         assert answer["idTagInfo"] == {"status": "Invalid"}
         asked = await raw.accept("RemoteStopTransaction")
@@ -494,4 +487,4 @@ async def test_the_answer_to_the_start_comes_too_late(tmp_path: Path) -> None:
         answer = await stage.start(raw, quote)
         assert answer["idTagInfo"] == {"status": "Accepted"}
         await stage.stop(raw, answer["transactionId"])
-        assert billed(await stage.until(quote, SessionState.CLOSED)) == (1000, 300_000, 700_000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
