@@ -54,11 +54,14 @@ def ends_at(session: Session, power_w: int) -> int | None:
 
 def no_energy_ends_at(session: Session) -> int | None:
     """When a session in which nothing flows is ended, in Unix ms; None for never."""
+    timeout_ms = session.policy.no_energy_timeout_ms
+    if not timeout_ms:
+        return None
+    if session.faulted_since_ms is not None:
+        return session.faulted_since_ms + timeout_ms
     if session.energy_wh or session.power_w or session.started_at_ms is None:
         return None
-    if not session.policy.no_energy_timeout_ms:
-        return None
-    return session.started_at_ms + session.policy.no_energy_timeout_ms
+    return session.started_at_ms + timeout_ms
 
 
 def is_idle(session: Session) -> bool:

@@ -51,8 +51,8 @@ class Policy(Struct, frozen=True):
             after growing pauses.
         stop_give_up_ms: after this a charger that will not stop is settled by its last
             reading.
-        no_energy_timeout_ms: a session in which nothing flows for so long is ended;
-            0 never ends it.
+        no_energy_timeout_ms: a session in which nothing flows for so long from its start, or
+            from a fault of its connector on, is ended; 0 never ends it.
         stop_lead_ms: how long before the credit ends the stop is asked for.
         progress_ms: how often the driver is told how far it is; 0 for never.
     """
@@ -124,6 +124,7 @@ class Session(Struct, frozen=True):
         progress_told_at_ms: when the driver was last told how far it is.
         offline_since_ms: since when the charger has been lost.
         vanished_since_ms: since when the connector looks free although nothing stopped.
+        faulted_since_ms: since when the connector has been faulted.
         stop_sent_at_ms: when the stop was last asked for.
         stop_attempts: how often it was asked for.
         stopping_since_ms: when it was first asked for.
@@ -168,6 +169,7 @@ class Session(Struct, frozen=True):
     progress_told_at_ms: int = 0
     offline_since_ms: int | None = None
     vanished_since_ms: int | None = None
+    faulted_since_ms: int | None = None
     stop_by: StopBy | None = None
     stop_sent_at_ms: int = 0
     stop_attempts: int = 0

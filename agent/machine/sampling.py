@@ -82,6 +82,7 @@ def metered(
             shown_w = min(shown_w, limit_w or shown_w)
             told_apart = power_w is None or elapsed_ms >= LEAST_BETWEEN_MS
             plan_w = max(new_power_w, shown_w) if told_apart else new_power_w
+    flows = energy_wh > session.energy_wh
     return replace(
         session,
         meter=meter,
@@ -97,7 +98,8 @@ def metered(
         idle_ms=idle_ms,
         counted_until_ms=until_ms,
         offline_since_ms=None,
-        vanished_since_ms=None if energy_wh > session.energy_wh else session.vanished_since_ms,
+        vanished_since_ms=None if flows else session.vanished_since_ms,
+        faulted_since_ms=None if flows else session.faulted_since_ms,
     )
 
 

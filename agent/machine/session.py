@@ -191,7 +191,13 @@ def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> R
     if _is_of_before(session, event):
         return session, ()
     timed = counted(session, event.at_ms)
-    changed = replace(timed, status=event.status, offline_since_ms=None, vanished_since_ms=None)
+    changed = replace(
+        timed,
+        status=event.status,
+        offline_since_ms=None,
+        vanished_since_ms=None,
+        faulted_since_ms=None,
+    )
     if event.status in _LOOKS_FREE:
         since_ms = session.vanished_since_ms
         vanished_ms = timed.counted_until_ms if since_ms is None else since_ms
@@ -200,7 +206,9 @@ def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> R
         paused = replace(changed, state=SessionState.SUSPENDED, power_w=0, plan_power_w=0)
         return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
     if event.status is ConnectorStatus.FAULTED:
-        return replace(changed, power_w=0, plan_power_w=0), (PublishStatus(),)
+        since_ms = session.faulted_since_ms or timed.counted_until_ms
+        faulted = replace(changed, power_w=0, plan_power_w=0, faulted_since_ms=since_ms)
+        return faulted, (PublishStatus(),)
     paused = session.state is SessionState.SUSPENDED
     if event.status in _POWERED and (paused or session.status is ConnectorStatus.FAULTED):
         power_w = session.peak_power_w or session.max_power_w

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from agent.machine.deadlines import deadline
 from agent.machine.effects import SendCdr, StopCharging
-from agent.machine.events import ConnectorStatus, TransactionStarted
+from agent.machine.events import ConnectorStatus, StopBy, TransactionStarted
 from agent.machine.evidence import evidence_of
 from agent.machine.metering import Source
-from agent.machine.model import Ending, SessionState
+from agent.machine.model import Ending, Policy, SessionState
 from agent.machine.session import step
 from tests.agent.machine.examples import (
     MINUTE,
+    POLICY,
     SECOND,
     T0,
     after,
@@ -22,6 +25,7 @@ from tests.agent.machine.examples import (
     sampled,
     showed,
     starting,
+    waited,
 )
 
 BEGUN_MS = T0 + 10 * SECOND
@@ -114,5 +118,21 @@ def test_a_fault_is_no_charging_time_and_no_power_is_planned_with() -> None:
     recovered = after(faulted, showed(T0 + 31 * MINUTE, ConnectorStatus.CHARGING))
     assert (recovered.charging_ms, recovered.idle_ms) == (before_ms, 0)
     assert recovered.plan_power_w == session.peak_power_w > 0
+    assert recovered.faulted_since_ms is None
     on = after(recovered, sampled(T0 + 32 * MINUTE, 40_700))
     assert on.charging_ms == before_ms + MINUTE
+
+
+def test_a_fault_that_lasts_ends_the_session() -> None:
+    session = after(charging(), sampled(T0 + MINUTE, 40_500, power_w=11_000))
+    faulted = after(session, showed(T0 + MINUTE, ConnectorStatus.FAULTED))
+    again = after(faulted, showed(T0 + 5 * MINUTE, ConnectorStatus.FAULTED))
+    still = after(again, sampled(T0 + 6 * MINUTE, 40_500, power_w=0))
+    ends_ms = T0 + MINUTE + POLICY.no_energy_timeout_ms
+    assert deadline(still) == ends_ms
+    assert after(still, waited(ends_ms - 1)).state is SessionState.CHARGING
+    assert after(still, waited(ends_ms)).stop_by is StopBy.NO_ENERGY
+    rising = after(again, sampled(T0 + 6 * MINUTE, 40_600))
+    assert rising.faulted_since_ms is None
+    patient = after(replace(still, policy=Policy(no_energy_timeout_ms=0)), waited(ends_ms))
+    assert patient.state is SessionState.CHARGING

@@ -409,7 +409,7 @@ async def test_time_in_which_the_connector_is_faulted_is_not_billed(stage: Stage
         quote, transaction_id = await stage.charging(raw)
         await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
         await stage.status(raw, "Faulted")
-        await stage.tick(1800)
+        await stage.tick(840)
         assert stage.session(quote).state is SessionState.CHARGING
         await stage.status(raw, "Charging")
         await stage.sample(raw, METER_START + 400, transactionId=transaction_id)
@@ -417,6 +417,20 @@ async def test_time_in_which_the_connector_is_faulted_is_not_billed(stage: Stage
         session = await stage.until(quote, SessionState.CLOSED)
         assert billed(session) == (500, 150_000, 850_000)
         assert session.charging_ms == 30_000
+
+
+async def test_a_connector_that_is_faulted_for_good(stage: Stage) -> None:
+    """The charger says nothing more of it: the driver's money does not stay there."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "Faulted")
+        await stage.tick(900)
+        assert await raw.accept("RemoteStopTransaction", "Rejected")
+        await stage.tick(900)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+        assert stage.session(quote).charging_ms == 10_000
+        assert await stage.world.point.obstacle(1) is Obstacle.FAULTED
 
 
 async def test_a_connector_that_looks_free_while_its_meter_rises(stage: Stage) -> None:
