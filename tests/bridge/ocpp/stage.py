@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.config.tables import Config
 from agent.machine.model import Session, SessionState
 from agent.ports.quotes import Quote
 from bridge.ocpp import timestamps
@@ -109,11 +110,15 @@ def billed(session: Session) -> tuple[int, int, int]:
 
 @asynccontextmanager
 async def staged(
-    folder: Path, *, policy: AuthPolicy | None = None, limits: Limits | None = None
+    folder: Path,
+    *,
+    policy: AuthPolicy | None = None,
+    limits: Limits | None = None,
+    settings: Config | None = None,
 ) -> AsyncGenerator[Stage]:
     """A site with charge point CP001 of two connectors, and its server."""
     async with (
-        running(folder) as world,
+        running(folder, settings=settings) as world,
         serving(world.site, policy=policy, limits=limits, clock=world.clock) as server,
     ):
         yield Stage(world, server)

@@ -14,6 +14,7 @@ from agent.machine.events import Obstacle
 from agent.machine.model import SessionState
 from agent.ports.charger import StartReport
 from bridge.ocpp.limits import Limits
+from tests.agent.world import config
 from tests.bridge.ocpp.stage import METER_START, Stage, billed, booted, staged
 from tests.bridge.ocpp.wire import charger
 
@@ -234,8 +235,32 @@ async def test_meter_values_with_a_number_of_another_charge_point(stage: Stage) 
         assert other != transaction_id
         await stage.sample(raw, METER_START + 300, transactionId=other)
         assert stage.session(quote).energy_wh == 300
-        await stage.stop(raw, transaction_id, meterStop=METER_START + 400)
+        await stage.stop(raw, other, meterStop=METER_START + 400, idTag=quote.session_id)
         assert await stage.closed(quote) == (400, 120_000, 880_000)
+
+
+async def test_a_charger_in_the_name_of_another(tmp_path: Path) -> None:
+    """It names the transaction and the tag of the charge point next door: nothing of it reaches
+    the session there, neither a stop nor a reading nor a start."""
+    one = config().charge_points[0]
+    two = one.model_copy(update={"id": "CP002"})
+    both = config().model_copy(update={"charge_points": (one, two)})
+    async with (
+        staged(tmp_path, settings=both) as stage,
+        booted(stage) as raw,
+        booted(stage, "/ocpp/CP002") as other,
+    ):
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 100, transactionId=transaction_id)
+        await stage.sample(other, METER_START + 3_000, transactionId=transaction_id)
+        answer = await stage.start(other, quote, meterStart=0)
+        assert answer["idTagInfo"] == {"status": "Invalid"}
+        await stage.stop(other, transaction_id, idTag=quote.session_id)
+        await stage.stop(other, answer["transactionId"])
+        session = stage.session(quote)
+        assert (session.state, session.energy_wh) == (SessionState.CHARGING, 100)
+        await stage.stop(raw, transaction_id)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_the_register_runs_back_and_on_again(stage: Stage) -> None:
@@ -384,6 +409,20 @@ async def test_a_boot_in_the_middle_of_a_session_that_is_gone(stage: Stage, stat
         assert stage.session(quote).state is SessionState.CHARGING
         await stage.tick(2)
         assert await stage.closed(quote) == (300, 90_000, 910_000)
+
+
+async def test_a_charger_comes_back_and_says_nothing(stage: Stage) -> None:
+    """It is not lost any more, so its session goes on until its own word."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw, sats=200_000)
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    async with charger(stage.server) as raw:
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        await stage.tick(stage.world.site.config.sessions.offline_timeout_s + 1)
+        assert stage.session(quote).state is not SessionState.CLOSED
+        await stage.stop(raw, transaction_id)
+        assert await stage.closed(quote) == (1000, 300_000, 199_700_000)
 
 
 async def test_suspended_for_days(stage: Stage) -> None:
