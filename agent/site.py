@@ -24,6 +24,7 @@ from agent.commons import Commons, Herald
 from agent.config.tables import Config
 from agent.holds import Holds
 from agent.journal.journal import Journal, Task
+from agent.journal.pruning import DAY_MS
 from agent.liquidity import Liquidity
 from agent.machine.events import (
     DeadlineReached,
@@ -174,7 +175,8 @@ class Site:
                     group.start_soon(self.settlements.run)
                     group.start_soon(self.outside.run)
                     group.start_soon(self._timers.run)
-                    group.start_soon(self._journal.pruning.run, self.commons.clock)
+                    kept_ms = self.config.sessions.keep_samples_days * DAY_MS
+                    group.start_soon(self._journal.pruning.run, self.commons.clock, kept_ms)
                     yield self
                     group.cancel_scope.cancel()
             finally:

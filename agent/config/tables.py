@@ -104,6 +104,7 @@ class SessionsConfig(Table):
     success_action: Literal["url", "aes"] = "url"
     no_energy_timeout_s: Annotated[int, whole(0, 86_400)] = 900
     progress_minutes: Annotated[int, whole(0, 1440)] = 20
+    keep_samples_days: Annotated[int, whole(1, 3650)] = 90
 
 
 # A price of less than one msat could not be charged.

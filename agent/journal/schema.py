@@ -186,3 +186,14 @@ def m005_samples_beside_the_snapshot(db: Database) -> None:
     db.conn.execute(
         "CREATE UNIQUE INDEX idx_events_key ON events(key) WHERE kind != 'MeterSampled'"
     )
+
+
+@MIGRATIONS()
+def m006_thinned_sessions(db: Database) -> None:
+    """How far the readings of settled sessions were thinned, and the sessions by charge point."""
+    db.table("sessions").add_column("thinned", int, not_null_default=0)
+    db.conn.execute(
+        "CREATE INDEX idx_sessions_thinned ON sessions(thinned, opened_at_ms) WHERE live = 0"
+    )
+    db.table("sessions").create_index(["charge_point", "opened_at_ms"])
+    db.conn.execute("DELETE FROM settings WHERE name = 'pruned:samples'")

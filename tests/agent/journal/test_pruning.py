@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import pytest
 
-from agent.journal.journal import Journal
+from agent.journal import pruning
+from agent.journal.journal import Journal, Step
 from agent.journal.nostr_book import Handled
-from agent.journal.pruning import AT_ONCE, MESSAGES_MS, SAMPLES_MS
+from agent.journal.pruning import AT_ONCE, DAY_MS, EVIDENCE_MS, KEPT_READINGS, MESSAGES_MS
 from agent.machine.events import MeterSampled
+from agent.machine.model import Session
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
 from agent.nostr.ears import FURTHEST_AHEAD_MS, OLDEST_MESSAGE_MS, OVERLAP_S, Ears, Heard
@@ -19,12 +26,12 @@ from agent.ports.charger import MeterReport, StartReport, StopReport
 from nips.dms import WRAP_BACKDATING_S, DmProtocol, write_message
 from nips.event import NostrEvent
 from nips.relays import RelayPool
-from tests.agent.world import ManualClock, running
+from tests.agent.world import ManualClock, World, running
 from tests.nips.hostile import HostileRelay, misbehaving
 from tests.nips.support import key_of
 
 CHARGER, DORA = key_of("charger"), key_of("dora")
-DAY_MS = 86_400_000
+KEEP_MS = 90 * DAY_MS
 
 
 def test_an_id_is_kept_longer_than_any_relay_is_asked_to_go_back() -> None:
@@ -35,7 +42,13 @@ def test_an_id_is_kept_longer_than_any_relay_is_asked_to_go_back() -> None:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncGenerator[Journal]:
-    journal = Journal.open(folder / "journal.sqlite")
+    async with opened_at(folder / "journal.sqlite") as journal:
+        yield journal
+
+
+@asynccontextmanager
+async def opened_at(path: Path) -> AsyncGenerator[Journal]:
+    journal = Journal.open(path)
     async with anyio.create_task_group() as group:
         group.start_soon(journal.run)
         yield journal
@@ -54,14 +67,14 @@ async def test_messages_are_forgotten_and_money_is_not(tmp_path: Path) -> None:
             Handled("ahead", now_ms + DAY_MS),
         )
         # Without a cursor nobody can say how late it is among the messages.
-        assert await journal.pruning.prune(now_ms) == 0
+        assert await journal.pruning.prune(now_ms, KEEP_MS) == 0
         await journal.set_setting("cursor:messages:wss://a", str(now_ms // 1000))
-        assert await journal.pruning.prune(now_ms) == 2 * AT_ONCE + 1
+        assert await journal.pruning.prune(now_ms, KEEP_MS) == 2 * AT_ONCE + 1
         for kept in ("zap request", "new", "ahead"):
             assert journal.nostr.is_handled(kept)
         # A message with the id of a paid zap request changes nothing about that.
         await journal.nostr.set_handled(Handled("zap request", DAY_MS))
-        assert await journal.pruning.prune(now_ms) == 0
+        assert await journal.pruning.prune(now_ms, KEEP_MS) == 0
         assert journal.nostr.is_handled("zap request")
 
 
@@ -70,50 +83,239 @@ async def test_a_clock_that_is_years_ahead_makes_nothing_forgotten(tmp_path: Pat
     async with opened(tmp_path) as journal:
         await journal.set_setting("cursor:wraps:wss://a", str(now_ms // 1000))
         await journal.nostr.set_handled(Handled("message", now_ms))
-        assert await journal.pruning.prune(now_ms + 3000 * DAY_MS) == 0
+        assert await journal.pruning.prune(now_ms + 3000 * DAY_MS, KEEP_MS) == 0
         assert journal.nostr.is_handled("message")
 
 
-async def test_samples_of_ended_sessions_go_after_a_year_and_the_books_stay(
-    tmp_path: Path,
-) -> None:
+async def test_readings_go_by_and_by_and_what_decided_stays(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running(tmp_path, clock) as world:
-        await world.ready()
-
-        async def charged(connector: int) -> tuple[str, int]:
-            quote = await world.paid(connector=connector)
-            begun = StartReport(connector, quote.session_id, 0, clock())
-            transaction_id = (await world.point.transaction_started(begun)).transaction_id
-            clock.advance(60)
-            report = MeterReport(connector, transaction_id, clock(), 500, 11_000)
-            await world.point.meter_sampled([report])
-            return quote.session_id, transaction_id
-
-        ended, transaction_id = await charged(1)
-        await world.point.transaction_stopped(StopReport(transaction_id, 500, clock()))
-        journal = world.journal
-
-        def samples(session_id: str) -> int:
-            return len(journal.events_of(session_id, only=MeterSampled))
-
-        before = journal.events_of(ended, without=["MeterSampled"])
-        assert samples(ended) == 1
+        charge = await charged(world, readings=600, restarts=True)
+        journal, session_id = world.journal, charge.session_id
+        before = journal.events_of(session_id, without=["MeterSampled"])
+        receipt = await world.site.receipt(charge.secret)
+        assert len(readings(journal, session_id)) == 600
         # Money is still owed: it is not over.
-        assert await journal.pruning.prune(clock() + SAMPLES_MS + DAY_MS) == 0
-        assert samples(ended) == 1
-        session = journal.session(ended)
+        await later(world, 500 * DAY_MS)
+        assert await journal.pruning.prune(clock(), KEEP_MS) == 0
+        await charge.takes_his_money()
+        closed_ms = charge.session.closed_at_ms
+        assert closed_ms is not None
+        assert await journal.pruning.prune(closed_ms + KEEP_MS - 1, KEEP_MS) == 0
+        gone = await journal.pruning.prune(closed_ms + KEEP_MS + 1, KEEP_MS)
+        kept = readings(journal, session_id)
+        assert gone == 600 - len(kept)
+        assert KEPT_READINGS // 2 < len(kept) <= KEPT_READINGS + 5
+        assert charge.deciding <= set(kept)
+        assert len(await world.site.power_curve(charge.secret)) == len(kept)
+        # Once is enough.
+        assert await journal.pruning.prune(closed_ms + KEEP_MS + 1, KEEP_MS) == 0
+        assert await journal.pruning.prune(closed_ms + EVIDENCE_MS, KEEP_MS) == 0
+        assert await journal.pruning.prune(closed_ms + EVIDENCE_MS + 1, KEEP_MS) == len(kept) - 5
+        assert charge.deciding <= set(readings(journal, session_id))
+        # The books stay, and so does what the receipt says.
+        after = journal.events_of(session_id, without=["MeterSampled"])
+        assert after[: len(before)] == before
+        now = await world.site.receipt(charge.secret)
+        assert (now.meter, now.lines, now.paid_msat) == (
+            receipt.meter,
+            receipt.lines,
+            receipt.paid_msat,
+        )
+
+
+async def test_what_guards_money_is_never_forgotten(tmp_path: Path) -> None:
+    """The keys of payments and claims are refused as known, years later and after a restart."""
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        charge = await charged(world, readings=100)
+        await charge.takes_his_money()
+        session = charge.session
+    async with running(tmp_path, clock) as world:
+        await later(world, 2000 * DAY_MS)
+        assert await world.journal.pruning.prune(clock(), KEEP_MS) > 0
+        events = world.journal.events_of(session.id, without=["MeterSampled"])
+        keys = {event.key.partition(":")[0] for event in events}
+        assert {"paid", "claimed", "sent", "started", "stopped"} <= keys
+        for event in events:
+            assert world.journal.has_event(event.key)
+            assert await world.journal.commit(Step(session, [event])) is None
+
+
+async def test_readings_of_an_open_session_stay(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        charge = await charged(world, readings=100, ends=False)
+        clock.advance(200 * 86_400)
+        await later(world, 0, connector=2)
+        assert await world.journal.pruning.prune(clock(), KEEP_MS) == 0
+        assert len(readings(world.journal, charge.session_id)) == 100
+
+
+async def test_a_clock_that_is_years_ahead_thins_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charge = await charged(world, readings=100)
+        await charge.takes_his_money()
+        assert await world.journal.pruning.prune(world.clock() + 3000 * DAY_MS, KEEP_MS) == 0
+        assert len(readings(world.journal, charge.session_id)) == 100
+
+
+async def test_others_write_while_readings_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "AT_ONCE", 40)
+    gone = 0
+    async with running(tmp_path) as world:
+        charge = await charged(world, readings=500)
+        await charge.takes_his_money()
+        await later(world, 200 * DAY_MS)
+        journal, wrote = world.journal, 0
+
+        async def write() -> None:
+            nonlocal wrote
+            while True:
+                await journal.set_setting("other", str(wrote))
+                wrote += 1
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(write)
+            gone = await journal.pruning.prune(world.clock(), KEEP_MS)
+            group.cancel_scope.cancel()
+        assert gone > 400
+        assert wrote >= 10
+
+
+PRUNES = """
+import sys, anyio
+from pathlib import Path
+from agent.journal import pruning
+from agent.journal.journal import Journal, Step
+
+pruning.AT_ONCE = 20
+pruning.PAUSE_S = 0.02
+
+async def prune(path, now_ms, keep_ms):
+    journal = Journal.open(path)
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.run)
+        await journal.pruning.prune(now_ms, keep_ms)
+        journal.stop()
+    journal.close()
+
+anyio.run(prune, Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+"""
+
+
+async def test_strom_is_killed_in_the_middle(tmp_path: Path) -> None:
+    """What stays is what would have stayed, and the bill is the same."""
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        charge = await charged(world, readings=1_000, restarts=True)
+        await charge.takes_his_money()
+        await later(world, 200 * DAY_MS)
+        receipt = await world.site.receipt(charge.secret)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(tmp_path / "strom.db", copy)
+
+    def stored() -> int:
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as db:
+            return db.execute("SELECT count(*) FROM events WHERE kind = 'MeterSampled'").fetchone()[
+                0
+            ]
+
+    killed = 0
+    before = stored()
+    while killed < 3:
+        child = await anyio.open_process(
+            [sys.executable, "-c", PRUNES, str(tmp_path / "strom.db"), str(clock()), str(KEEP_MS)],
+            cwd=Path.cwd(),
+        )
+        while stored() >= before:
+            assert child.returncode is None, "it was done before it was killed"
+            await anyio.sleep(0.005)
+        child.kill()
+        await child.wait()
+        killed += 1
+        assert KEPT_READINGS + 10 < stored() < before
+        before = stored()
+    for folder in (tmp_path, copy):
+        async with running(folder, clock) as world:
+            await world.journal.pruning.prune(clock(), KEEP_MS)
+    kept: list[list[tuple[int, int]]] = []
+    for folder in (tmp_path, copy):
+        async with opened_at(folder / "strom.db") as journal:
+            kept.append(readings(journal, charge.session_id))
+    assert kept[0] == kept[1]
+    assert charge.deciding <= set(kept[0])
+    async with running(tmp_path, clock) as world:
+        now = await world.site.receipt(charge.secret)
+        assert (now.meter, now.paid_msat) == (receipt.meter, receipt.paid_msat)
+
+
+def readings(journal: Journal, session_id: str) -> list[tuple[int, int]]:
+    """Time and register of the readings that are kept."""
+    return [
+        (event.at_ms, event.register_wh or 0)
+        for event in journal.events_of(session_id, only=MeterSampled)
+        if isinstance(event, MeterSampled)
+    ]
+
+
+@dataclass
+class Charge:
+    """A charge that was paid, and what its driver does."""
+
+    world: World
+    session_id: str
+    secret: str
+    deciding: set[tuple[int, int]]
+
+    @property
+    def session(self) -> Session:
+        session = self.world.journal.session(self.session_id)
         assert session is not None
-        invoice, _ = await world.wallet.driver_invoice(session.owed_msat)
-        secret = journal.quotes_of(ended)[0].secret
-        await world.site.send_refund(secret, invoice)
-        await world.until(lambda: not journal.live_sessions())
-        await journal.set_setting("pruned:samples", "0")
-        assert await journal.pruning.prune(clock() + SAMPLES_MS - DAY_MS) == 0
-        assert await journal.pruning.prune(clock() + SAMPLES_MS + DAY_MS) == 1
-        assert samples(ended) == 0
-        assert journal.events_of(ended, without=["MeterSampled"])[: len(before)] == before
-        assert (await world.site.receipt(secret)).paid_msat == session.paid_msat
+        return session
+
+    async def takes_his_money(self) -> None:
+        invoice, _ = await self.world.wallet.driver_invoice(self.session.owed_msat)
+        await self.world.site.send_refund(self.secret, invoice)
+        await self.world.until(lambda: not self.session.owed_msat)
+
+
+async def charged(
+    world: World, *, readings: int, restarts: bool = False, ends: bool = True
+) -> Charge:
+    """A charge with so many readings of its meter; in the middle its register may begin anew."""
+    await world.ready()
+    quote = await world.paid(100_000, connector=1)
+    begun = StartReport(1, quote.session_id, 1_000_000, world.clock())
+    transaction_id = (await world.point.transaction_started(begun)).transaction_id
+    register_wh = 1_000_000
+    samples: list[tuple[int, int]] = []
+    deciding: set[tuple[int, int]] = set()
+    for number in range(readings):
+        world.clock.advance(20)
+        register_wh += 50
+        if restarts and number == readings // 2:
+            register_wh = 7
+            deciding |= {samples[-1], (world.clock(), register_wh)}
+        samples.append((world.clock(), register_wh))
+        report = MeterReport(1, transaction_id, world.clock(), register_wh, 9_000)
+        await world.point.meter_sampled([report])
+    if ends:
+        # It says no register with its stop: the last reading decides.
+        await world.point.transaction_stopped(StopReport(transaction_id, None, world.clock()))
+    deciding.add(samples[-1])
+    return Charge(world, quote.session_id, quote.secret, deciding)
+
+
+async def later(world: World, passed_ms: int, connector: int = 1) -> None:
+    """Time passes, and somebody else comes."""
+    world.clock.now_ms += passed_ms
+    await world.ready()
+    quote = await world.paid(1_000, connector=connector)
+    await world.site.stop(quote.secret)
 
 
 class Listener:
@@ -176,7 +378,7 @@ async def test_what_is_forgotten_is_not_acted_on_when_a_relay_brings_it_again(
         for round_no in range(12):
             clock.advance(DAY_MS // 1000)
             await at.hears(last=f"round {round_no}")
-            forgotten += await journal.pruning.prune(clock())
+            forgotten += await journal.pruning.prune(clock(), KEEP_MS)
         assert forgotten >= len(relay.stored[:4])
         assert sorted(set(at.acted)) == sorted(at.acted)
         assert "stop in a year" not in at.acted
