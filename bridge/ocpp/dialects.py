@@ -10,7 +10,7 @@ from typing import Any
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import StopReport
 from agent.ports.errors import AgentError
-from bridge.ocpp import frames
+from bridge.ocpp import frames, timestamps
 from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201
 from bridge.ocpp.charger import Calls, OcppCharger
@@ -34,7 +34,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 class Dialect16:
     """OCPP 1.6 on one connection; without `upkeep` its configuration stays as it is.
 
-    `abilities` are what was found out of this charger.
+    `charger_clock` and `abilities` are what was found out of this charger.
     """
 
     version = V16
@@ -47,13 +47,14 @@ class Dialect16:
         clock: Clock,
         limits: Limits,
         upkeep: Upkeep | None,
+        charger_clock: timestamps.Clock,
         abilities: Abilities,
     ) -> None:
         self._charge_point = charge_point
         self._limits = limits
         self._upkeep = upkeep
         self._abilities = abilities
-        self._inbound = Inbound(charge_point, clock, limits.heartbeat_s)
+        self._inbound = Inbound(charge_point, clock, limits.heartbeat_s, charger_clock)
         self.reports = Reports()
         self.tended: Tended | None = None
         self._charger: OcppCharger | None = None
@@ -116,6 +117,7 @@ class Dialect201:
         clock: Clock,
         limits: Limits,
         upkeep: Upkeep | None,
+        charger_clock: timestamps.Clock,
         abilities: Abilities,
         station: Station,
     ) -> None:
@@ -128,7 +130,7 @@ class Dialect201:
         self.reports = Reports()
         self.tended: Tended | None = None
         self._inbound = Inbound201(
-            charge_point, clock, limits.heartbeat_s, station, self._want_register
+            charge_point, clock, limits.heartbeat_s, station, charger_clock, self._want_register
         )
         self._charger: Ocpp201Charger | None = None
         self._spawn: Spawn | None = None

@@ -41,6 +41,7 @@ class Inbound:
         charge_point: to whom all is reported.
         clock: our time in Unix ms.
         heartbeat_s: how often the charger shall say that it is there.
+        charger_clock: what is known of the charger's clock.
 
     Attributes:
         booted: whether it sent a BootNotification.
@@ -48,13 +49,17 @@ class Inbound:
     """
 
     def __init__(
-        self, charge_point: ChargePoint, clock: Callable[[], int], heartbeat_s: int
+        self,
+        charge_point: ChargePoint,
+        clock: Callable[[], int],
+        heartbeat_s: int,
+        charger_clock: timestamps.Clock,
     ) -> None:
         self._charge_point = charge_point
         self._clock = clock
         self._heartbeat_s = heartbeat_s
-        self._charger_clock = timestamps.Clock()
-        self._samples = Samples(charge_point, self._charger_clock)
+        self._charger_clock = charger_clock
+        self._samples = Samples(charge_point, charger_clock)
         self._connectors: dict[int, int] = {}
         self.booted = False
         self.showed_status = False
@@ -117,7 +122,7 @@ class Inbound:
         connector = as_int(payload.get("connectorId"))
         name = as_text(payload.get("status"), 50).strip()
         status = _STATUSES.get(name.lower())
-        self._charger_clock.measure(payload.get("timestamp"), now_ms, live=True)
+        self._charger_clock.measure(payload.get("timestamp"), now_ms, live=self.booted)
         if connector is None or connector < 0 or status is None:
             logger.info(
                 "%s: a status was not understood: connector %s is %r",

@@ -39,6 +39,7 @@ from bridge.ocpp.limits import Limits
 from bridge.ocpp.links import Links, shown
 from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.security_extension import SecurityExtension
+from bridge.ocpp.timestamps import Clock
 from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.upkeep import Upkeep
 from bridge.ocpp.v201_transactions import Stations
@@ -111,6 +112,7 @@ class OcppServer:
         self._tls = tls
         self.upkeep = None if settings is None else Upkeep(settings, clock, alerts)
         self._abilities: dict[tuple[str, str], Abilities] = {}
+        self._clocks: dict[str, Clock] = {}
         self._stations = Stations(names_file)
         self.desk = Desk(clock, self._stations, settings or _nothing)
         self.links = Links(clock)
@@ -247,8 +249,10 @@ class OcppServer:
         visitor = _visitor(socket, socket.request)
         if self._guard is not None:
             self._spawn(self._guard.entered(charge_point.id, visitor))
+        charger_clock = self._clocks.setdefault(charge_point.id, Clock())
+        charger_clock.reconnected()
         spoken = (socket.subprotocol or "").lower()
-        common = (charge_point, self._clock, self._limits, self.upkeep)
+        common = (charge_point, self._clock, self._limits, self.upkeep, charger_clock)
         abilities = self._abilities.setdefault((charge_point.id, spoken), Abilities())
         if spoken == OCPP201:
             station = await self._stations.of(charge_point)

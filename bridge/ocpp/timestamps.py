@@ -17,6 +17,9 @@ MAX_DELAY_MS = 30_000
 STEADY_TIMES = 3
 """So many messages in a row that are late by the same time, and it is the clock that is late."""
 
+DOUBTED_TIMES = 2
+"""So many are enough after the charger was away."""
+
 STEADY_APART_MS = 5_000
 """What a charger had kept comes faster than this, whatever its timestamps say."""
 
@@ -68,20 +71,21 @@ def render(at_ms: int) -> str:
 
 
 class Clock:
-    """What is known of one charger's clock on one connection.
+    """What is known of one charger's clock, over all of its connections.
 
     A message of the moment was written just before it arrived: the smallest difference
     between arrival and timestamp is what the clock is behind. A timestamp from the future
     shows a clock that is ahead. What the charger kept while it was offline arrives late and
     shows neither, so such messages make a clock look behind only where several of them, that
     came one after the other, are late by the same time: then it was set back, as local time
-    is in autumn.
+    is in autumn, or stood still while the charger was away.
     """
 
-    __slots__ = ("_behind_ms", "_late_at_ms", "_late_by_ms", "_late_times", "_told")
+    __slots__ = ("_behind_ms", "_doubted", "_late_at_ms", "_late_by_ms", "_late_times", "_told")
 
     def __init__(self) -> None:
         self._behind_ms: int | None = None
+        self._doubted = True
         self._told = False
         self._late_by_ms = 0
         self._late_at_ms = 0
@@ -102,6 +106,11 @@ class Clock:
         """We told the charger the time: it may set its clock now, or never."""
         self._told = True
 
+    def reconnected(self) -> None:
+        """The charger connected again: its clock may have stood still or lost its time."""
+        self._doubted = True
+        self._late_times = 0
+
     def measure(self, written: object, arrived_ms: int, *, live: bool) -> None:
         """Learn from a timestamp.
 
@@ -114,13 +123,17 @@ class Clock:
         at_ms = parse(written)
         if at_ms is None or at_ms < EARLIEST_MS:
             return
-        behind = arrived_ms - at_ms
+        behind, before = arrived_ms - at_ms, self._behind_ms
         is_right = -MAX_SKEW_NOISE_MS <= behind <= MAX_DELAY_MS
         if self._told and (live or is_right):
             self._told = False
             self._behind_ms = behind if live else min(behind, 0)
+            self._doubted = False
         elif self._is_news(behind, live=live) or self._is_late_again(behind, arrived_ms):
             self._behind_ms = behind
+            self._doubted = before is None and not live
+        elif before is not None and behind <= before + MAX_SKEW_NOISE_MS:
+            self._doubted = False
 
     def _is_news(self, behind_ms: int, *, live: bool) -> bool:
         before_ms = self._behind_ms
@@ -130,14 +143,14 @@ class Clock:
 
     def _is_late_again(self, behind_ms: int, arrived_ms: int) -> bool:
         """Whether the last messages were all late by this time, though they came apart."""
-        if behind_ms - self.behind_ms <= MAX_DELAY_MS:
+        if not self._doubted and behind_ms - self.behind_ms <= MAX_DELAY_MS:
             return False
-        if abs(behind_ms - self._late_by_ms) > MAX_SKEW_NOISE_MS:
+        if not self._late_times or abs(behind_ms - self._late_by_ms) > MAX_SKEW_NOISE_MS:
             self._late_by_ms, self._late_at_ms, self._late_times = behind_ms, arrived_ms, 1
         elif arrived_ms - self._late_at_ms >= STEADY_APART_MS:
             self._late_at_ms = arrived_ms
             self._late_times += 1
-        return self._late_times >= STEADY_TIMES
+        return self._late_times >= (DOUBTED_TIMES if self._doubted else STEADY_TIMES)
 
     def ours(self, written: object, arrived_ms: int) -> int:
         """A charger's timestamp in our time; the arrival where it makes no sense.

@@ -48,6 +48,7 @@ class Inbound201:
         clock: our time in Unix ms.
         heartbeat_s: how often the station shall say that it is there.
         station: what is known of its transactions and EVSEs.
+        charger_clock: what is known of its clock.
         want_register: called with an EVSE whose transaction began without its register.
 
     Attributes:
@@ -61,13 +62,14 @@ class Inbound201:
         clock: Callable[[], int],
         heartbeat_s: int,
         station: Station,
+        charger_clock: timestamps.Clock,
         want_register: Callable[[int], None],
     ) -> None:
         self._charge_point = charge_point
         self._clock = clock
         self._heartbeat_s = heartbeat_s
         self._station = station
-        self._station_clock = timestamps.Clock()
+        self._station_clock = charger_clock
         self._samples = Samples(charge_point, self._station_clock, as_16)
         self._events = TransactionEvents(
             charge_point, station, self._station_clock, self._samples, want_register
@@ -132,7 +134,7 @@ class Inbound201:
     async def status_notification(self, payload: Payload, now_ms: int) -> bytes:
         """Use case G01."""
         written = payload.get("timestamp")
-        self._station_clock.measure(written, now_ms, live=True)
+        self._station_clock.measure(written, now_ms, live=self.booted)
         evse, connector = as_int(payload.get("evseId")), as_int(payload.get("connectorId"))
         at_ms = self._station_clock.ours(written, now_ms)
         await self._showed(evse, connector or 0, payload.get("connectorStatus"), at_ms)

@@ -464,6 +464,22 @@ async def test_17_the_charger_writes_local_time_as_utc(stage: Stage, hours: int)
         assert stage.session(quote).charging_ms == 70_000
 
 
+async def test_17_what_was_kept_while_offline_does_not_look_like_a_slow_clock(stage: Stage) -> None:
+    """MicroOcpp comes back without a boot and delivers first its statuses and then its stop, all
+    with the times at which they happened: a car that left during an outage pays for no more."""
+    async with booted(stage) as raw:
+        quote, number = await stage.charging(raw)
+        stage.world.clock.advance(30)
+        left = stage.at()
+    stage.world.clock.advance(600)
+    async with charger(stage.server) as raw:
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+        await raw.call("StatusNotification", status | {"timestamp": left})
+        await stage.stop(raw, number, timestamp=left, meterStop=METER_START + 90)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.charging_ms, session.energy_wh) == (30_000, 90)
+
+
 async def test_18_the_whole_url_as_the_id_and_the_key_in_hex(tmp_path: Path) -> None:
     """OpenEMS#1401 and steve#1899."""
     async with staged(tmp_path, policy=AuthPolicy(password="c0ffee00" * 5)) as stage:
