@@ -125,6 +125,8 @@ class Session(Struct, frozen=True):
         offline_since_ms: since when the charger has been lost.
         vanished_since_ms: since when the connector looks free although nothing stopped.
         faulted_since_ms: since when the connector has been faulted.
+        unheard_since_ms: since when it is only presumed that charging goes on: the charger was
+            lost then, and has not shown it since.
         stop_sent_at_ms: when the stop was last asked for.
         stop_attempts: how often it was asked for.
         stopping_since_ms: when it was first asked for.
@@ -170,6 +172,7 @@ class Session(Struct, frozen=True):
     offline_since_ms: int | None = None
     vanished_since_ms: int | None = None
     faulted_since_ms: int | None = None
+    unheard_since_ms: int | None = None
     stop_by: StopBy | None = None
     stop_sent_at_ms: int = 0
     stop_attempts: int = 0

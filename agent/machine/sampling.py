@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from agent.machine import metering
 from agent.machine.effects import SendMessage, Topic
-from agent.machine.events import ConnectorStatus, MeterSampled
+from agent.machine.events import ConnectorStatus, ConnectorStatusChanged, MeterSampled
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
 from agent.machine.metering import Meter, Reading
 from agent.machine.model import Session, SessionState
@@ -21,6 +21,10 @@ VERY_LOW_MS = 5 * MS_PER_MINUTE
 PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
 """States of a connector in which a transaction goes on and no energy flows."""
 _NOT_POWERED = PAUSED | {ConnectorStatus.FAULTED}
+LOOKS_FREE = frozenset(
+    {ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.FINISHING}
+)
+"""States of a connector in which no transaction goes on."""
 
 
 def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
@@ -42,6 +46,32 @@ def counted(session: Session, at_ms: int) -> Session:
     return replace(session, charging_ms=charging_ms, idle_ms=idle_ms, counted_until_ms=until_ms)
 
 
+def vouched(session: Session, event: ConnectorStatusChanged) -> Session:
+    """The session with that status, and its times as far as the status vouches for them.
+
+    Time passes for a driver while his charge is known to go on. What a lost charger did is not
+    known until it shows it: the first status after that is presumed, and one that looks free may
+    come from a charger whose power was cut. While a connector looks free no time passes.
+    """
+    changed = replace(session, status=event.status, offline_since_ms=None)
+    if session.offline_since_ms is not None:
+        timed = changed
+    elif session.vanished_since_ms is not None:
+        until_ms = max(session.counted_until_ms, event.at_ms)
+        goes_on = event.status not in LOOKS_FREE
+        timed = replace(changed, counted_until_ms=until_ms) if goes_on else changed
+    elif event.status in LOOKS_FREE and session.unheard_since_ms is not None:
+        timed = changed
+    else:
+        timed = counted(session, event.at_ms)
+        timed = replace(timed, status=event.status, unheard_since_ms=None)
+    if event.status not in LOOKS_FREE:
+        return replace(timed, vanished_since_ms=None)
+    if timed.vanished_since_ms is None:
+        return replace(timed, vanished_since_ms=max(timed.counted_until_ms, event.at_ms))
+    return timed
+
+
 def metered(
     session: Session, at_ms: int, reading: Reading | None, power_w: int | None, counted_ms: int
 ) -> Session:
@@ -49,12 +79,11 @@ def metered(
 
     Readings are the bulk of all events: everything changes in one copy.
     """
-    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
     meter = session.meter
     sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
     energy_wh, new_power_w = session.energy_wh, session.power_w
     plan_w, interval_ms = session.plan_power_w, session.interval_ms
-    unanswered = session.asks_unanswered
+    unanswered, unheard_ms = session.asks_unanswered, session.unheard_since_ms
     limit_w = session.max_power_w if session.check_meter else 0
     if session.started_at_ms is not None and at_ms >= sampled_at_ms:
         sampled_at_ms = at_ms
@@ -83,6 +112,9 @@ def metered(
             told_apart = power_w is None or elapsed_ms >= LEAST_BETWEEN_MS
             plan_w = max(new_power_w, shown_w) if told_apart else new_power_w
     flows = energy_wh > session.energy_wh
+    if session.vanished_since_ms is not None and not flows:
+        counted_ms = session.counted_until_ms
+    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
     return replace(
         session,
         meter=meter,
@@ -100,6 +132,7 @@ def metered(
         offline_since_ms=None,
         vanished_since_ms=None if flows else session.vanished_since_ms,
         faulted_since_ms=None if flows else session.faulted_since_ms,
+        unheard_since_ms=None if flows or session.vanished_since_ms is None else unheard_ms,
     )
 
 

@@ -55,7 +55,7 @@ from agent.machine.events import (
 from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
 from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.planning import ask_at, stop_at
-from agent.machine.sampling import PAUSED, counted, sample
+from agent.machine.sampling import LOOKS_FREE, PAUSED, sample, vouched
 from agent.machine.settling import (
     Result,
     claim,
@@ -175,14 +175,11 @@ def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> R
 
 
 _POWERED = frozenset({ConnectorStatus.CHARGING})
-_LOOKS_FREE = frozenset(
-    {ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.FINISHING}
-)
 
 
 def _is_of_before(session: Session, event: ConnectorStatusChanged) -> bool:
     """Whether a free connector is yesterday's news: chargers deliver what they kept, too."""
-    return event.status in _LOOKS_FREE and event.at_ms < (session.started_at_ms or 0)
+    return event.status in LOOKS_FREE and event.at_ms < (session.started_at_ms or 0)
 
 
 def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> Result:
@@ -190,23 +187,14 @@ def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> R
         return _lose(session, event)
     if _is_of_before(session, event):
         return session, ()
-    timed = counted(session, event.at_ms)
-    changed = replace(
-        timed,
-        status=event.status,
-        offline_since_ms=None,
-        vanished_since_ms=None,
-        faulted_since_ms=None,
-    )
-    if event.status in _LOOKS_FREE:
-        since_ms = session.vanished_since_ms
-        vanished_ms = timed.counted_until_ms if since_ms is None else since_ms
-        return replace(changed, vanished_since_ms=vanished_ms), (PublishStatus(),)
+    changed = replace(vouched(session, event), faulted_since_ms=None)
+    if event.status in LOOKS_FREE:
+        return changed, (PublishStatus(),)
     if event.status in PAUSED and session.state is SessionState.CHARGING:
         paused = replace(changed, state=SessionState.SUSPENDED, power_w=0, plan_power_w=0)
         return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
     if event.status is ConnectorStatus.FAULTED:
-        since_ms = session.faulted_since_ms or timed.counted_until_ms
+        since_ms = session.faulted_since_ms or max(changed.counted_until_ms, event.at_ms)
         faulted = replace(changed, power_w=0, plan_power_w=0, faulted_since_ms=since_ms)
         return faulted, (PublishStatus(),)
     paused = session.state is SessionState.SUSPENDED
@@ -225,11 +213,7 @@ def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> R
     if _is_of_before(session, event):
         return session, ()
     back = session.offline_since_ms is not None
-    changed = replace(counted(session, event.at_ms), status=event.status, offline_since_ms=None)
-    if event.status not in _LOOKS_FREE:
-        changed = replace(changed, vanished_since_ms=None)
-    elif session.vanished_since_ms is None:
-        changed = replace(changed, vanished_since_ms=changed.counted_until_ms)
+    changed = vouched(session, event)
     if back:
         again = replace(changed, stop_sent_at_ms=event.at_ms)
         return again, (*ask_to_stop(again), PublishStatus())
@@ -240,7 +224,10 @@ def _lose(session: Session, event: ConnectorStatusChanged) -> Result:
     """The charger is gone: it may go on charging, so only its own later word counts."""
     if session.offline_since_ms is not None:
         return session, ()
-    return replace(session, offline_since_ms=event.at_ms), (PublishStatus(),)
+    unheard_ms = session.unheard_since_ms
+    unheard_ms = event.at_ms if unheard_ms is None else unheard_ms
+    lost = replace(session, offline_since_ms=event.at_ms, unheard_since_ms=unheard_ms)
+    return lost, (PublishStatus(),)
 
 
 def _cancel(session: Session, event: StopRequested) -> Result:

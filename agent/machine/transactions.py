@@ -18,6 +18,9 @@ from agent.machine.sampling import PAUSED, metered
 from agent.machine.settling import Result, close
 from agent.machine.stopping import ask_to_stop
 
+POWER_LOSS = "PowerLoss"
+"""The reason of a stop that its charger tells of once it has power again (OCPP 1.6, 7.36)."""
+
 
 def stop_early(session: Session, event: TransactionStopped) -> Result:
     """The end before the beginning: some chargers send what they kept in the wrong order."""
@@ -91,9 +94,15 @@ def begin_again(session: Session, event: TransactionStarted) -> Result:
         meter = _meter_of(event)
     elif event.register_wh is not None:
         meter = meter.began_again(event.register_wh, event.at_ms)
+    counted_ms = session.counted_until_ms
+    if session.unheard_since_ms is not None:
+        # It lost its power: between the two nothing flowed.
+        counted_ms = max(counted_ms, event.at_ms)
     resumed = replace(
         session,
         transaction_id=event.transaction_id,
+        counted_until_ms=counted_ms,
+        unheard_since_ms=None,
         meter=meter,
         sampled_at_ms=event.at_ms,
         metered_at_ms=max(event.at_ms, session.metered_at_ms),
@@ -120,11 +129,21 @@ def end(session: Session, event: TransactionStopped) -> Result:
     reading = None
     if event.register_wh is not None:
         reading = Reading(event.register_wh, at_ms, Source.STOP)
-    after = metered(session, at_ms, reading, 0, event.at_ms)
+    after = metered(session, at_ms, reading, 0, _went_on_until(session, event))
     believed = after.meter is not None and after.meter.source is Source.STOP
     ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
     ending = Ending.NO_REGISTER if reading is None else ending
     return close(replace(after, transaction_ended=True, ending=ending), at_ms)
+
+
+def _went_on_until(session: Session, event: TransactionStopped) -> int:
+    """Up to when a charge went on that has stopped: as the charger says, except that nothing
+    flows once its connector looks free, or without power."""
+    unheard_ms = session.unheard_since_ms
+    if unheard_ms is None:
+        vanished = session.vanished_since_ms is not None
+        return session.counted_until_ms if vanished else event.at_ms
+    return min(event.at_ms, unheard_ms) if event.reason == POWER_LOSS else event.at_ms
 
 
 def end_in_vain(session: Session, event: TransactionStopped) -> Result:

@@ -1,0 +1,112 @@
+"""Time that a driver pays for: only while his charge is known to go on.
+
+Seen with the SAP simulator (killed in a session, its ATG moving the status of the connector) and
+with MicroOcpp (outages and power losses).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.machine.events import ConnectorStatus, Event, TransactionStopped
+from agent.machine.model import Ending, Session, SessionState
+from tests.agent.machine.examples import (
+    MINUTE,
+    SECOND,
+    T0,
+    after,
+    begun,
+    charging,
+    ended,
+    sampled,
+    showed,
+    waited,
+)
+
+BEGUN = T0 + 10 * SECOND
+AVAILABLE, PREPARING = ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING
+CHARGING, FINISHING = ConnectorStatus.CHARGING, ConnectorStatus.FINISHING
+OFFLINE, PAUSED = ConnectorStatus.OFFLINE, ConnectorStatus.SUSPENDED_EV
+
+
+def at(minutes: float) -> int:
+    return BEGUN + round(minutes * MINUTE)
+
+
+def minutes(session: Session) -> float:
+    return session.charging_ms / MINUTE
+
+
+def lost_and_back(*events: Event) -> Session:
+    """A meter read at minute 1, an outage from minute 2 to 62, and what the charger said then."""
+    back = showed(at(62), CHARGING)
+    return after(charging(), sampled(at(1), 40_100), showed(at(2), OFFLINE), back, *events)
+
+
+def test_no_time_passes_while_the_connector_looks_free() -> None:
+    flickering = (showed(at(2 + second), s) for second in (0, 1, 2) for s in (AVAILABLE, PREPARING))
+    session = after(charging(), sampled(at(1), 40_100), *flickering)
+    assert minutes(session) == 2
+    closed = after(session, sampled(at(2.5), 40_100), waited(at(3)))
+    assert (closed.ending, minutes(closed)) == (Ending.VANISHED, 2)
+
+
+def test_time_has_passed_when_energy_flowed_although_it_looked_free() -> None:
+    session = after(charging(), showed(at(1), PREPARING), sampled(at(3), 40_100))
+    assert minutes(session) == 3
+
+
+def test_time_in_which_it_looked_free_stays_out_when_it_charges_again() -> None:
+    session = after(charging(), showed(at(1), FINISHING), showed(at(1.5), CHARGING))
+    assert minutes(session) == 1
+    assert minutes(after(session, sampled(at(4), 40_100))) == 3.5
+
+
+def test_a_stop_after_the_connector_was_free_adds_no_time() -> None:
+    closed = after(charging(), showed(at(2), FINISHING), ended(at(2.9), 40_200))
+    assert (minutes(closed), closed.energy_wh) == (2, 200)
+
+
+@pytest.mark.parametrize("shown", [showed(at(63), CHARGING), sampled(at(63), 41_000)])
+def test_an_outage_counts_once_the_charger_shows_that_it_went_on(shown: Event) -> None:
+    assert minutes(lost_and_back()) == 1
+    assert minutes(lost_and_back(shown)) == 63
+
+
+def test_an_outage_that_ends_with_a_free_connector_was_a_power_cut_and_does_not_count() -> None:
+    session = lost_and_back(showed(at(62.1), AVAILABLE))
+    closed = after(session, waited(at(63.1)))
+    assert (closed.ending, minutes(closed)) == (Ending.VANISHED, 1)
+
+
+def test_a_stop_in_an_outage_counts_up_to_its_own_time() -> None:
+    closed = lost_and_back(showed(at(40), AVAILABLE), ended(at(40), 41_000))
+    assert (closed.state, minutes(closed)) == (SessionState.CLOSED, 40)
+
+
+def test_a_power_loss_ended_when_the_charger_was_lost_whatever_it_says() -> None:
+    stop = TransactionStopped("ended", at(62), 7, 40_150, "PowerLoss")
+    assert minutes(lost_and_back(stop)) == 2
+    assert minutes(lost_and_back(showed(at(62), AVAILABLE), stop)) == 2
+
+
+def test_a_second_outage_is_counted_from_the_first_as_long_as_nothing_was_heard() -> None:
+    session = lost_and_back(showed(at(63), OFFLINE), showed(at(70), CHARGING))
+    assert session.unheard_since_ms == at(2)
+    heard = after(session, sampled(at(71), 41_000))
+    assert (heard.unheard_since_ms, minutes(heard)) == (None, 71)
+
+
+def test_the_idle_time_of_a_lost_charger_counts_no_more_than_its_charging_time() -> None:
+    paused = after(charging(), sampled(at(1), 40_100), showed(at(2), PAUSED))
+    back = after(paused, showed(at(3), OFFLINE), showed(at(30), PAUSED))
+    gone = after(back, showed(at(30.1), AVAILABLE), waited(at(31.1)))
+    assert (gone.state, gone.idle_ms) == (SessionState.CLOSED, 0)
+    assert after(back, showed(at(30.1), PAUSED)).idle_ms == 28.1 * MINUTE
+
+
+def test_a_transaction_that_begins_again_counts_from_its_own_start() -> None:
+    """The charger had no power in between, or it would have gone on with the first."""
+    again = begun(at(62), transaction_id=8, register_wh=40_100)
+    session = after(charging(), sampled(at(1), 40_100), showed(at(2), OFFLINE), again)
+    assert minutes(after(session, sampled(at(63), 40_150))) == 2
