@@ -99,6 +99,9 @@ async def test_notifications_are_acknowledged(tmp_path: Path) -> None:
         assert await raw.call("MeterValues", readings) == {}
 
 
+FREE_2 = {"evseId": 2, "connectorId": 1, "connectorStatus": "Available"}
+
+
 @pytest.mark.parametrize(
     ("command", "action", "payload", "status"),
     [
@@ -185,3 +188,27 @@ async def test_the_end_of_a_transaction_that_nobody_paid_for_asks_for_nothing(
             await event(raw, stage, kind, evse={"id": 1}, idToken=token, meterValue=values)
         quote, _ = await asked_to_start(raw, stage)
         assert stage.session(quote).state is SessionState.STARTING
+
+
+async def test_a_start_that_is_told_after_a_further_connection_is_its_drivers(
+    tmp_path: Path,
+) -> None:
+    """remoteStartIds that count anew on each connection would give it to the other driver."""
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            first, asked = await asked_to_start(raw, stage)
+        async with station(stage, boots=False) as raw:
+            await raw.call("StatusNotification", FREE_2 | {"timestamp": stage.at()})
+            second = await stage.world.paid(connector=2)
+            other = await raw.accept("RequestStartTransaction")
+            assert other["idToken"]["idToken"] == second.session_id
+            await event(
+                raw,
+                stage,
+                "Started",
+                {"remoteStartId": asked["remoteStartId"], "chargingState": "Charging"},
+                evse={"id": 1},
+                meterValue=register(stage, METER_START),
+            )
+            assert stage.session(first).state is SessionState.CHARGING
+            assert stage.session(second).state is SessionState.STARTING
