@@ -31,6 +31,11 @@ EVIDENCE_MS = 400 * DAY_MS
 KEPT_READINGS = 60
 """So many readings of a settled session's meter stay until then, besides those that decided."""
 
+UNSOLD_KEPT = 100_000
+"""Of so many transactions, counted from the last, those that nobody paid for are remembered too:
+a charger that has every start refused begins thousands in a day. Not by their age, since that is
+the charger's own word."""
+
 EVERY_S = 3600.0
 AT_ONCE = 200
 """Rows of one step: what runs on the event loop stays short."""
@@ -60,6 +65,12 @@ _SETTLED = (
 _READINGS = (
     "SELECT seq, at_ms FROM events WHERE session_id = ? AND seq > ? AND seq <= ?"
     " AND kind = 'MeterSampled' ORDER BY seq LIMIT ?"
+)
+_UNSOLD_SEEN = "pruned:transactions"
+_UNSOLD = "DELETE FROM transactions WHERE id > ? AND id <= ? AND session_id = ''"
+_SEEN = (
+    "INSERT INTO settings(name, value) VALUES(?, ?)"
+    " ON CONFLICT(name) DO UPDATE SET value = excluded.value"
 )
 _FORGET = "DELETE FROM events WHERE seq = ? AND kind = 'MeterSampled'"
 _THINNED = "UPDATE sessions SET thinned = ? WHERE rowid = ?"
@@ -106,6 +117,8 @@ class Pruning:
         for statement, before_ms in ((_MESSAGES, messages_ms), (_EVIDENCE, now_ms - EVIDENCE_MS)):
             while count := await self._delete(statement, before_ms):
                 gone += count
+        while (count := await self._prune_unsold()) is not None:
+            gone += count
         now_ms = min(now_ms, self._last_event_ms())
         gone += await self._thin(0, now_ms - keep_readings_ms, KEPT_READINGS)
         return gone + await self._thin(1, now_ms - max(EVIDENCE_MS, keep_readings_ms), 0)
@@ -114,6 +127,24 @@ class Pruning:
         """When something last happened: a Strom in which nothing does need not forget."""
         row = self._reading.execute(_LAST_EVENT).fetchone()
         return row[0] if row else 0
+
+    async def _prune_unsold(self) -> int | None:
+        """Forget what was refused among the next few transactions; None at those to be kept."""
+        after = self._setting(_UNSOLD_SEEN)
+        last = self._reading.execute("SELECT max(id) FROM transactions").fetchone()[0] or 0
+        until = min(after + AT_ONCE, last - UNSOLD_KEPT)
+        if until <= after:
+            return None
+
+        def unit(db: sqlite3.Connection) -> int:
+            db.execute(_SEEN, (_UNSOLD_SEEN, str(until)))
+            return db.execute(_UNSOLD, (after, until)).rowcount
+
+        return await self._writer.write(unit)
+
+    def _setting(self, name: str) -> int:
+        row = self._reading.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return int((row or ("0",))[0])
 
     async def _delete(self, statement: str, before_ms: int) -> int:
         return await self._writer.write(

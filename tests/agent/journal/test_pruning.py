@@ -318,6 +318,29 @@ async def later(world: World, passed_ms: int, connector: int = 1) -> None:
     await world.site.stop(quote.secret)
 
 
+async def test_starts_that_were_refused_are_forgotten_and_those_that_were_paid_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SAP simulator's ATG began 7,400 in three minutes that nobody had paid for."""
+    monkeypatch.setattr("agent.journal.pruning.UNSOLD_KEPT", 10)
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+
+        async def begun(tag: str) -> int:
+            clock.advance(1)
+            report = StartReport(1, tag, 0, clock())
+            return (await world.point.transaction_started(report)).transaction_id
+
+        quote = await world.paid()
+        paid = await begun(quote.session_id)
+        refused = [await begun("BB2TBR09") for _ in range(AT_ONCE + 20)]
+        assert await world.journal.pruning.prune(clock()) == AT_ONCE + 10
+        assert await world.journal.pruning.prune(clock()) == 0
+        known = [n for n in (paid, *refused) if world.journal.transaction(n) is not None]
+        assert known == [paid, *refused[-10:]]
+
+
 class Listener:
     """Ears on a relay, with a clock that the test moves."""
 
