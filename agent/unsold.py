@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from agent.alerts import QUIET_MS
 from agent.commons import Commons
 from agent.connectors import Connectors
 from agent.journal.journal import Task, Transaction
@@ -56,6 +57,7 @@ class Unsold:
         self._connectors = connectors
         self._owners = owners
         self._running: dict[int, _Running] = {}
+        self._told_at_ms = -QUIET_MS
 
     def began(self, connector: int, transaction_id: int) -> None:
         """A start was refused; most likely its charger ends it now."""
@@ -136,7 +138,10 @@ class Unsold:
         if running.asks > IGNORED:
             self._connectors.ignores_stop(connector)
         elif running.asks == 1:
-            log.warning(
+            loud = now_ms - self._told_at_ms >= QUIET_MS
+            self._told_at_ms = now_ms if loud else self._told_at_ms
+            log.log(
+                logging.WARNING if loud else logging.INFO,
                 "%s: connector %d charges and nobody paid for it (transaction %d): "
                 "it is asked to stop",
                 self._id,

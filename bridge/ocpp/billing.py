@@ -94,6 +94,7 @@ NEEDS_16 = (
     _measurand_need("MeterValuesSampledData", REGISTER, POWER),
     _interval_need("MeterValueSampleInterval"),
     _switch_need("AllowOfflineTxForUnknownId", "false", "unknown cards charge for free with it"),
+    _switch_need("LocalAuthorizeOffline", "false", "cards that it knows charge for free with it"),
     _switch_need("StopTransactionOnInvalidId", "true", "what was not sold goes on without it"),
 )
 """OCPP 1.6 section 9.1."""
@@ -106,6 +107,9 @@ NEEDS_201 = (
     _interval_need("SampledDataCtrlr.TxUpdatedInterval"),
     _switch_need(
         "AuthCtrlr.OfflineTxForUnknownIdEnabled", "false", "unknown cards charge for free with it"
+    ),
+    _switch_need(
+        "AuthCtrlr.LocalAuthorizeOffline", "false", "cards that it knows charge for free with it"
     ),
     _switch_need("TxCtrlr.StopTxOnInvalidId", "true", "what was not sold goes on without it"),
 )

@@ -335,8 +335,8 @@ async def test_starts_that_were_refused_are_forgotten_and_those_that_were_paid_a
         quote = await world.paid()
         paid = await begun(quote.session_id)
         refused = [await begun("BB2TBR09") for _ in range(AT_ONCE + 20)]
-        assert await world.journal.pruning.prune(clock()) == AT_ONCE + 10
-        assert await world.journal.pruning.prune(clock()) == 0
+        assert await world.journal.pruning.prune(clock(), KEEP_MS) == AT_ONCE + 10
+        assert await world.journal.pruning.prune(clock(), KEEP_MS) == 0
         known = [n for n in (paid, *refused) if world.journal.transaction(n) is not None]
         assert known == [paid, *refused[-10:]]
 

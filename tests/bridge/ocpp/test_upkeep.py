@@ -227,9 +227,17 @@ async def test_each_key_has_its_state(shop: Shop) -> None:
             1,
         ),
         (
-            {"AllowOfflineTxForUnknownId": "True", "StopTransactionOnInvalidId": "false"},
+            {
+                "AllowOfflineTxForUnknownId": "True",
+                "LocalAuthorizeOffline": "true",
+                "StopTransactionOnInvalidId": "false",
+            },
             NONE,
-            [("AllowOfflineTxForUnknownId", "false"), ("StopTransactionOnInvalidId", "true")],
+            [
+                ("AllowOfflineTxForUnknownId", "false"),
+                ("LocalAuthorizeOffline", "false"),
+                ("StopTransactionOnInvalidId", "true"),
+            ],
             0,
         ),
     ],
@@ -259,7 +267,7 @@ async def test_no_more_keys_than_it_takes_are_asked_for_at_once(shop: Shop) -> N
     box = Box(dict.fromkeys(shop.wishes, "1"), most=3)
     async with shop.boots(box):
         assert set((await shop.states()).values()) == {Taken.SET}
-        assert [len(names) for names in box.asked] == [1, 3, 3, 3, 3, 2]
+        assert [len(names) for names in box.asked] == [1, 3, 3, 3, 3, 3]
 
 
 async def test_a_reset_waits_for_the_end_of_a_charge(shop: Shop) -> None:
