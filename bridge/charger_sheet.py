@@ -60,6 +60,7 @@ class Setting:
         wanted: the value that it shall have, masked for a secret.
         present: the value that it has, masked alike.
         state: "set", or why it has not that value.
+        here: what it is called in the version of OCPP that the charger speaks; "" for the same.
         matters: whether somebody must see to it.
         means: what follows from the value that it has, a word of the catalogues behind
             "setting."; "" for nothing.
@@ -70,6 +71,7 @@ class Setting:
     wanted: str
     present: str
     state: str
+    here: str = ""
     matters: bool = False
     means: str = ""
     beyond_wh: int = 0

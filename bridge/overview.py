@@ -163,6 +163,7 @@ def _setting(key: KeyReport, max_power_w: int) -> Setting:
         key.wanted,
         key.present,
         key.state,
+        key.here,
         key.matters,
         means,
         between_readings_wh(key.present, max_power_w) if means is Consequence.SLOW_SAMPLES else 0,

@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import anyio
+
 from agent.journal.errors import JournalClosed, JournalUnusable
 
 T = TypeVar("T")
@@ -107,7 +109,10 @@ class Writer:
         try:
             await asyncio.shield(commit)
         except asyncio.CancelledError:
-            await commit
+            # A cancelled scope cancels whatever waits again and again, and the connection must
+            # not be closed under a thread that uses it.
+            with anyio.CancelScope(shield=True):
+                await commit
             raise
         self.commits += 1
 
