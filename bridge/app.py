@@ -21,7 +21,8 @@ from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.config.keys import identity_of, open_identities
 from agent.config.secret_files import read_secret
-from agent.config.tables import LOOPBACK_HOSTS, ChargePointConfig, Config
+from agent.config.tables import ChargePointConfig, Config
+from agent.config.values import LOOPBACK_HOSTS
 from agent.journal.guard import held
 from agent.journal.journal import Journal
 from agent.links import Links

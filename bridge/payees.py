@@ -16,13 +16,12 @@ from lnurl.helpers import url_decode
 
 from agent.ports.errors import Refused
 from bridge.fetch import Fetcher, FetchError
-from nips.public_hosts import PublicHosts
+from nips.public_hosts import PublicHosts, is_loopback
 from wallet.bolt11 import InvalidInvoice, decode
 
 _ADDRESS = re.compile(r"([a-z0-9._+-]+)@([a-z0-9.-]+(?::[0-9]{1,5})?)")
 _MAX_TARGET_CHARS = 2_048
 _MAX_REASON_CHARS = 200
-_LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class LnurlPayees:
@@ -115,7 +114,7 @@ def pay_url(target: str) -> str:
 
 def _scheme(authority: str) -> str:
     """LUD-16 and LUD-17: https, but for this machine itself."""
-    return "http" if authority.partition(":")[0] in _LOOPBACK else "https"
+    return "http" if is_loopback(authority.partition(":")[0]) else "https"
 
 
 def _check_error(answer: Mapping[str, Any]) -> None:

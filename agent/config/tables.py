@@ -12,13 +12,18 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from agent.config.errors import ConfigError as ConfigError
-from agent.config.errors import did_you_mean, key_path, sentence, shown_text, toml_sentence
+from agent.config.errors import (
+    ConfigError,
+    did_you_mean,
+    key_path,
+    sentence,
+    shown_text,
+    toml_sentence,
+)
 from agent.config.models import OcppModelConfig, OcppSettings
 from agent.config.ocpp import ChargerSecurity, OcppConfig, contradictions
 from agent.config.table import Table
 from agent.config.values import (
-    DEFAULT_LANGUAGE,
     RATE_SOURCES,
     ChargePointId,
     ConnectorType,
@@ -43,8 +48,8 @@ from agent.config.values import (
     text,
     whole,
 )
-from agent.config.values import LOOPBACK_HOSTS as LOOPBACK_HOSTS
 from agent.machine.money import MSAT_PER_SAT
+from agent.talk.words import DEFAULT_LANGUAGE
 from agent.tariff.model import MS_PER_MINUTE, Tariff
 
 # The commented file that `strom init` writes.

@@ -17,7 +17,6 @@ from pydantic import BeforeValidator, ValidationInfo
 
 from agent.config.errors import did_you_mean, looks_secret
 from agent.config.secret_files import secret_file_problem
-from agent.talk.words import DEFAULT_LANGUAGE as DEFAULT_LANGUAGE
 from agent.talk.words import LANGUAGES
 from nips.errors import InvalidKey
 from nips.identity import decode_npub

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.config.tables import ConfigError
+from agent.config.errors import ConfigError
 from agent.journal.errors import JournalError
 from agent.ports.errors import AgentError
 from bridge.app import CannotListen

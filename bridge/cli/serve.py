@@ -12,7 +12,8 @@ import anyio
 import typer
 from rich.text import Text
 
-from agent.config.tables import Config, ConfigError, load
+from agent.config.errors import ConfigError
+from agent.config.tables import Config, load
 from agent.config.warnings import warnings
 from bridge import process
 from bridge.app import App

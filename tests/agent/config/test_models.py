@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from agent.config.errors import ConfigError
 from agent.config.models import OcppModelConfig
-from agent.config.tables import Config, ConfigError, checked
+from agent.config.tables import Config, checked
 
 
 def read(settings: object, **model: object) -> Config:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.tables import ConfigError, load
+from agent.config.errors import ConfigError
+from agent.config.tables import load
 from agent.config.warnings import warnings
 
 TLS_TABLE = """

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.config.errors import ConfigError
 from agent.config.tables import (
     TEMPLATE,
     ChargePointConfig,
     Config,
-    ConfigError,
     NostrConfig,
     SessionsConfig,
     StromConfig,
