@@ -156,7 +156,7 @@ class Narrator:
                 return f"transaction {payload['transactionId']}"
             case "MeterValues":
                 return self._meter_detail(payload)
-            case "Heartbeat" | "BootNotification":
+            case "BootNotification" | "GetConfiguration" | "Heartbeat":
                 return None
             case _:
                 return ""
