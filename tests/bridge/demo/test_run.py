@@ -48,14 +48,17 @@ def documented() -> str:
 def pattern_of(story: str) -> set[str]:
     """Its lines, without what is different each time: times, amounts, keys and codes.
 
-    How often the meter was shown, and which message came first, differs too.
+    How often the meter was shown, and which message came first, differs too; and where nothing
+    was rounded, the receipt says nothing of it.
     """
     lines: set[str] = set()
     for line in story.splitlines():
         line = re.sub(r"^ *[0-9.]+ s", "", line.replace("\N{NO-BREAK SPACE}", " "))
         line = re.sub(r"[0-9A-Za-z_-]*…[0-9A-Za-z]*|/s/\S+", "#", line)
         line = re.sub(r"\b[0-9a-f]{8}([0-9a-f]{8})?\b|[0-9][0-9.,]*", "#", line)
-        lines.add(" ".join(line.split()))
+        words = line.split()
+        if "Rounding:" not in words:
+            lines.add(" ".join(words))
     return lines
 
 
