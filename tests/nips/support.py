@@ -53,8 +53,8 @@ async def pooling(*urls: str, **options: object) -> AsyncGenerator[RelayPool, No
         await pool.close()
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    """Wait for something to become true."""
+async def until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Wait for something to become true, on a busy machine too."""
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.01)

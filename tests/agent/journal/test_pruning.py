@@ -28,7 +28,7 @@ from nips.event import NostrEvent
 from nips.relays import RelayPool
 from tests.agent.world import ManualClock, World, running
 from tests.nips.hostile import HostileRelay, misbehaving
-from tests.nips.support import key_of
+from tests.nips.support import key_of, until
 
 CHARGER, DORA = key_of("charger"), key_of("dora")
 KEEP_MS = 90 * DAY_MS
@@ -372,8 +372,7 @@ class Listener:
             )
             group.start_soon(ears.run)
             await self.relay.store(*events, self.words(last, "nip04"))
-            while last not in self.acted:
-                await anyio.sleep(0.01)
+            await until(lambda: last in self.acted)
             group.cancel_scope.cancel()
         await pool.close()
 

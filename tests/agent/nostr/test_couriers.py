@@ -14,7 +14,7 @@ from nips.event import NostrEvent
 from nips.filters import Filter
 from nips.relays import RelayPool
 from tests.nips.hostile import misbehaving
-from tests.nips.support import clock_ms, key_of, now_s, pooling, serving
+from tests.nips.support import clock_ms, key_of, now_s, pooling, serving, until
 
 CHARGER = key_of("charger")
 LONG_S = 600.0
@@ -45,8 +45,7 @@ async def has(reader: RelayPool, *events: NostrEvent) -> None:
 
 
 async def delivered(made: Couriers) -> None:
-    while any(made.depths().values()):
-        await anyio.sleep(0.01)
+    await until(lambda: not any(made.depths().values()))
 
 
 async def test_a_relay_that_is_back_gets_at_once_what_waits_for_it(tmp_path: Path) -> None:
@@ -58,8 +57,7 @@ async def test_a_relay_that_is_back_gets_at_once_what_waits_for_it(tmp_path: Pat
             message = CHARGER.sign(4, "hello", [["p", key_of("driver").pubkey]], now_s())
             await made.send([message])
             made.replace("state", state("Available"))
-            while not pool.health()[url].refused:
-                await anyio.sleep(0.01)
+            await until(lambda: pool.health()[url].refused > 0)
             async with serving(port) as relay, pooling(relay.url) as reader:
                 await has(reader, message)
                 await delivered(made)
@@ -94,11 +92,9 @@ async def test_a_relay_that_forgot_nothing_gets_nothing_again(tmp_path: Path) ->
         assert len(relay.stored) == 300
         connections, requests = relay.connections, relay.requests
         relay.drop_after_s = 0
-        while relay.connections == connections:
-            await anyio.sleep(0.01)
+        await until(lambda: relay.connections > connections)
         relay.drop_after_s = None
-        while relay.requests == requests:
-            await anyio.sleep(0.01)
+        await until(lambda: relay.requests > requests)
         made.replace("last", last := state("Charging", "last:1"))
         await delivered(made)
         assert [raw["id"] for raw in relay.stored[300:]] == [last.id]
@@ -115,11 +111,9 @@ async def test_a_relay_that_will_not_say_gets_nothing_again(tmp_path: Path) -> N
         relay.close_requests = 1_000
         connections, requests = relay.connections, relay.requests
         relay.drop_after_s = 0
-        while relay.connections == connections:
-            await anyio.sleep(0.01)
+        await until(lambda: relay.connections > connections)
         relay.drop_after_s = None
-        while relay.requests == requests:
-            await anyio.sleep(0.01)
+        await until(lambda: relay.requests > requests)
         made.replace("last", state("Charging", "last:1"))
         await delivered(made)
         assert len(relay.stored) == 2
