@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
 import anyio
 
 from agent.alerts import Alerts
 from agent.clock import Clock
-from agent.config.ocpp import OcppConfig
+from agent.config.ocpp import MUTUAL_TLS, OcppConfig
 from agent.config.secret_files import read_secret
 from agent.config.tables import Config
 from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import AgentError
 from bridge.ocpp.admission import AuthPolicy, Refusal, Visitor
-from bridge.ocpp.certificates import Certificates
+from bridge.ocpp.authority import Authority, AuthorityUnusable, Issued, RequestRefused
+from bridge.ocpp.certificates import WARN_DAYS, Certificates
+from bridge.ocpp.errors import CallFailed, InvalidCall
 from bridge.ocpp.message_log import MessageLog
 from bridge.ocpp.passwords import Passwords
 from bridge.ocpp.rotation import Rekeyable, Rotation
 from bridge.ocpp.security_events import encoded
 from bridge.ocpp.security_extension import ALARMING
 from bridge.ocpp.server import TlsListener
-from bridge.ocpp.tls import TlsFiles
+from bridge.ocpp.tls import TlsFiles, TlsUnusable, expires_at_ms
 
 REPLACED_FOLDER = "ocpp-passwords"
+ISSUED_FOLDER = "ocpp-certificates"
+SIGN_AGAIN_MS = 60_000
+"""A charger that asks for certificates in a row gets one in so long."""
 EVENTS_FOLDER = "ocpp-security"
 EVENTS_BYTES = 200_000
 
 log = logging.getLogger(__name__)
+
+
+def authority(ocpp: OcppConfig, clock: Clock) -> Authority | None:
+    """Who signs chargers' certificates; None where nobody does; raises AuthorityUnusable."""
+    if ocpp.ca_certificate is None or ocpp.ca_key is None or ocpp.client_ca is None:
+        return None
+    days = ocpp.certificate_days
+    return Authority(ocpp.ca_certificate, ocpp.ca_key, ocpp.client_ca, days, clock)
 
 
 def tls_files(ocpp: OcppConfig) -> TlsFiles | None:
@@ -37,6 +52,14 @@ def tls_files(ocpp: OcppConfig) -> TlsFiles | None:
     if ocpp.certificate is None or ocpp.key is None:
         return None
     return TlsFiles(ocpp.certificate, ocpp.key, ocpp.client_ca)
+
+
+class Renewable(Rekeyable, Protocol):
+    """A connected charger."""
+
+    async def ask_for_certificate(self) -> None:
+        """Have it ask for a new certificate; raises CallFailed."""
+        ...
 
 
 class ChargerSecurity:
@@ -49,6 +72,7 @@ class ChargerSecurity:
 
     Raises:
         TlsUnusable: certificate or key cannot be used.
+        AuthorityUnusable: nor can those that chargers' certificates are signed with.
     """
 
     def __init__(self, config: Config, clock: Clock, alerts: Alerts) -> None:
@@ -59,6 +83,12 @@ class ChargerSecurity:
         self._rotation = Rotation(Passwords(config.strom.data_dir / REPLACED_FOLDER), alerts)
         files = tls_files(config.ocpp)
         self._certificates = None if files is None else Certificates(files, clock, alerts)
+        self._clock = clock
+        self._ocpp = config.ocpp
+        self._authority = authority(config.ocpp, clock)
+        self._signed_at_ms: dict[str, int] = {}
+        self._issued = config.strom.data_dir / ISSUED_FOLDER
+        self._remember()
 
     @property
     def tls(self) -> TlsListener | None:
@@ -107,11 +137,76 @@ class ChargerSecurity:
                 f"{kind} {charge_point_id}", f"{charge_point_id} reports a security event: {told}"
             )
 
+    def _remember(self) -> None:
+        """Take up the certificates that were issued before Strom was started."""
+        for charge_point_id in self._points if self._authority and self._certificates else ():
+            try:
+                expires = expires_at_ms(self._issued / f"{charge_point_id}.pem")
+            except TlsUnusable:
+                continue
+            if self._certificates is not None:
+                self._certificates.issued(charge_point_id, expires)
+
+    async def sign(self, charge_point_id: str, visitor: Visitor, request: str) -> Issued:
+        """A certificate for a charger's request; raises RequestRefused.
+
+        Only who proved over TLS which charge point it is gets one for it.
+        """
+        if self._authority is None:
+            raise RequestRefused("Strom is no authority: [ocpp] has no ca_certificate")
+        point = self._points[charge_point_id]
+        if not visitor.over_tls:
+            raise RequestRefused("it came without TLS: somebody on the way could have asked")
+        if point.password_file is None and point.least_profile < MUTUAL_TLS:
+            raise RequestRefused("it showed neither a password nor a certificate")
+        now_ms = self._clock()
+        if now_ms - self._signed_at_ms.get(charge_point_id, -SIGN_AGAIN_MS) < SIGN_AGAIN_MS:
+            raise RequestRefused("it got one just now")
+        self._signed_at_ms[charge_point_id] = now_ms
+        name = point.certificate_name or charge_point_id
+        issued = await asyncio.to_thread(self._authority.issue, request, name)
+        log.info("%s gets a certificate for %s", charge_point_id, name)
+        return issued
+
+    async def handed_over(self, charge_point_id: str, issued: Issued, *, taken: bool) -> None:
+        """A charger was given its certificate: where it took it, that is kept."""
+        trouble = f"certificate refused {charge_point_id}"
+        if not taken:
+            self._alerts.raised(
+                trouble, f"{charge_point_id} does not take the certificate that it asked for"
+            )
+            return
+        self._alerts.cleared(trouble, f"{charge_point_id} took its certificate")
+        await asyncio.to_thread(self._keep, charge_point_id, issued)
+        if self._certificates is not None:
+            self._certificates.issued(charge_point_id, issued.expires_at_ms)
+
+    def _keep(self, charge_point_id: str, issued: Issued) -> None:
+        try:
+            self._issued.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._issued / f"{charge_point_id}.pem").write_text(issued.chain, encoding="ascii")
+        except OSError as error:
+            log.warning("the certificate of %s is not kept: %s", charge_point_id, error.strerror)
+
+    async def _renew_certificate(
+        self, charge_point_id: str, charger: Renewable, visitor: Visitor
+    ) -> None:
+        """Have a charger ask for a new certificate when its own expires soon (use case A02)."""
+        if self._authority is None or visitor.certificate is None:
+            return
+        left_ms = visitor.certificate.expires_at_ms - self._clock()
+        if left_ms < WARN_DAYS * 86_400_000:
+            try:
+                await charger.ask_for_certificate()
+            except (CallFailed, InvalidCall) as error:
+                log.warning("%s does not renew its certificate: %s", charge_point_id, error)
+
     async def prepared(
-        self, charge_point: ChargePoint, charger: Rekeyable, visitor: Visitor
+        self, charge_point: ChargePoint, charger: Renewable, visitor: Visitor
     ) -> None:
         """A charge point may be called: its first password is replaced where that is wanted."""
         point = self._points[charge_point.id]
+        await self._renew_certificate(charge_point.id, charger, visitor)
         if point.password_file is None or not point.rotate_password:
             return
         try:
@@ -128,6 +223,13 @@ class ChargerSecurity:
         """Take up certificate files that were renewed."""
         if self._certificates is not None:
             self._certificates.renew()
+        name = "authority files"
+        try:
+            self._authority = authority(self._ocpp, self._clock)
+        except AuthorityUnusable as error:
+            self._alerts.raised(name, f"{error}; what was read before goes on")
+        else:
+            self._alerts.cleared(name, "the files of the authority can be used again")
 
     async def run(self) -> None:
         """Watch over the certificates and keep security events, until cancelled."""

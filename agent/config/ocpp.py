@@ -17,12 +17,19 @@ BASIC, TLS, MUTUAL_TLS = 1, 2, 3
 
 
 class OcppConfig(Table):
-    """[ocpp]: a second listener, for chargers that come over TLS."""
+    """[ocpp]: a second listener, for chargers that come over TLS.
+
+    With `ca_certificate` and `ca_key` chargers get their certificates from Strom, each for
+    `certificate_days`.
+    """
 
     tls_listen: HostPort | None = None
     certificate: ReadableFile | None = None
     key: SecretFile | None = None
     client_ca: ReadableFile | None = None
+    ca_certificate: ReadableFile | None = None
+    ca_key: SecretFile | None = None
+    certificate_days: Annotated[int, whole(1, 3650)] = 365
 
 
 class ChargerSecurity(Table):
@@ -59,6 +66,11 @@ def contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
     for key in ("certificate", "key", "client_ca"):
         if not listens and ocpp.get(key) is not None:
             yield f"ocpp.tls_listen is missing: ocpp.{key} has no use without it"
+    for key, other in (("ca_certificate", "ca_key"), ("ca_key", "ca_certificate")):
+        if ocpp.get(key) is not None and ocpp.get(other) is None:
+            yield f"ocpp.{other} is missing: ocpp.{key} has no use without it"
+    if ocpp.get("ca_certificate") is not None and ocpp.get("client_ca") is None:
+        yield "ocpp.client_ca is missing: without it nobody comes in with a certificate"
     points = raw.get("charge_points")
     for index, item in enumerate(cast("list[object]", points) if isinstance(points, list) else []):
         point = _table(item)

@@ -76,6 +76,7 @@ def _permissions(config: Config) -> Iterator[str]:
 def secret_files(config: Config) -> Iterator[Path]:
     """Every file of the operator's that holds a secret, each once; the seed may not exist yet."""
     points = config.charge_points
-    files = [config.strom.admin_password_file, config.nostr.seed_file, config.ocpp.key]
+    files = [config.strom.admin_password_file, config.nostr.seed_file]
+    files += [config.ocpp.key, config.ocpp.ca_key]
     files += [file for point in points for file in (point.password_file, point.nsec_file)]
     yield from dict.fromkeys(file for file in files if file is not None)

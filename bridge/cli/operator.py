@@ -16,7 +16,7 @@ from agent.config.warnings import warnings
 from agent.links import Links
 from agent.talk.wording import price_in_short
 from agent.talk.words import words
-from bridge.charger_security import tls_files
+from bridge.charger_security import authority, tls_files
 from bridge.cli.output import Mistake, out, tell_warning
 from bridge.ocpp.tls import Shown, TlsFiles, examine, expires_at_ms
 from nips.identity import Identity
@@ -78,6 +78,12 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
         tell_warning(text)
     if files is not None and shown is not None:
         _show_certificates(files, shown)
+        signs = authority(checked.ocpp, lambda: time.time_ns() // 1_000_000)
+        if signs is not None:
+            lasting = f"for {checked.ocpp.certificate_days} days each"
+            told = f"signs chargers' certificates {lasting}, {_days_left(signs.expires_at_ms)}"
+            out.print(Text.assemble(("ca_key      ", "dim"), told))
+        out.print()
     for point in checked.charge_points:
         _show(checked, point, identities.get(point.id))
     count = len(checked.charge_points)
@@ -132,7 +138,6 @@ def _show_certificates(files: TlsFiles, shown: Shown) -> None:
         lines["client_ca"] = f"{files.client_ca}, {_days_left(expires_at_ms(files.client_ca))}"
     for label, value in lines.items():
         out.print(Text.assemble((f"{label:<12}", "dim"), value))
-    out.print()
 
 
 def _days_left(expires_ms: int) -> str:

@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from agent.config.ocpp import MUTUAL_TLS, TLS
 from agent.ports.charge_point import ChargePoint
+from bridge.ocpp.authority import Issued
 from bridge.ocpp.charger import OcppCharger
 from bridge.ocpp.tls import ClientCertificate
 from bridge.ocpp.v201_charger import Ocpp201Charger
@@ -92,6 +93,14 @@ class Guard(Protocol):
 
     def security_event(self, charge_point_id: str, kind: str, info: str) -> None:
         """A charger reports a security event."""
+        ...
+
+    async def sign(self, charge_point_id: str, visitor: Visitor, request: str) -> Issued:
+        """A certificate for a charger's request in PEM; raises RequestRefused."""
+        ...
+
+    async def handed_over(self, charge_point_id: str, issued: Issued, *, taken: bool) -> None:
+        """A charger was given its certificate, and took it or not."""
         ...
 
     async def prepared(

@@ -69,9 +69,13 @@ class Certificates:
 
     def shown(self, charge_point_id: str, certificate: ClientCertificate) -> None:
         """A charge point came in with its certificate."""
+        self.issued(charge_point_id, certificate.expires_at_ms)
+
+    def issued(self, charge_point_id: str, expires_at_ms: int) -> None:
+        """A charge point has a certificate, be it that it has not come in with it yet."""
         self._known[charge_point_id] = _Known(
             f"the client certificate of {charge_point_id}",
-            certificate.expires_at_ms,
+            expires_at_ms,
             "the charger needs a new one",
         )
         self._tell(charge_point_id, daily=False)

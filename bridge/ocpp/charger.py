@@ -113,6 +113,15 @@ class OcppCharger:
             return PasswordOutcome.UNKNOWN
         return _PASSWORD_OUTCOMES.get(as_text(answer.get("status"), 50), PasswordOutcome.UNKNOWN)
 
+    async def ask_for_certificate(self) -> None:
+        """Have it ask for a new certificate: security whitepaper ed. 3, use case A02.
+
+        Raises:
+            CallFailed: it did not answer; some know no such trigger.
+        """
+        trigger = MessageTrigger.sign_charge_point_certificate
+        await self.send(call.ExtendedTriggerMessage(requested_message=trigger))
+
     async def watch(self, connector: int) -> WatchOutcome:
         """TriggerMessage, or a shorter sample interval; see `bridge.ocpp.watching`."""
         return await watching.watch(self, self._abilities, connector)

@@ -45,6 +45,9 @@ _OWN = _REPORTS | {"SecurityEventNotification", "SignCertificate"}
 Tell = Callable[[str, str, str], None]
 """Keeps a security event: charge point id, type, and what is known besides."""
 
+Sign = Callable[[Payload], Awaitable[bool]]
+"""Whether a SignCertificate is granted."""
+
 
 class Handlers(Protocol):
     """Answers to what a charger says."""
@@ -75,12 +78,14 @@ class SecurityExtension:
         charge_point_id: who speaks.
         others: the handlers of all else.
         tell: keeps a security event.
+        sign: decides on certificates that the charger wants to have signed.
     """
 
-    def __init__(self, charge_point_id: str, others: Handlers, tell: Tell) -> None:
+    def __init__(self, charge_point_id: str, others: Handlers, tell: Tell, sign: Sign) -> None:
         self._id = charge_point_id
         self._others = others
         self._tell = tell
+        self._sign = sign
 
     @property
     def error_codes(self) -> Mapping[str, str]:
@@ -111,9 +116,8 @@ class SecurityExtension:
             self._tell(self._id, kind, info)
             return frames.EMPTY
         if action == "SignCertificate":
-            # Strom is no authority: it holds no key that could sign.
-            logger.warning("%s wants a certificate signed: rejected", self._id)
-            return b'{"status":"Rejected"}'
+            granted = await self._sign(payload)
+            return b'{"status":"Accepted"}' if granted else b'{"status":"Rejected"}'
         logger.info("%s: %s %s", self._id, action, _plain(payload.get("status"), 50))
         return frames.EMPTY
 

@@ -39,6 +39,7 @@ from bridge.ocpp.limits import Limits
 from bridge.ocpp.links import Links, shown
 from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.security_extension import SecurityExtension
+from bridge.ocpp.signing import Signing
 from bridge.ocpp.timestamps import Clock
 from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.upkeep import Upkeep
@@ -277,10 +278,18 @@ class OcppServer:
                 await self._guard.prepared(charge_point, charger, visitor)
             await dialect.prepare()
 
+        signing = Signing(
+            charge_point.id,
+            visitor,
+            dialect.version,
+            self._guard,
+            lambda: connection,
+            self._spawn,
+        )
         connection = Connection(
             socket,
             charge_point.id,
-            SecurityExtension(charge_point.id, dialect, self._security_event),
+            SecurityExtension(charge_point.id, dialect, self._security_event, signing.wanted),
             self._limits,
             self._log,
             liveness,

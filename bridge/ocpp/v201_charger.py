@@ -169,6 +169,11 @@ class Ocpp201Charger:
         """TriggerMessage, use case F06; raises CallFailed, also where it is refused."""
         await self.send(call.TriggerMessage(requested_message=MessageTriggerEnumType.heartbeat))
 
+    async def ask_for_certificate(self) -> None:
+        """Have it ask for a new certificate, use case A02; raises CallFailed."""
+        trigger = MessageTriggerEnumType.sign_charging_station_certificate
+        await self.send(call.TriggerMessage(requested_message=trigger))
+
     async def ask_for_transaction(self, evse: int) -> None:
         """Have a station repeat a transaction's state, with its register; never raises."""
         message = call.TriggerMessage(

@@ -152,6 +152,24 @@ def test_what_does_not(folder: Path, text: str, expected: list[str]) -> None:
             ["ocpp.tls_listen is missing: ocpp.client_ca has no use without it"],
         ),
         (
+            TLS_TABLE + CLIENT_CA + 'ca_certificate = "tls/chargers.pem"\n' + POINT,
+            ["ocpp.ca_key is missing: ocpp.ca_certificate has no use without it"],
+        ),
+        (
+            TLS_TABLE + CLIENT_CA + 'ca_key = "tls/strom.key"\n' + POINT,
+            ["ocpp.ca_certificate is missing: ocpp.ca_key has no use without it"],
+        ),
+        (
+            TLS_TABLE
+            + 'ca_certificate = "tls/chargers.pem"\nca_key = "tls/strom.key"\n'
+            + "certificate_days = 0\n"
+            + POINT,
+            [
+                "ocpp.certificate_days = 0: expected a whole number from 1 to 3650",
+                "ocpp.client_ca is missing: without it nobody comes in with a certificate",
+            ],
+        ),
+        (
             TLS_TABLE.replace("9443", "9000"),
             [
                 'ocpp.tls_listen = "127.0.0.1:9000": expected another address than '
