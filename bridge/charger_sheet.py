@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,16 @@ class LogQuery:
     before_ms: int | None = None
 
 
+Presence = Literal["answers", "silent", "away"]
+"""Whether a charger answers, is connected and does not answer, or is not connected."""
+
+
 class Chargers(Protocol):
     """What the operator may look at; every call may raise UnknownChargePoint."""
+
+    def presence(self, charge_point_id: str) -> Presence:
+        """Whether a charger is there; costs next to nothing."""
+        ...
 
     async def sheet(self, charge_point_id: str) -> ChargerSheet:
         """How a charger is."""

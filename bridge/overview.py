@@ -15,7 +15,7 @@ from agent.config.tables import Config
 from agent.ports.charger import Nameplate
 from agent.ports.site import Site
 from bridge.charger_security import EVENTS_FOLDER
-from bridge.charger_sheet import ChargerSheet, LogQuery, Setting, SettingsSheet
+from bridge.charger_sheet import ChargerSheet, LogQuery, Presence, Setting, SettingsSheet
 from bridge.ocpp.actions import Version
 from bridge.ocpp.billing import Consequence, between_readings_wh, consequence
 from bridge.ocpp.links import CERTIFICATE, PASSWORD, LinkState, profile_of
@@ -90,6 +90,13 @@ class Overview:
         self._security = security
         self._troubles = troubles
 
+    def presence(self, charge_point_id: str) -> Presence:
+        """Whether a charger is there; raises UnknownChargePoint."""
+        link = self._links.state(self._site.charge_point(charge_point_id).id)
+        if link.since_ms is None:
+            return "away"
+        return "answers" if link.answers else "silent"
+
     async def sheet(self, charge_point_id: str) -> ChargerSheet:
         """How a charger is; raises UnknownChargePoint."""
         charge_point = self._site.charge_point(charge_point_id)
@@ -97,11 +104,11 @@ class Overview:
         nameplate: Nameplate = await charge_point.nameplate()
         view = await charge_point.view()
         version, link = self._lines.version(known), self._links.state(known)
-        connected = link.since_ms is not None
+        connected = version is not None
         showed = self._counting(known, link.showed)
         return ChargerSheet(
             id=known,
-            connected=version is not None,
+            connected=connected,
             version="" if version is None else version.name,
             vendor=nameplate.vendor,
             model=nameplate.model,

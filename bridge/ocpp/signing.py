@@ -48,6 +48,8 @@ class Signing:
         spawn: runs what comes after the answer.
     """
 
+    __slots__ = ("_calls", "_id", "_signer", "_spawn", "_version", "_visitor")
+
     def __init__(
         self,
         charge_point_id: str,

@@ -116,7 +116,7 @@ def routes(context: Context, console: Console) -> APIRouter:
             now_ms=context.clock(),
             papers=get_args(Paper),
             troubles=sorted(console.office.troubles().values()),
-            sheets={name: await console.chargers.sheet(name) for name in site.charge_point_ids()},
+            presence={name: console.chargers.presence(name) for name in site.charge_point_ids()},
         )
 
     @router.post("/sign-in")

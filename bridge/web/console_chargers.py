@@ -86,6 +86,7 @@ def routes(context: Context, desk: Desk) -> APIRouter:
             "console/charger.html",
             view=await point.view(),
             sheet=sheet,
+            presence=chargers.presence(point.id),
             heard=heard_words(sheet, now_ms, said),
             ping=ping_words(sheet, said),
             clock=clock_words(sheet.clock_behind_ms, said),

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from agent.talk.words import LANGUAGES, words
-from bridge.charger_sheet import Setting
-from bridge.charger_words import means_words
 from bridge.ocpp.billing import Consequence, between_readings_wh, consequence
 
 
@@ -35,10 +32,3 @@ def test_what_flows_between_two_readings() -> None:
     assert between_readings_wh("60", 22_000) == 366
     assert between_readings_wh("900", 350_000) == 87_500
     assert between_readings_wh("never", 22_000) == 0
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_there_are_words_for_each(language: str) -> None:
-    for follows in Consequence:
-        setting = Setting("Key", "20", "900", "refused", means=follows, beyond_wh=5_500)
-        assert bool(means_words(setting, words(language))) == (follows is not Consequence.NONE)

@@ -1,0 +1,49 @@
+"""What an operator sees of a charger, in words of each language."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.talk.words import LANGUAGES, words
+from bridge.charger_sheet import ChargerSheet, Setting
+from bridge.charger_words import certificate_words, clock_words, means_words, state_words
+from bridge.ocpp.billing import Consequence
+from bridge.ocpp.keys import Taken
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_there_are_words_for_each(language: str) -> None:
+    for follows in Consequence:
+        setting = Setting("Key", "20", "900", "refused", means=follows, beyond_wh=5_500)
+        assert bool(means_words(setting, words(language))) == (follows is not Consequence.NONE)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_there_are_words_for_each_state(language: str) -> None:
+    told = {state_words(Setting("Key", "20", "60", state), words(language)) for state in Taken}
+    assert len(told) == len(Taken)
+
+
+@pytest.mark.parametrize(
+    ("behind_ms", "told"),
+    [
+        (None, "not measured yet"),
+        (0, "right"),
+        (-2_000, "right"),
+        (2_001, "2 s slow"),
+        (190_000, "3 min slow"),
+        (-7_200_000, "2 h fast"),
+    ],
+)
+def test_a_clock_in_words(behind_ms: int | None, told: str) -> None:
+    assert clock_words(behind_ms, words("en")) == told
+
+
+def test_a_certificate_in_words() -> None:
+    def told(expires_at_ms: int | None) -> str:
+        sheet = ChargerSheet("CP001", connected=True, certificate_expires_at_ms=expires_at_ms)
+        return certificate_words(sheet, 1_000_000_000, words("en"))
+
+    assert told(None) == ""
+    assert told(1_000_000_000 + 3 * 86_400_000 + 5) == "3 days left"
+    assert told(999_999_999) == "has expired"
