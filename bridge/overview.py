@@ -19,7 +19,7 @@ from bridge.charger_sheet import ChargerSheet, LogQuery, Presence, Setting, Sett
 from bridge.ocpp.actions import Version
 from bridge.ocpp.billing import Consequence, between_readings_wh, consequence
 from bridge.ocpp.links import CERTIFICATE, PASSWORD, LinkState, profile_of
-from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER, read
+from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER, last_heard_ms, read
 from bridge.ocpp.security_events import SecurityEvent, reported
 from bridge.ocpp.spoken import Listener, Spoken
 from bridge.ocpp.upkeep import KeyReport, Upkeep
@@ -106,6 +106,11 @@ class Overview:
         version, link = self._lines.version(known), self._links.state(known)
         connected = version is not None
         showed = self._counting(known, link.showed)
+        heard_at_ms = link.heard_at_ms
+        if heard_at_ms is None:
+            # Strom was started since.
+            folder = self._data_dir / MESSAGE_LOG_FOLDER
+            heard_at_ms = await asyncio.to_thread(last_heard_ms, folder, known)
         return ChargerSheet(
             id=known,
             connected=connected,
@@ -117,7 +122,7 @@ class Overview:
             connectors={str(item.id): item.status for item in view.connectors},
             answers=link.answers,
             since_ms=link.since_ms,
-            heard_at_ms=link.heard_at_ms,
+            heard_at_ms=heard_at_ms,
             ping_ms=link.ping_ms,
             clock_behind_ms=link.clock_behind_ms,
             wanted_profile=self._points[known].least_profile,

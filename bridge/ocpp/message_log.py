@@ -25,6 +25,7 @@ MESSAGE_LOG_FOLDER = "ocpp-log"
 """Its place in the folder of all data."""
 
 _MAX_FRAME = 100_000
+_END_BYTES = 2 * _MAX_FRAME
 _FLUSH_S = 1.0
 _FOLLOW_S = 0.5
 _MAX_WAITING = 8_000_000
@@ -200,6 +201,24 @@ def read(folder: Path, charge_point_id: str) -> list[Entry]:
         return tail.read()
     finally:
         tail.close()
+
+
+def last_heard_ms(folder: Path, charge_point_id: str) -> int | None:
+    """When a charger last said something that is on the disk, Unix ms; None for never.
+
+    Looks at the ends of the files alone: of many chargers it can be asked at once.
+    """
+    for path in _files(folder, charge_point_id):
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
+                end = list(_entries(file.read()))
+        except FileNotFoundError:
+            continue
+        for entry in reversed(end):
+            if entry.incoming:
+                return entry.at_ms
+    return None
 
 
 async def follow(folder: Path, charge_point_id: str) -> AsyncIterator[Entry]:

@@ -11,6 +11,7 @@ from bridge.charger_sheet import LogQuery
 from bridge.control.client import ask
 from bridge.ocpp.message_log import MessageLog
 from bridge.overview import spoken
+from tests.bridge.ocpp.obedient import obedient
 from tests.bridge.whole import METER_START, Whole, ready, whole
 
 
@@ -55,6 +56,33 @@ async def test_a_password_that_nobody_asked_for_proves_nothing(tmp_path: Path) -
         async with ready(strom, password="whatever-it-is"):
             about = await sheet(strom)
         assert (about["connected"], about["profile"], about["showed"]) == (True, 0, [])
+
+
+async def test_a_station_of_the_newer_version(tmp_path: Path) -> None:
+    async with whole(tmp_path) as strom, obedient(strom.app.ocpp_port, "2.0.1") as station:
+        status = {"evseId": 1, "connectorId": 1, "connectorStatus": "Available"}
+        await station.say("StatusNotification", status | {"timestamp": strom.at(-400)})
+        about = await sheet(strom)
+        assert (about["version"], about["model"], about["firmware"]) == (
+            "OCPP 2.0.1",
+            "Wall Two",
+            "2.0",
+        )
+        assert about["clock_behind_ms"] == 400_000
+        assert about["answers"]
+        assert about["connectors"] == {"1": "Available"}
+
+
+async def test_when_a_charger_was_heard_is_known_after_a_restart(tmp_path: Path) -> None:
+    async with whole(tmp_path) as strom:
+        async with ready(strom):
+            heard_ms = strom.clock()
+        strom.clock.advance(60)
+    async with whole(tmp_path) as strom:
+        about = await sheet(strom)
+        assert not about["connected"]
+        assert about["heard_at_ms"] == heard_ms
+        assert (await sheet(strom, "CP002"))["heard_at_ms"] is None
 
 
 async def written(folder: Path, frames: list[tuple[bool, str]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.ocpp.message_log import Entry, MessageLog, Tail, follow, read
+from bridge.ocpp.message_log import Entry, MessageLog, Tail, follow, last_heard_ms, read
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, now_ms, serving
 
@@ -145,3 +145,23 @@ def test_a_line_that_is_half_written_waits_for_its_end(tmp_path: Path) -> None:
         file.flush()
         assert tail.read() == [Entry(1, True, "half")]
     tail.close()
+
+
+def test_when_a_charger_last_said_something(tmp_path: Path) -> None:
+    """Its own word alone counts, also where that is in the older file, behind long ones of ours."""
+    assert last_heard_ms(tmp_path, "CP001") is None
+    times = iter(range(1, 1000))
+    log = MessageLog(tmp_path, lambda: next(times), limit_bytes=1000)
+    log.sent("CP001", b"hello")
+    write(log)
+    assert last_heard_ms(tmp_path, "CP001") is None
+    log.received("CP001", b"x" * 990)
+    write(log)
+    log.sent("CP001", b"y" * 200)
+    write(log)
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["CP001.1.log", "CP001.log"]
+    assert last_heard_ms(tmp_path, "CP001") == 2
+    log.received("CP001", b"z")
+    log.sent("CP001", b"y")
+    write(log)
+    assert last_heard_ms(tmp_path, "CP001") == 4

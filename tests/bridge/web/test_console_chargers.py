@@ -137,7 +137,7 @@ async def test_a_charger_that_never_came(tmp_path: Path) -> None:
         page = (await here.http.get("/admin/cp/CP002")).text
         for part in (
             "Not connected",
-            "not since Strom was started",
+            ">never</dd>",
             "It has not said yet what it is.",
             "Not compared yet.",
             "Nothing was charged yet.",
