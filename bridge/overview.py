@@ -21,7 +21,7 @@ from bridge.ocpp.billing import Consequence, between_readings_wh, consequence
 from bridge.ocpp.links import CERTIFICATE, PASSWORD, LinkState, profile_of
 from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER, last_heard_ms, read
 from bridge.ocpp.security_events import SecurityEvent, reported
-from bridge.ocpp.spoken import Listener, Spoken
+from bridge.ocpp.spoken import Listener, Spoken, printable
 from bridge.ocpp.upkeep import KeyReport, Upkeep
 
 
@@ -115,10 +115,10 @@ class Overview:
             id=known,
             connected=connected,
             version="" if version is None else version.name,
-            vendor=nameplate.vendor,
-            model=nameplate.model,
-            serial=nameplate.serial,
-            firmware=nameplate.firmware,
+            vendor=printable(nameplate.vendor),
+            model=printable(nameplate.model),
+            serial=printable(nameplate.serial),
+            firmware=printable(nameplate.firmware),
             connectors={str(item.id): item.status for item in view.connectors},
             answers=link.answers,
             since_ms=link.since_ms,
@@ -173,7 +173,7 @@ def _setting(key: KeyReport, max_power_w: int) -> Setting:
     return Setting(
         key.key,
         key.wanted,
-        key.present,
+        printable(key.present),
         key.state,
         key.here,
         key.matters,

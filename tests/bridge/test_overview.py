@@ -73,6 +73,14 @@ async def test_a_station_of_the_newer_version(tmp_path: Path) -> None:
         assert about["connectors"] == {"1": "Available"}
 
 
+async def test_what_a_charger_says_of_itself_cannot_turn_a_line_around(tmp_path: Path) -> None:
+    async with whole(tmp_path) as strom, ready(strom) as charger:
+        plate = {"chargePointVendor": "Ac\u202eme", "chargePointModel": "One\nTwo"}
+        await charger.say("BootNotification", plate)
+        about = await sheet(strom)
+        assert (about["vendor"], about["model"]) == ("Ac\\u202eme", "One\\nTwo")
+
+
 async def test_when_a_charger_was_heard_is_known_after_a_restart(tmp_path: Path) -> None:
     async with whole(tmp_path) as strom:
         async with ready(strom):
