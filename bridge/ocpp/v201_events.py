@@ -69,7 +69,8 @@ class TransactionEvents:
         """Report an event; returns once that is stored.
 
         Returns:
-            Whether the id token may charge; None where that was not asked.
+            Whether the id token may charge; None for an event without one: stations take an
+            answer to a question that they did not ask for a fault.
 
         Raises:
             AgentError: it could not be stored; the station sends it again.
@@ -91,8 +92,7 @@ class TransactionEvents:
             await self._show(known, event, at_ms, now_ms)
         known.state = event.state or known.state
         await self._station.save()
-        asked = event.has_token or event.remote_start_id is not None
-        return allowed if asked or allowed is False else None
+        return allowed if event.has_token else None
 
     async def metered_outside(self, evse: int, readings: list[Reading], now_ms: int) -> None:
         """A register was read outside of transactions: one may have waited for it."""
