@@ -114,6 +114,7 @@ class ChargerSecurity:
             strict_subprotocol=point.strict_subprotocol,
             profile=point.security_profile or 0,
             certificate_name=point.certificate_name,
+            version="" if point.ocpp_version is None else f"ocpp{point.ocpp_version}",
         )
 
     async def entered(self, charge_point_id: str, visitor: Visitor) -> None:

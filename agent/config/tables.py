@@ -200,6 +200,7 @@ class ChargePointConfig(ChargerSecurity):
     lud16: LightningAddress = ""
     nsec_file: SecretFile | None = None
     strict_subprotocol: bool = False
+    ocpp_version: Literal["1.6", "2.0.1"] | None = None
     check_meter: Flag = False
     ocpp_settings: OcppSettings = Field(default_factory=dict[str, str])
     connectors: tuple[ConnectorConfig, ...] = (ConnectorConfig(id=1),)

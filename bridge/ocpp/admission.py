@@ -18,6 +18,7 @@ from agent.config.ocpp import MUTUAL_TLS, TLS
 from agent.ports.charge_point import ChargePoint
 from bridge.ocpp.authority import Issued
 from bridge.ocpp.charger import OcppCharger
+from bridge.ocpp.liveness import HeardConnection
 from bridge.ocpp.tls import ClientCertificate
 from bridge.ocpp.v201_charger import Ocpp201Charger
 
@@ -36,6 +37,7 @@ class AuthPolicy:
         password: of HTTP Basic authentication (security profiles 1 and 2); None lets anyone in.
         besides: another password that is accepted.
         retired: a password that was replaced, and is not accepted any more.
+        version: the one subprotocol that is spoken with it; "" for whichever it prefers.
         strict_subprotocol: refuse a charger that does not offer "ocpp1.6"; chargers in the
             field forget it, so this is off by default.
         profile: the least security profile: 2 demands TLS, 3 a client certificate besides.
@@ -48,6 +50,7 @@ class AuthPolicy:
     certificate_name: str = ""
     besides: str | None = None
     retired: str | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +149,16 @@ def refusal(policy: AuthPolicy, charge_point_id: str, visitor: Visitor) -> Refus
             else "it showed no password"
         )
         return Refusal(401, "The user name or password is wrong.\n", reason, locked_out=old)
-    if not usable(visitor.offered) if visitor.offered else policy.strict_subprotocol:
+    missing = not visitor.offered and policy.strict_subprotocol
+    if missing or (visitor.offered and chosen(visitor.offered, policy.version) is None):
+        wanted = policy.version or f"{OCPP16} or {OCPP201}"
+        lacking = f"neither {OCPP16} nor {OCPP201}"
+        if policy.version:
+            lacking = f"not {policy.version}, the version that ocpp_version says"
         return Refusal(
             400,
-            "Offer the subprotocol ocpp1.6 or ocpp2.0.1.\n",
-            f"it offers {_shown(visitor.offered)}, and neither ocpp1.6 nor ocpp2.0.1",
+            f"Offer the subprotocol {wanted}.\n",
+            f"it offers {_shown(visitor.offered)}, and {lacking}",
         )
     return None
 
@@ -209,14 +217,21 @@ def offered_subprotocols(request: Request) -> list[str]:
     return [value.strip() for value in values.split(",") if value.strip()]
 
 
-def usable(offered: Sequence[str]) -> bool:
-    """Whether one of the subprotocols that a charger offers is spoken here."""
-    return any(name.lower() in SPOKEN for name in offered)
+def chosen(offered: Sequence[str], version: str = "") -> str | None:
+    """The first of the offered subprotocols that is spoken, in the charger's own spelling.
+
+    Args:
+        offered: in the order of the charger's preference.
+        version: the only one that is spoken; "" for all.
+    """
+    spoken = {version} if version else SPOKEN
+    return next((name for name in offered if name.lower() in spoken), None)
 
 
 def select_subprotocol(
     socket: ServerConnection, offered: Sequence[Subprotocol]
 ) -> Subprotocol | None:
-    """The first offered subprotocol that is spoken here, in the charger's own spelling."""
-    del socket
-    return next((name for name in offered if name.lower() in SPOKEN), None)
+    """The same, for a connection that was let in."""
+    version = socket.version if isinstance(socket, HeardConnection) else ""
+    found = chosen(offered, version)
+    return None if found is None else Subprotocol(found)

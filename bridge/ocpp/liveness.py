@@ -49,6 +49,7 @@ class HeardConnection(ServerConnection):
         ping_s: seconds that the last ping which was answered took there and back; None while
             none was.
         on_heard: called at the next byte, once.
+        version: the one subprotocol that is spoken on it; "" for any.
     """
 
     heard_at = 0.0
@@ -56,6 +57,7 @@ class HeardConnection(ServerConnection):
     pinged_at = 0.0
     ping_s: float | None = None
     on_heard: Callable[[], None] | None = None
+    version = ""
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""

@@ -222,6 +222,8 @@ class OcppServer:
             return socket.respond(500, "This charge point cannot be let in now.\n")
         refused = refusal(policy, charge_point.id, _visitor(socket, request))
         if refused is None:
+            if isinstance(socket, HeardConnection):
+                socket.version = policy.version
             return None
         logger.warning("%s was refused: %s (%s)", charge_point.id, refused.reason, _peer(socket))
         if self._guard is not None:
@@ -252,7 +254,7 @@ class OcppServer:
             self._spawn(self._guard.entered(charge_point.id, visitor))
         charger_clock = self._clocks.setdefault(charge_point.id, Clock())
         charger_clock.reconnected()
-        spoken = (socket.subprotocol or "").lower()
+        spoken = (socket.subprotocol or socket.version).lower()
         common = (charge_point, self._clock, self._limits, self.upkeep, charger_clock)
         abilities = self._abilities.setdefault((charge_point.id, spoken), Abilities())
         if spoken == OCPP201:

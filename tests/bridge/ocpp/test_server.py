@@ -104,6 +104,35 @@ async def test_a_missing_or_misspelt_subprotocol_is_tolerated(
         await raw.boot()
 
 
+@pytest.mark.parametrize(
+    ("offered", "version", "spoken"),
+    [
+        (("ocpp2.0.1", "ocpp1.6"), "", "ocpp2.0.1"),
+        (("ocpp1.6", "ocpp2.0.1"), "", "ocpp1.6"),
+        (("ocpp2.1", "OCPP2.0.1"), "", "OCPP2.0.1"),
+        (("ocpp2.0.1", "ocpp1.6"), "ocpp1.6", "ocpp1.6"),
+        (("ocpp1.6", "ocpp2.0.1"), "ocpp2.0.1", "ocpp2.0.1"),
+        (None, "ocpp2.0.1", None),
+        (None, "ocpp1.6", None),
+        (("ocpp2.1",), "", 400),
+        (("ocpp2.0",), "", 400),
+        (("ocpp1.6",), "ocpp2.0.1", 400),
+    ],
+)
+async def test_the_version_is_the_chargers_first_or_the_operators_only_one(
+    offered: tuple[str, ...] | None, version: str, spoken: str | int | None
+) -> None:
+    policy = AuthPolicy(version=version)
+    async with serving(RecordingSite("CP001"), policy=policy) as server:
+        if isinstance(spoken, int):
+            assert await refused(server, subprotocols=offered) == spoken
+            return
+        async with charger(server, subprotocols=offered) as raw:
+            assert raw.socket.subprotocol == spoken
+            is_201 = (spoken or version).lower() == "ocpp2.0.1"
+            assert (await raw.exchange("TransactionEvent", {}))[0] == (3 if is_201 else 4)
+
+
 async def test_subprotocols_without_ours_are_refused_and_a_missing_one_where_strict() -> None:
     async with serving(RecordingSite("CP001")) as server:
         assert await refused(server, subprotocols=("ocpp9.9",)) == 400
