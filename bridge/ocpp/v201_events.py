@@ -84,7 +84,7 @@ class TransactionEvents:
         known.evse = event.evse or known.evse
         allowed = await self._for_whom(known, event, found)
         if known.number is None and (known.tag or self._is_nobodys(known, event)):
-            allowed = await self._begin(known, event, allowed, found, now_ms)
+            allowed = await self._begin(known, event, found, now_ms)
         await self._measure(known, event, found, now_ms)
         if event.kind is Kind.ENDED or self._is_over(known, event):
             await self._end(known, event, found, at_ms, now_ms)
@@ -98,9 +98,9 @@ class TransactionEvents:
         """A register was read outside of transactions: one may have waited for it."""
         known = self._station.running(evse)
         registers = [one.register_wh for one in readings if one.register_wh is not None]
-        if known is None or known.number is not None or not known.tag or not registers:
+        if known is None or not known.tag or not registers or known.register_wh is not None:
             return
-        if known.register_wh is None and known.state is not State.IDLE:
+        if known.number is None and known.state is not State.IDLE:
             known.register_wh = registers[-1]
             await self._start(known, now_ms)
             await self._station.save()
@@ -252,13 +252,11 @@ class TransactionEvents:
         self,
         known: Transaction,
         event: TransactionEvent,
-        allowed: bool | None,
         found: list[Reading],
         now_ms: int,
     ) -> bool:
         """Report that a transaction began, once all is known; returns whether it may go on."""
-        if allowed is None:
-            allowed = await self._charge_point.may_charge(known.tag)
+        allowed = await self._charge_point.may_charge(known.tag)
         last_wh = max((one.register_wh or 0 for one in found), default=0)
         flowed = known.register_wh is not None and last_wh > known.register_wh
         if event.kind is Kind.ENDED and not flowed:
@@ -295,7 +293,7 @@ class TransactionEvents:
             StartReport(
                 connector=known.evse or self._station.evse_for(known.tag) or 1,
                 id_tag=known.tag,
-                register_wh=known.register_wh or 0,
+                register_wh=known.register_wh,
                 started_at_ms=known.told_ms,
                 began_at_ms=self._clock.ours(known.told_ms, now_ms),
             )

@@ -144,6 +144,16 @@ async def test_a_number_of_a_start_counts_more_than_a_token_of_somebody_else(
         assert stage.session(quote).state is SessionState.CHARGING
 
 
+async def test_a_strangers_card_at_a_transaction_that_is_not_plugged_in(tmp_path: Path) -> None:
+    """It does not make the driver's session begin, neither now nor from a register of nothing."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote, asked = await asked_to_start(raw, stage)
+        await started(raw, stage, asked, state="Idle", meterValue=None)
+        token = {"idToken": "STRANGER", "type": "ISO14443"}
+        await event(raw, stage, "Updated", state="Idle", idToken=token)
+        assert stage.session(quote).state is SessionState.STARTING
+
+
 async def test_who_never_plugs_in_gets_everything_back(tmp_path: Path) -> None:
     """TxStartPoint Authorized: the transaction begins without a car and ends by its timeout."""
     async with staged(tmp_path) as stage, station(stage) as raw:
@@ -488,6 +498,11 @@ async def test_a_station_that_never_reads_its_register_is_stopped_in_time(
         await event(raw, stage, "Updated", **fields)
         assert stage.session(quote).state is SessionState.CHARGING
         assert "TxUpdatedMeasurands" in caplog.text
+        for seconds, wh in ((1000, 9_000), (10, 9_007)):
+            # A register that counts from the factory on is not what this driver has taken.
+            stage.world.clock.advance(seconds)
+            await event(raw, stage, "Updated", meterValue=register(stage, wh))
+        assert stage.session(quote).energy_wh == 7
 
 
 async def test_a_transaction_whose_session_was_given_up_is_stopped(tmp_path: Path) -> None:
@@ -551,3 +566,66 @@ async def test_no_event_is_lost_for_its_form(tmp_path: Path) -> None:
         quote, asked = await asked_to_start(raw, stage)
         await shapes(raw, stage, asked)
         assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 100
+
+
+async def test_two_evses_at_once(tmp_path: Path) -> None:
+    """Two drivers at one station: each pays for his own, and a stop is for one alone."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        await plug(raw, stage, "Available", evse=2)
+        one, asked_one = await asked_to_start(raw, stage)
+        two, asked_two = await asked_to_start(raw, stage, evse=2)
+        await started(raw, stage, asked_two, 9_000, name="tx-2")
+        await started(raw, stage, asked_one, name="tx-1")
+        stage.world.clock.advance(60)
+        for name, wh in (("tx-1", METER_START + 100), ("tx-2", 9_030)):
+            await event(raw, stage, "Updated", name=name, meterValue=register(stage, wh))
+        assert stage.session(one).energy_wh == 100
+        assert stage.session(two).energy_wh == 30
+        await stage.world.site.stop(two.secret)
+        assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-2"}
+        stage.world.clock.advance(2)
+        await event(raw, stage, "Ended", name="tx-2", meterValue=register(stage, 9_032))
+        assert (await stage.until(two, SessionState.CLOSED)).energy_wh == 32
+        assert stage.session(one).state is SessionState.CHARGING
+        assert await obstacle(stage, 1) is Obstacle.OCCUPIED
+        assert await obstacle(stage, 2) is None
+
+
+async def test_an_end_with_the_whole_charge_in_it_is_read_in_portions(tmp_path: Path) -> None:
+    """A station keeps thousands of readings for its last event: each counts, others have their
+    turn meanwhile, and the register of the end is the last word."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        stage.world.clock.advance(1000)
+        values: list[dict[str, Any]] = []
+        for second in range(-999, 1):
+            values += register(stage, METER_START + 1000 + second, seconds=second)
+        await event(raw, stage, "Ended", meterValue=values)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (1000, Ending.STOPPED)
+
+
+async def test_signed_values_are_kept_byte_for_byte(tmp_path: Path) -> None:
+    """The first comes before the session has begun, the last with a value that has no number."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote, asked = await asked_to_start(raw, stage)
+        signed = {
+            "signedMeterData": "T0NNRnx7IkZWIjoi\u00e4IjF9",
+            "signingMethod": "",
+            "encodingMethod": "OCMF",
+            "publicKey": "MFkw",
+        }
+        begun = register(stage, METER_START, "Transaction.Begin")
+        begun[0]["sampledValue"][0]["signedMeterValue"] = signed
+        await started(raw, stage, asked, meterValue=begun)
+        stage.world.clock.advance(60)
+        ended = register(stage, METER_START + 10, "Transaction.End")
+        bare = {"value": None, "context": "Transaction.End"}
+        ended[0]["sampledValue"].append(
+            bare | {"signedMeterValue": signed | {"signedMeterData": "Z"}}
+        )
+        await event(raw, stage, "Ended", meterValue=ended)
+        await stage.until(quote, SessionState.CLOSED)
+        kept = await stage.world.site.signed_values(quote.secret)
+        assert [value.data for value in kept] == ["T0NNRnx7IkZWIjoi\u00e4IjF9", "Z"]
+        assert {value.encoding for value in kept} == {"OCMF"}
