@@ -124,9 +124,11 @@ class Ocpp201Charger:
             case "Accepted":
                 return StopOutcome.ACCEPTED
             case "Rejected":
-                if await self._is_over(name):
-                    await self._on_gone(transaction_id)
-                return StopOutcome.REJECTED
+                if not await self._is_over(name):
+                    return StopOutcome.REJECTED
+                await self._station.gone(name)
+                await self._on_gone(transaction_id)
+                return StopOutcome.ACCEPTED
             case _:
                 return StopOutcome.UNKNOWN
 

@@ -123,6 +123,13 @@ class Station:
         found = (one.name for one in self._transactions.values() if one.number == number)
         return next(found, None)
 
+    async def gone(self, name: str) -> None:
+        """The station says that a transaction is over of which it never told the end."""
+        known = self._transactions.get(name)
+        if known is not None:
+            known.sold, known.left = False, True
+            await self.save()
+
     def running(self, evse: int) -> Transaction | None:
         """The newest transaction at an EVSE that is not over."""
         for one in reversed(self._transactions.values()):

@@ -543,6 +543,27 @@ async def test_a_stop_that_is_rejected_since_the_transaction_is_over(
         await raw.call("Heartbeat", {})
         session = await stage.until(quote, state)
         assert session.energy_wh == 40
+        await plug(raw, stage, "Occupied")
+        over = state is SessionState.CLOSED
+        assert await obstacle(stage) is (None if over else Obstacle.OCCUPIED)
+
+
+async def test_a_transaction_of_yesterday_is_asked_to_stop_once(tmp_path: Path) -> None:
+    """It waited in the station until its driver had his money back, and was over long before."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote, asked = await asked_to_start(raw, stage)
+        await stage.tick(121)
+        await stage.until(quote, SessionState.CLOSED)
+        await started(raw, stage, asked, offline=True)
+        await raw.accept("RequestStopTransaction", "Rejected")
+        _, message_id, action, _ = await raw.asked()
+        assert action == "GetTransactionStatus"
+        over = {"ongoingIndicator": False, "messagesInQueue": False}
+        await raw.send([3, message_id, over])
+        await raw.call("Heartbeat", {})
+        outbox = stage.world.journal.undelivered
+        await stage.world.until(lambda: not [task for task in outbox() if "charger" in task.target])
+        assert raw.waiting == 0
 
 
 async def shapes(raw: RawCharger, stage: Stage, asked: dict[str, Any]) -> None:
