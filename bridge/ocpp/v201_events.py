@@ -63,7 +63,6 @@ class TransactionEvents:
         self._clock = clock
         self._samples = samples
         self._want_register = want_register
-        self._seq_nos: dict[str, int] = {}
 
     async def take(self, event: TransactionEvent, now_ms: int) -> bool | None:
         """Report an event; returns once that is stored.
@@ -75,7 +74,10 @@ class TransactionEvents:
         Raises:
             AgentError: it could not be stored; the station sends it again.
         """
-        self._look_for_gaps(event)
+        lost = self._station.missing(event.name, event.seq_no)
+        if lost:
+            name = event.name[:36]
+            logger.info("%s: %d events of %s are missing", self._charge_point.id, lost, name)
         # Such events wait in the station, not always with the flag that says so.
         self._clock.measure(event.written, now_ms, live=False)
         at_ms = self._clock.ours(event.written, now_ms)
@@ -104,23 +106,6 @@ class TransactionEvents:
             known.register_wh = registers[-1]
             await self._start(known, now_ms)
             await self._station.save()
-
-    def _look_for_gaps(self, event: TransactionEvent) -> None:
-        if event.seq_no is None:
-            return
-        before = self._seq_nos.get(event.name)
-        if before is not None and event.seq_no > before + 1:
-            lost = event.seq_no - before - 1
-            logger.info(
-                "%s: %d events of transaction %s are missing",
-                self._charge_point.id,
-                lost,
-                event.name[:36],
-            )
-        self._seq_nos.pop(event.name, None)
-        self._seq_nos[event.name] = event.seq_no
-        if len(self._seq_nos) > 100:
-            del self._seq_nos[next(iter(self._seq_nos))]
 
     async def _transaction(
         self, event: TransactionEvent, found: list[Reading], at_ms: int

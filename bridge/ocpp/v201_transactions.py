@@ -103,6 +103,7 @@ class Station:
         self._kept = _decoded(kept)
         self._stored = kept
         self._transactions = {one.name: one for one in self._kept.transactions}
+        self._seq_nos: dict[str, int] = {}
         self.evses = Evses(charge_point)
 
     def get(self, name: str) -> Transaction | None:
@@ -136,6 +137,16 @@ class Station:
             if one.evse == evse and not one.ended:
                 return one
         return None
+
+    def missing(self, name: str, seq_no: int | None) -> int:
+        """How many events of a transaction were not told before the one of this number."""
+        if seq_no is None:
+            return 0
+        before = self._seq_nos.pop(name, seq_no)
+        self._seq_nos[name] = max(seq_no, before)
+        if len(self._seq_nos) > _MOST_TRANSACTIONS:
+            del self._seq_nos[next(iter(self._seq_nos))]
+        return max(0, seq_no - before - 1)
 
     async def new_start(self, tag: str, evse: int) -> RemoteStart:
         """A remote start that is to be sent; returns once it is stored.

@@ -70,3 +70,14 @@ async def test_the_names_of_an_earlier_version_are_taken_up(tmp_path: Path) -> N
     assert known.sold
     await station.save()
     assert (await Stations().of(point)).name(7) == "tx-a"
+
+
+async def test_events_that_are_missing_are_counted() -> None:
+    """Repeated ones and a numbering that begins anew are no gap."""
+    station = await Stations().of(RecordingChargePoint("CP001"))
+    told = [0, 1, 1, 4, 2, 3, 5, 0, 1, None]
+    assert [station.missing("a", number) for number in told] == [0, 0, 0, 2, 0, 0, 0, 0, 0, 0]
+    assert station.missing("b", 7) == 0
+    for number in range(100):
+        station.missing(f"tx-{number}", 0)
+    assert station.missing("b", 70) == 0
