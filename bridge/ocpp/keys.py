@@ -119,6 +119,8 @@ _VARIABLE = re.compile(
     r"\.([^.\[\]]+)(?:\[([^\]]+)\])?"
 )
 
+_PLACE = re.compile(r"\[[^\]]*\]|@[0-9:]+")
+
 
 class Keys201:
     """GetVariables and SetVariables, OCPP 2.0.1 use cases B06 and B05.
@@ -148,11 +150,18 @@ class Keys201:
     async def _get(self, names: list[str]) -> dict[str, Present]:
         data = [_variable(name) for name in names]
         answer = await _ask(self._calls, "GetVariables", {"getVariableData": data}, "ocpp.v201")
-        return {
-            variable_name(item).lower(): Present(as_text(item.get("attributeValue"), 2500))
-            for item in objects(answer.get("getVariableResult"))
-            if item.get("attributeStatus") in ("Accepted", "Rejected")
-        }
+        results = list(objects(answer.get("getVariableResult")))
+        asked = [name.lower() for name in names]
+        found: dict[str, Present] = {}
+        for index, item in enumerate(results):
+            name = variable_name(item).lower()
+            in_order = len(results) == len(asked) and _bare(asked[index]) == _bare(name)
+            if name not in asked and in_order:
+                # Some stations leave out instances and EVSEs in their answer.
+                name = asked[index]
+            if item.get("attributeStatus") in ("Accepted", "Rejected"):
+                found[name] = Present(as_text(item.get("attributeValue"), 2500))
+        return found
 
     async def write(self, name: str, value: str) -> Taken:
         """Set a variable; raises CallFailed when no answer came."""
@@ -216,6 +225,11 @@ def _variable(name: str) -> dict[str, Any] | None:
         "component": component,
         "variable": {"name": variable} | ({"instance": instance} if instance else {}),
     }
+
+
+def _bare(name: str) -> str:
+    """A variable's name without instances and EVSE."""
+    return _PLACE.sub("", name)
 
 
 def _first(value: object) -> Payload:
