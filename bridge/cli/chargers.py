@@ -129,6 +129,8 @@ def settings(
             table.add_row(report["id"], *map(Text, told))
         if not report["checked_at_ms"]:
             table.add_row(report["id"], "", "", "", "not compared yet")
+        elif report["trouble"]:
+            table.add_row(report["id"], "", "", "", Text(printable(report["trouble"])))
         elif not report["keys"]:
             table.add_row(report["id"], "", "", "", "nothing is wanted otherwise")
     show_table(table)

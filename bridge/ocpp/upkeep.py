@@ -20,7 +20,8 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError
 from bridge.ocpp.billing import Need
-from bridge.ocpp.errors import CallFailed
+from bridge.ocpp.errors import CallFailed, CallRefused
+from bridge.ocpp.key_reports import KeyReport, Report, decoded, is_idle, shown_state
 from bridge.ocpp.keys import Keys, Present, Taken
 from bridge.ocpp.masking import MASK, is_secret
 
@@ -32,50 +33,7 @@ LOOK_S = 60.0
 _REPORT = "settings"
 _RESET_FOR = "reset-for"
 _RESET_DUE = "reset-due"
-
-
-class KeyReport(msgspec.Struct, frozen=True):
-    """What became of a key.
-
-    Attributes:
-        key: its name.
-        wanted: the value that it shall have, masked for a secret.
-        present: the value that it has.
-        state: whether it has it, or why not.
-        matters: whether somebody must see to it.
-        here: what it is called in the version of OCPP that the charger speaks.
-    """
-
-    key: str
-    wanted: str
-    present: str
-    state: Taken
-    matters: bool = False
-    here: str = ""
-
-
-class Report(msgspec.Struct, frozen=True):
-    """A charger's configuration as it was last compared.
-
-    Attributes:
-        checked_at_ms: when, Unix ms; 0 for never.
-        wished: a digest of the wishes of then, to notice that they changed.
-        keys: each key that is wanted, or that billing needed to be changed.
-    """
-
-    checked_at_ms: int = 0
-    wished: str = ""
-    keys: list[KeyReport] = []
-
-    @property
-    def differing(self) -> int:
-        """How many keys are not as they are wanted, those that are not for it left out."""
-        return sum(key.state is not Taken.SET and not _is_idle(key) for key in self.keys)
-
-
-def _is_idle(key: KeyReport) -> bool:
-    """Whether it is for chargers that speak another version of OCPP."""
-    return key.state in (Taken.ONLY_16, Taken.ONLY_201) and not key.matters
+_UNKNOWN_THERE = frozenset({"NotSupported", "NotImplemented"})
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +95,7 @@ class Upkeep:
 
     async def report(self, charge_point: ChargePoint) -> Report:
         """A charger's configuration as it was last compared, also while it is away."""
-        return _decoded(await charge_point.note(_REPORT))
+        return decoded(await charge_point.note(_REPORT))
 
     async def remember(self, charge_points: Sequence[ChargePoint]) -> None:
         """Take up what was found before Strom was started."""
@@ -196,7 +154,14 @@ class Upkeep:
         needs = [need for need in tended.needs if need.key.lower() not in _lower(wished)]
         names = [key for key in wished if tended.keys.foreign(key) is None]
         names += [need.key for need in needs]
-        booted, present = tended.booted, await tended.keys.read(names)
+        booted = tended.booted
+        try:
+            present = await tended.keys.read(names)
+        except CallRefused as refused:
+            if refused.code not in _UNKNOWN_THERE:
+                raise
+            await self._untold(tended, wished, str(refused))
+            return
         found: list[KeyReport] = []
         for key, value in wished.items():
             foreign = tended.keys.foreign(key)
@@ -215,6 +180,20 @@ class Upkeep:
         report = Report(self._clock(), _digest(wished), found)
         await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
         self._count(charge_point.id, report)
+
+    async def _untold(self, tended: Tended, wished: Mapping[str, str], trouble: str) -> None:
+        """Note a charger that tells nobody how it is configured: it is asked again tomorrow."""
+        charge_point = tended.charge_point
+        logger.info("%s: its configuration cannot be compared: %s", charge_point.id, trouble)
+        tended.booted = False
+        report = Report(self._clock(), _digest(wished), trouble=trouble)
+        await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
+        self._count(charge_point.id, report)
+        if wished and self._alerts is not None:
+            self._alerts.raised(
+                f"settings {charge_point.id}",
+                f"{charge_point.id} does not take its configuration: {trouble}",
+            )
 
     async def _settle(
         self, tended: Tended, found: list[KeyReport], booted: bool
@@ -318,11 +297,6 @@ async def _need(keys: Keys, need: Need, has: Present) -> KeyReport:
     return KeyReport(need.key, choices[0], has.value, taken, matters=not works)
 
 
-def shown_state(key: KeyReport) -> str:
-    """A key's state for people."""
-    return f"{key.state}: here {key.here}" if key.here else str(key.state)
-
-
 def _pair(key: KeyReport) -> str:
     return f"{key.key}={key.wanted}"
 
@@ -338,7 +312,7 @@ def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyRep
             was.present[:100],
             has.value[:100],
         )
-    if _is_idle(key):
+    if is_idle(key):
         return
     if key.matters:
         level, verb = logging.WARNING, "should be"
@@ -373,10 +347,3 @@ def _lower(wished: Mapping[str, str]) -> set[str]:
 def _digest(wished: Mapping[str, str]) -> str:
     """Among the wishes may be passwords."""
     return hashlib.sha256(msgspec.json.encode(dict(wished), order="sorted")).hexdigest()
-
-
-def _decoded(text: str) -> Report:
-    try:
-        return msgspec.json.decode(text, type=Report) if text else Report()
-    except msgspec.MsgspecError:
-        return Report()

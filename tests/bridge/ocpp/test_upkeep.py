@@ -15,9 +15,10 @@ from agent.alerts import Alerts
 from agent.ports.charge_point import Commitments
 from agent.ports.charger import Nameplate
 from bridge.ocpp.connection import Limits
+from bridge.ocpp.key_reports import Report
 from bridge.ocpp.keys import Taken
 from bridge.ocpp.server import AuthPolicy, OcppServer
-from bridge.ocpp.upkeep import DAY_MS, Report, Upkeep
+from bridge.ocpp.upkeep import DAY_MS, Upkeep
 from tests.agent.world import ManualClock
 from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
 from tests.bridge.ocpp.wire import RawCharger, charger
@@ -480,3 +481,29 @@ async def test_variables_of_2_0_1_are_not_asked_of_a_charger_of_1_6(shop: Shop) 
         [trouble] = shop.alerts.current().values()
         assert "TxCtrlr.EVConnectionTimeOut (only in OCPP 2.0.1: here ConnectionTimeOut)" in trouble
         assert shop.upkeep.differing == 1
+
+
+@pytest.mark.parametrize("version", ["ocpp1.6", "ocpp2.0.1"])
+async def test_a_charger_that_tells_nobody_its_configuration(shop: Shop, version: str) -> None:
+    """It knows no such message: it is asked once at its boot, and operators hear of it."""
+    shop.wishes = {"HeartbeatInterval": "60"} if version == "ocpp1.6" else {"A.B": "1"}
+    async with charger(shop.server, subprotocols=(version,)) as raw:
+        if version == "ocpp1.6":
+            await raw.boot()
+        else:
+            station = {"vendorName": "Raw", "model": "Frames"}
+            await raw.call("BootNotification", {"reason": "PowerUp", "chargingStation": station})
+        asked = 0
+        while not (await shop.report()).trouble:
+            _, message_id, action, _ = await raw.asked()
+            refusal: list[Any] = [4, message_id, "NotSupported", "", {}]
+            await raw.send(refusal)
+            await raw.call("Heartbeat", {})
+            asked += 1
+            assert action in ("GetConfiguration", "GetVariables")
+        assert asked <= 2
+        await shop.upkeep.look()
+        await raw.call("Heartbeat", {})
+        assert raw.waiting == 0
+    [trouble] = shop.alerts.current().values()
+    assert "the charger answered NotSupported" in trouble

@@ -55,6 +55,25 @@ async def test_a_plug_that_is_occupied_says_nothing_of_the_transaction(tmp_path:
             assert stage.session(quote).state is SessionState.CHARGING
 
 
+async def test_strom_restarts_in_the_middle_of_a_charge(tmp_path: Path) -> None:
+    """The station reboots too, shows its plugs again, and names neither EVSE nor driver."""
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            quote = await charging(raw, stage)
+        async with (
+            serving(stage.world.site, clock=stage.world.clock) as server,
+            station(stage, boots=False, server=server) as raw,
+        ):
+            await boot(raw)
+            await plug(raw, stage, "Occupied")
+            await stage.tick(70)
+            assert stage.session(quote).state is SessionState.CHARGING
+            await event(raw, stage, "Updated", state="SuspendedEV")
+            assert stage.session(quote).state is SessionState.SUSPENDED
+            await event(raw, stage, "Ended", meterValue=register(stage, METER_START + 9))
+            assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 9
+
+
 async def test_strom_restarts_between_the_remote_start_and_the_transaction(
     tmp_path: Path,
 ) -> None:
