@@ -98,14 +98,13 @@ class TransactionEvents:
 
     async def metered_outside(self, evse: int, readings: list[Reading], now_ms: int) -> None:
         """A register was read outside of transactions: one may have waited for it."""
-        known = self._station.running(evse)
         registers = [one.register_wh for one in readings if one.register_wh is not None]
-        if known is None or not known.tag or not registers or known.register_wh is not None:
-            return
-        if known.number is None and known.state is not State.IDLE:
-            known.register_wh = registers[-1]
-            await self._start(known, now_ms)
-            await self._station.save()
+        for known in self._station.all_running(evse) if registers else ():
+            waits = known.number is None and known.register_wh is None and known.tag
+            if waits and known.state is not State.IDLE:
+                known.register_wh = registers[-1]
+                await self._start(known, now_ms)
+                await self._station.save()
 
     async def _transaction(
         self, event: TransactionEvent, found: list[Reading], at_ms: int
@@ -165,12 +164,11 @@ class TransactionEvents:
             if allowed:
                 tag = candidate
                 break
-        if known.number is not None:
-            if allowed and tag != known.tag:
-                known.begins_anew()
-            elif event.tag and event.tag != known.tag:
-                # Somebody stops it with a card of his own: that says nothing of the card.
-                return await self._charge_point.may_charge(event.tag)
+        if known.tag and allowed and tag != known.tag and self._is_there(tag, known):
+            known.begins_anew()
+        elif known.number is not None and event.tag and event.tag != known.tag:
+            # Somebody stops it with a card of his own: that says nothing of the card.
+            return await self._charge_point.may_charge(event.tag)
         self._take_register(known, tag or next(iter(told), ""), event, found)
         return allowed
 
@@ -191,7 +189,17 @@ class TransactionEvents:
         start = self._station.start_for(event.name)
         if start is None and not told and not known.tag and self._follows_start(event):
             start = self._station.start_at(event.evse or known.evse)
-        return [] if start is None or start.tag in (known.tag, *told) else [start.tag]
+        if start is None or start.tag in (known.tag, *told):
+            return []
+        return [start.tag] if self._is_there(start.tag, known) else []
+
+    def _is_there(self, tag: str, known: Transaction) -> bool:
+        """Whether a remote start for a tag, where there was one, was for a transaction's EVSE.
+
+        Some stations answer it with whichever transaction runs.
+        """
+        evse = self._station.evse_for(tag)
+        return not evse or not known.evse or evse == known.evse
 
     def _follows_start(self, event: TransactionEvent) -> bool:
         """Whether an event that names nobody can follow a remote start."""
@@ -293,6 +301,9 @@ class TransactionEvents:
     ) -> None:
         number = known.number
         await self._samples.keep_signed(event.meter_value, known.evse, number, now_ms)
+        if number is None:
+            # It would be taken for a reading of whatever else runs at the EVSE.
+            return
         source = Source.END_SAMPLE if event.kind is Kind.ENDED else Source.SAMPLE
         if event.kind is Kind.ENDED:
             last = _last(found)

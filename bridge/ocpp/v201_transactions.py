@@ -131,12 +131,14 @@ class Station:
             known.sold, known.left = False, True
             await self.save()
 
+    def all_running(self, evse: int) -> list[Transaction]:
+        """The transactions at an EVSE that are not over, the newest first."""
+        known = reversed(self._transactions.values())
+        return [one for one in known if one.evse == evse and not one.ended]
+
     def running(self, evse: int) -> Transaction | None:
-        """The newest transaction at an EVSE that is not over."""
-        for one in reversed(self._transactions.values()):
-            if one.evse == evse and not one.ended:
-                return one
-        return None
+        """The newest of them."""
+        return next(iter(self.all_running(evse)), None)
 
     def missing(self, name: str, seq_no: int | None) -> int:
         """How many events of a transaction were not told before the one of this number."""

@@ -243,6 +243,24 @@ async def test_a_stop_ends_the_session_though_the_cable_stays(tmp_path: Path) ->
         assert stage.session(first).energy_wh == 50
 
 
+async def test_a_transaction_that_waited_for_one_driver_goes_to_the_next(tmp_path: Path) -> None:
+    """The first one never plugged in and has his money back; the station keeps its transaction."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        first, asked = await asked_to_start(raw, stage)
+        await started(raw, stage, asked, state="Idle")
+        await stage.tick(121)
+        await stage.until(first, SessionState.CLOSED)
+        second, asked = await asked_to_start(raw, stage)
+        more = {"idToken": asked["idToken"], "meterValue": register(stage, METER_START + 5)}
+        fields = {"triggerReason": "RemoteStart", "state": "EVConnected"}
+        assert await event(raw, stage, "Updated", **fields, **more) == ACCEPTED
+        assert stage.session(second).state is SessionState.CHARGING
+        stage.world.clock.advance(10)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 9))
+        assert stage.session(second).energy_wh == 4
+        assert raw.waiting == 0
+
+
 async def test_the_last_register_of_a_stop_is_asked_for(tmp_path: Path) -> None:
     """The same, and the station tells of the stop without its meter."""
     async with staged(tmp_path) as stage, station(stage) as raw:
@@ -629,6 +647,27 @@ async def test_two_evses_at_once(tmp_path: Path) -> None:
         assert stage.session(one).state is SessionState.CHARGING
         assert await obstacle(stage, 1) is Obstacle.OCCUPIED
         assert await obstacle(stage, 2) is None
+
+
+async def test_a_remote_start_that_is_answered_with_another_evses_transaction(
+    tmp_path: Path,
+) -> None:
+    """The station names whichever transaction runs: it stays with the driver who pays for it."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        await plug(raw, stage, "Available", evse=2)
+        one = await charging(raw, stage)
+        two = await stage.world.paid(1000, 2)
+        _, message_id, _, asked = await raw.asked()
+        await raw.send([3, message_id, {"status": "Accepted", "transactionId": "tx-a"}])
+        stage.world.clock.advance(60)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 100))
+        token = asked["idToken"]
+        more = {"idToken": token, "meterValue": register(stage, METER_START + 101)}
+        await event(raw, stage, "Updated", **more)
+        assert stage.session(one).energy_wh == 101
+        assert stage.session(two).state is SessionState.STARTING
+        await started(raw, stage, asked, 500, name="tx-2")
+        assert stage.session(two).state is SessionState.CHARGING
 
 
 async def test_an_end_with_the_whole_charge_in_it_is_read_in_portions(tmp_path: Path) -> None:
