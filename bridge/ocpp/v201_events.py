@@ -21,17 +21,12 @@ from agent.ports.charger import StartReport, StopReport
 from bridge.ocpp import timestamps
 from bridge.ocpp.readings import Reading
 from bridge.ocpp.samples import Samples
-from bridge.ocpp.v201_evses import POWERED
+from bridge.ocpp.v201_evses import POWERED, shown_by
 from bridge.ocpp.v201_transactions import Station, Transaction
 from bridge.ocpp.v201_values import Kind, State, TransactionEvent
 
 logger = logging.getLogger(__name__)
 
-_SHOWN = {
-    State.CHARGING: ConnectorStatus.CHARGING,
-    State.SUSPENDED_EV: ConnectorStatus.SUSPENDED_EV,
-    State.SUSPENDED_EVSE: ConnectorStatus.SUSPENDED_EVSE,
-}
 _STOPS = frozenset({"remotestop", "stopauthorized", "deauthorized"})
 """Triggers that take the authorization back."""
 
@@ -315,7 +310,7 @@ class TransactionEvents:
         self, known: Transaction, event: TransactionEvent, at_ms: int, now_ms: int
     ) -> None:
         """Report what its EVSE shows by it, unless the news is older than what is known."""
-        status = self._status(known, event)
+        status = shown_by(event.state, known.state, sold=known.sold)
         evses = self._station.evses
         stale = event.is_offline or now_ms - at_ms > timestamps.MAX_DELAY_MS
         if not known.evse or status is None:
@@ -324,18 +319,6 @@ class TransactionEvents:
             return
         known.left = known.left and status not in POWERED
         await evses.show(known.evse, status, at_ms, once=True)
-
-    def _status(self, known: Transaction, event: TransactionEvent) -> ConnectorStatus | None:
-        state = event.state
-        if state is State.IDLE:
-            return ConnectorStatus.AVAILABLE if known.state.is_plugged else None
-        if state is State.EV_CONNECTED or (state is State.SUSPENDED_EVSE and not known.sold):
-            # A car that waits for somebody to pay keeps nobody from it.
-            if not known.sold:
-                return ConnectorStatus.PREPARING
-            paused = known.state in _SHOWN
-            return ConnectorStatus.SUSPENDED_EVSE if paused else None
-        return _SHOWN.get(state)
 
     def _is_over(self, known: Transaction, event: TransactionEvent) -> bool:
         """Whether the authorization has ended though the transaction goes on till the unplug.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from agent.machine.events import ConnectorStatus
 from agent.ports.charge_point import ChargePoint
+from bridge.ocpp.v201_values import State
 
 STATUSES = {
     "available": ConnectorStatus.AVAILABLE,
@@ -24,6 +25,11 @@ POWERED = frozenset(
 )
 """What only a transaction shows."""
 
+_FLOWS = {
+    State.CHARGING: ConnectorStatus.CHARGING,
+    State.SUSPENDED_EV: ConnectorStatus.SUSPENDED_EV,
+    State.SUSPENDED_EVSE: ConnectorStatus.SUSPENDED_EVSE,
+}
 _INOPERATIVE = frozenset({ConnectorStatus.UNAVAILABLE, ConnectorStatus.FAULTED})
 _WHILE_FREE = (
     ConnectorStatus.PREPARING,
@@ -103,3 +109,21 @@ class Evses:
         if not once or self._told.get(evse) is not status:
             await self._charge_point.connector_status(evse, status, at_ms)
             self._told[evse] = status
+
+
+def shown_by(state: State, before: State, *, sold: bool) -> ConnectorStatus | None:
+    """What an EVSE shows by the state of its transaction; None for nothing new.
+
+    Args:
+        state: of now.
+        before: the last one.
+        sold: whether somebody pays for the transaction.
+    """
+    if state is State.IDLE:
+        return ConnectorStatus.AVAILABLE if before.is_plugged else None
+    if state is State.EV_CONNECTED or (state is State.SUSPENDED_EVSE and not sold):
+        # A car that waits for somebody to pay keeps nobody from it.
+        if not sold:
+            return ConnectorStatus.PREPARING
+        return ConnectorStatus.SUSPENDED_EVSE if before in _FLOWS else None
+    return _FLOWS.get(state)
