@@ -28,6 +28,7 @@ READINGS: list[tuple[str, int, list[int], list[int]]] = [
     ("counts from zero in each transaction", 40_000, [500, 900], [500, 900]),
     ("counts from zero, and the stop is a lifetime value", 40_000, [500, 40_600], [500, 600]),
     ("counts from zero past the value of the start", 1_000, [400, 900, 1_400], [400, 900, 1_400]),
+    ("falls below the start near zero", 1_000, [900, 1_100], [0, 100]),
     ("reads zero at first", 40_000, [0, 40_300], [0, 300]),
     ("reads zero for a while", 40_000, [41_000, 0, 0, 0, 41_200], [1_000] * 4 + [1_200]),
     ("misreads in two ways", 40_000, [41_000, 5, 0, 41_200], [1_000, 1_000, 1_000, 1_200]),

@@ -136,3 +136,15 @@ def test_a_fault_that_lasts_ends_the_session() -> None:
     assert rising.faulted_since_ms is None
     patient = after(replace(still, policy=Policy(no_energy_timeout_ms=0)), waited(ends_ms))
     assert patient.state is SessionState.CHARGING
+
+
+def test_a_charger_that_is_lost_twice_is_lost_since_the_first_time() -> None:
+    """A restart of Strom tells every session once more."""
+    lost = after(charging(), showed(T0 + MINUTE, ConnectorStatus.OFFLINE))
+    again = after(lost, showed(T0 + 5 * MINUTE, ConnectorStatus.OFFLINE))
+    assert deadline(again) == deadline(lost) == T0 + MINUTE + POLICY.offline_timeout_ms
+
+
+def test_power_that_flows_back_is_none() -> None:
+    session = after(charging(), sampled(T0 + MINUTE, 40_100, power_w=-4_000))
+    assert session.power_w == 0

@@ -425,6 +425,85 @@ async def test_a_charger_comes_back_and_says_nothing(stage: Stage) -> None:
         assert await stage.closed(quote) == (1000, 300_000, 199_700_000)
 
 
+async def test_a_charger_comes_back_to_a_car_that_is_full(stage: Stage) -> None:
+    """Many chargers say no state when only the connection was lost: it is still the last one."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "SuspendedEV")
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    stage.world.clock.advance(600)
+    async with charger(stage.server) as raw:
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        assert stage.session(quote).state is SessionState.SUSPENDED
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 300)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+        session = stage.session(quote)
+        assert (session.charging_ms, session.idle_ms) == (10_000, 610_000)
+
+
+async def test_a_charger_comes_back_to_a_connector_that_was_free(stage: Stage) -> None:
+    """The session whose stop never came ends all the same."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw, sats=200_000)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "Available")
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    async with charger(stage.server):
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        await stage.tick(61)
+        assert await stage.closed(quote) == (300, 90_000, 199_910_000)
+
+
+async def test_a_charger_that_never_says_a_state(stage: Stage) -> None:
+    """Its connector is taken while a transaction runs there, also one that ignores its stop and
+    whose session is over, and free with its stop."""
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.world.site.stop(quote.secret)
+        await raw.accept("RemoteStopTransaction", "Rejected")
+        await stage.tick(900)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+        assert await stage.world.point.obstacle(1) is Obstacle.OCCUPIED
+        await stage.stop(raw, transaction_id)
+        assert await stage.world.point.obstacle(1) is None
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+
+
+async def test_two_who_paid_meet_at_one_connector(stage: Stage) -> None:
+    """One of them plugs in where the other was expected: what is read there is his."""
+    async with booted(stage) as raw:
+        waiting = await stage.paid(raw, connector=2)
+        quote = await stage.paid(raw)
+        answer = await stage.start(raw, quote, connectorId=2)
+        await stage.sample(raw, METER_START + 400, connectorId=2)
+        assert stage.session(quote).energy_wh == 400
+        await stage.tick(111)
+        assert await stage.closed(waiting) == (0, 0, 1_000_000)
+        await stage.stop(raw, answer["transactionId"], meterStop=METER_START + 500)
+        assert await stage.closed(quote) == (500, 150_000, 850_000)
+
+
+async def test_a_message_that_repeats_readings_and_has_new_ones(stage: Stage) -> None:
+    """The charger sends all readings since the start each time: what is new in it counts."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        values: list[object] = []
+        for number in range(1, 4):
+            stage.world.clock.advance(10)
+            register = str(METER_START + 100 * number)
+            values.append({"timestamp": stage.at(), "sampledValue": [{"value": register}]})
+            payload = {"connectorId": 1, "transactionId": transaction_id, "meterValue": values}
+            assert await raw.call("MeterValues", payload) == {}
+            assert stage.session(quote).energy_wh == 100 * number
+        await stage.stop(raw, transaction_id, meterStop=None)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+
+
 async def test_suspended_for_days(stage: Stage) -> None:
     """Without a price for it a car that is full may stay; nothing is billed for the days."""
     async with booted(stage) as raw:
