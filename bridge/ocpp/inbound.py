@@ -18,7 +18,7 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.nameplate import introduce
-from bridge.ocpp.readings import as_int, as_text, id_tag
+from bridge.ocpp.readings import as_int, as_text, id_tag, register
 from bridge.ocpp.samples import Samples
 from bridge.ocpp.schemas import Payload, check_result
 
@@ -138,14 +138,12 @@ class Inbound:
     async def start_transaction(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.8."""
         connector = as_int(payload.get("connectorId"))
-        register_wh = as_int(payload.get("meterStart"))
         written = payload.get("timestamp")
         self._charger_clock.measure(written, now_ms, live=False)
         report = StartReport(
             connector=connector or 0,
             id_tag=id_tag(payload.get("idTag")),
-            # No register runs below zero: some chargers say so that they cannot read it.
-            register_wh=None if register_wh is None or register_wh < 0 else register_wh,
+            register_wh=register(payload.get("meterStart")),
             started_at_ms=timestamps.parse(written) or 0,
             began_at_ms=self._charger_clock.ours(written, now_ms),
         )
@@ -183,7 +181,7 @@ class Inbound:
         await self._charge_point.transaction_stopped(
             StopReport(
                 transaction_id=transaction_id,
-                register_wh=as_int(payload.get("meterStop")),
+                register_wh=register(payload.get("meterStop")),
                 stopped_at_ms=self._charger_clock.ours(payload.get("timestamp"), now_ms),
                 reason=as_text(payload.get("reason"), 50) or "Local",
                 id_tag=id_tag(payload.get("idTag")),

@@ -182,6 +182,13 @@ def as_int(value: object) -> int | None:
     return round(number) if number is not None else None
 
 
+def register(value: object) -> int | None:
+    """A register in Wh; None for what no meter shows: below zero, so some chargers say that they
+    cannot read it, or beyond all measure."""
+    number = as_int(value)
+    return number if number is not None and 0 <= number < _MAX_VALUE else None
+
+
 def as_text(value: object, limit: int = 500) -> str:
     """Text of a bounded length; "" for null, numbers by their digits."""
     if value is None or isinstance(value, bool | dict | list):

@@ -120,7 +120,7 @@ async def test_a_late_stop_of_the_session_before(stage: Stage) -> None:
         assert await stage.closed(second) == (1000, 300_000, 700_000)
 
 
-@pytest.mark.parametrize("meter_start", [None, -1, "", "n/a", -(10**20), {}])
+@pytest.mark.parametrize("meter_start", [None, -1, "", "n/a", -(10**20), 2**62, {}])
 async def test_a_start_without_a_register(stage: Stage, meter_start: object) -> None:
     """The first reading is where counting begins, not zero: a lifetime of the meter is nobody's
     bill (evcc-io/evcc#29374)."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.ocpp.readings import Reading, as_int, as_number, id_tag, quantity, readings
+from bridge.ocpp.readings import Reading, as_int, as_number, id_tag, quantity, readings, register
 
 REGISTER = "Energy.Active.Import.Register"
 POWER = "Power.Active.Import"
@@ -152,3 +152,21 @@ def test_nothing_that_can_be_json_raises(value: object, unit: object) -> None:
     sample = {"value": value, "unit": unit, "phase": value, "context": unit, "measurand": REGISTER}
     list(readings([{"timestamp": value, "sampledValue": [sample, value]}, unit]))
     list(readings(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (40_000, 40_000),
+        ("40000.0", 40_000),
+        (0, 0),
+        (-1, None),
+        (2**62, None),
+        (-(10**20), None),
+        (None, None),
+        ("", None),
+        ("full", None),
+    ],
+)
+def test_registers_that_no_meter_shows_are_none(value: object, expected: int | None) -> None:
+    assert register(value) == expected
