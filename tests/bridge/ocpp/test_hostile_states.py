@@ -1,0 +1,204 @@
+"""States and connections of hostile or broken chargers, and what becomes of the money."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from agent.machine.events import Obstacle
+from agent.machine.model import SessionState
+from tests.bridge.ocpp.stage import METER_START, Stage, billed, booted, staged
+from tests.bridge.ocpp.wire import charger
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
+    async with staged(tmp_path) as here:
+        yield here
+
+
+async def test_a_stop_a_week_after_the_money_went_back(stage: Stage) -> None:
+    """The session was given up, its rest paid out: the late stop is evidence, and no more."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    await stage.tick(stage.world.site.config.sessions.offline_timeout_s)
+    assert await stage.closed(quote) == (300, 90_000, 910_000)
+    back, _ = await stage.world.wallet.driver_invoice(910_000)
+    await stage.world.site.send_refund(quote.secret, back)
+    await stage.world.until(lambda: stage.session(quote).refunded_msat == 910_000)
+    stage.world.clock.advance(7 * 86_400)
+    async with booted(stage) as raw:
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 9_000)
+        session = stage.session(quote)
+        assert (session.cost_msat, session.refunded_msat, session.owed_msat) == (90_000, 910_000, 0)
+        await stage.charging(raw)
+
+
+async def test_a_boot_in_the_middle_of_a_session_that_goes_on(stage: Stage) -> None:
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await raw.boot()
+        await stage.status(raw, "Charging")
+        await stage.tick(120)
+        await stage.sample(raw, METER_START + 600, transactionId=transaction_id)
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 700)
+        assert await stage.closed(quote) == (700, 210_000, 790_000)
+
+
+@pytest.mark.parametrize("status", ["Available", "Preparing", "Finishing"])
+async def test_a_boot_in_the_middle_of_a_session_that_is_gone(stage: Stage, status: str) -> None:
+    """The charger forgot its transaction, and shows it by its state alone (evcc PR 33909)."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        await stage.status(raw, status)
+        await stage.tick(59)
+        assert stage.session(quote).state is SessionState.CHARGING
+        await stage.tick(2)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+
+
+async def test_a_charger_comes_back_and_says_nothing(stage: Stage) -> None:
+    """It is not lost any more, so its session goes on until its own word."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw, sats=200_000)
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    async with charger(stage.server) as raw:
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        await stage.tick(stage.world.site.config.sessions.offline_timeout_s + 1)
+        assert stage.session(quote).state is not SessionState.CLOSED
+        await stage.stop(raw, transaction_id)
+        assert await stage.closed(quote) == (1000, 300_000, 199_700_000)
+
+
+async def test_a_charger_comes_back_to_a_car_that_is_full(stage: Stage) -> None:
+    """Many chargers say no state when only the connection was lost: it is still the last one."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "SuspendedEV")
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    stage.world.clock.advance(600)
+    async with charger(stage.server) as raw:
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        assert stage.session(quote).state is SessionState.SUSPENDED
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 300)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+        session = stage.session(quote)
+        assert (session.charging_ms, session.idle_ms) == (10_000, 610_000)
+
+
+async def test_a_charger_comes_back_to_a_connector_that_was_free(stage: Stage) -> None:
+    """The session whose stop never came ends all the same."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw, sats=200_000)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "Available")
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    async with charger(stage.server):
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        await stage.tick(61)
+        assert await stage.closed(quote) == (300, 90_000, 199_910_000)
+
+
+async def test_a_charger_that_never_says_a_state(stage: Stage) -> None:
+    """Its connector is taken while a transaction runs there, also one that ignores its stop and
+    whose session is over, and free with its stop."""
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.world.site.stop(quote.secret)
+        await raw.accept("RemoteStopTransaction", "Rejected")
+        await stage.tick(900)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+        assert await stage.world.point.obstacle(1) is Obstacle.OCCUPIED
+        await stage.stop(raw, transaction_id)
+        assert await stage.world.point.obstacle(1) is None
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+
+
+async def test_suspended_for_days(stage: Stage) -> None:
+    """Without a price for it a car that is full may stay; nothing is billed for the days."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "SuspendedEV")
+        for _ in range(3):
+            await stage.tick(86_400)
+            await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+            await stage.status(raw, "SuspendedEV")
+        assert stage.session(quote).state is SessionState.SUSPENDED
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 300)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert billed(session) == (300, 90_000, 910_000)
+        assert session.charging_ms == 10_000
+
+
+async def test_time_in_which_the_connector_is_faulted_is_not_billed(stage: Stage) -> None:
+    """A charger's fault is not the driver's time; when it recovers he charges on."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "Faulted")
+        await stage.tick(840)
+        assert stage.session(quote).state is SessionState.CHARGING
+        await stage.status(raw, "Charging")
+        await stage.sample(raw, METER_START + 400, transactionId=transaction_id)
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 500)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert billed(session) == (500, 150_000, 850_000)
+        assert session.charging_ms == 30_000
+
+
+async def test_a_connector_that_is_faulted_for_good(stage: Stage) -> None:
+    """The charger says nothing more of it: the driver's money does not stay there."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        await stage.status(raw, "Faulted")
+        await stage.tick(900)
+        assert await raw.accept("RemoteStopTransaction", "Rejected")
+        await stage.tick(900)
+        assert await stage.closed(quote) == (300, 90_000, 910_000)
+        assert stage.session(quote).charging_ms == 10_000
+        assert await stage.world.point.obstacle(1) is Obstacle.FAULTED
+
+
+async def test_a_connector_that_looks_free_while_its_meter_rises(stage: Stage) -> None:
+    """What the meter says counts more: the session goes on, and so does the bill."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.status(raw, "Available")
+        for number in range(1, 10):
+            await stage.sample(raw, METER_START + 100 * number, transactionId=transaction_id)
+            await stage.status(raw, "Available")
+            await stage.tick(10)
+        assert stage.session(quote).state is SessionState.CHARGING
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 1000)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
+
+
+async def test_a_status_from_before_the_start_comes_behind_it(stage: Stage) -> None:
+    """A queue of states of an hour ago: the session is not over for it."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw, sats=100_000)
+        stage.world.clock.advance(30)
+        answer = await stage.start(raw, quote)
+        old = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+        await raw.call("StatusNotification", old | {"timestamp": stage.at(-3600)})
+        await stage.tick(61)
+        assert stage.session(quote).state is SessionState.CHARGING
+        await stage.stop(raw, answer["transactionId"])
+        assert await stage.closed(quote) == (1000, 300_000, 99_700_000)
