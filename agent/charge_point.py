@@ -182,7 +182,8 @@ class ChargePointAgent:
         session = self._owners.by_tag(report.id_tag) or self._owners.past_by_tag(report.id_tag)
         if session is None:
             await self._commons.journal.add_transaction(self.id, transaction_id, report)
-            await self._taken_by_a_stranger(report.connector, transaction_id)
+            await self._end_unheard(report.connector, transaction_id)
+            self._owners.taken(report.connector, transaction_id)
             self._unsold.began(report.connector, transaction_id)
             return StartVerdict(transaction_id, accepted=False)
         if self._owners.is_repeated(session, report):
@@ -191,6 +192,7 @@ class ChargePointAgent:
         connector = report.connector if known_here else session.connector
         self._connectors.started(connector)
         self._owners.freed(connector)
+        await self._end_unheard(connector, transaction_id, session)
         began_at_ms = report.started_at_ms if report.began_at_ms is None else report.began_at_ms
         event = TransactionStarted(
             f"started:{transaction_id}",
@@ -204,16 +206,20 @@ class ChargePointAgent:
         self._meters.started(after)
         return StartVerdict(transaction_id, after.state is not SessionState.CLOSED)
 
-    async def _taken_by_a_stranger(self, connector: int, transaction_id: int) -> None:
-        """A connector has one transaction: a paid one that ran there has ended without a word."""
+    async def _end_unheard(
+        self, connector: int, transaction_id: int, beginner: Session | None = None
+    ) -> None:
+        """A connector has one transaction: one that ran there before this one has ended without
+        a word, unless it is of the same session."""
         session = self.sessions.on(connector)
-        if session is not None and session.transaction_id is not None:
+        if session is None or session.transaction_id is None:
+            return
+        if beginner is None or session.id != beginner.id:
             now_ms = self._commons.clock()
             over = ConnectorStatusChanged(
                 f"taken:{session.id}:{transaction_id}", now_ms, ConnectorStatus.FINISHING
             )
             await self.sessions.submit(session.id, [over])
-        self._owners.taken(connector, transaction_id)
 
     async def meter_sampled(self, reports: Sequence[MeterReport]) -> None:
         """The meter was read; returns once that is stored. Safe to repeat."""

@@ -106,10 +106,9 @@ class Sessions:
         return list(self._live.values())
 
     def on(self, connector: int) -> Session | None:
-        """The open session on a connector; of several there that which charges."""
+        """The open session on a connector; of several there that which began to charge last."""
         here = [s for s in self.open() if s.connector == connector]
-        charging = (s for s in here if s.transaction_id is not None)
-        return next(charging, here[0] if here else None)
+        return max(here, key=lambda session: session.transaction_id or 0, default=None)
 
     def knows(self, connector: int) -> bool:
         """Whether the charge point has this connector."""

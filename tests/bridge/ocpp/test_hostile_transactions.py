@@ -221,6 +221,23 @@ async def test_two_who_paid_meet_at_one_connector(stage: Stage) -> None:
         assert await stage.closed(quote) == (500, 150_000, 850_000)
 
 
+async def test_a_paid_transaction_on_the_connector_of_another_paid_one(stage: Stage) -> None:
+    """The second driver plugs in where the first one charged, whose stop is never sent: what is
+    read there from then on is the second one's."""
+    async with booted(stage) as raw:
+        first, first_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=first_id)
+        second = await stage.paid(raw, connector=2)
+        answer = await stage.start(raw, second, connectorId=1, meterStart=METER_START + 300)
+        await stage.status(raw, "Charging")
+        await stage.sample(raw, METER_START + 700)
+        assert stage.session(second).energy_wh == 400
+        await stage.tick(61)
+        assert await stage.closed(first) == (300, 90_000, 910_000)
+        await stage.stop(raw, answer["transactionId"], meterStop=METER_START + 800)
+        assert await stage.closed(second) == (500, 150_000, 850_000)
+
+
 async def test_the_start_is_rejected_after_it_came(stage: Stage) -> None:
     """The charger says no to what it has done already: what it does counts."""
     async with booted(stage) as raw:
