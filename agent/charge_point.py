@@ -257,8 +257,8 @@ class ChargePointAgent:
         self._owners.left(report.transaction_id)
         session_id, transaction_id = self._owners.by_stop(report)
         if not session_id:
-            await self._commons.journal.keep(self.id, self._commons.clock(), report)
-            self._unsold.ended(report)
+            if await self._owners.keep(report):
+                self._unsold.ended(report)
             return
         event = TransactionStopped(
             f"stopped:{transaction_id}:{report.stopped_at_ms}:{report.register_wh}",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from agent.commons import Commons
 from agent.journal.journal import Transaction
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.sessions import Sessions
+
+KNOWN_AGAIN = 64
+"""So many stops of nobody's are known again: some chargers repeat theirs for ever."""
 
 FRESH_MS = 60_000
 """What a meter showed longer ago says nothing of whether power flows now."""
@@ -26,6 +31,7 @@ class Owners:
         self._sessions = sessions
         self._commons = commons
         self._strangers: dict[int, int] = {}
+        self._kept: deque[StopReport] = deque(maxlen=KNOWN_AGAIN)
 
     def taken(self, connector: int, transaction_id: int) -> None:
         """A transaction began on a connector that nobody paid for."""
@@ -128,3 +134,16 @@ class Owners:
             return transaction.session_id, report.transaction_id
         session = self.by_tag(report.id_tag)
         return (session.id, session.transaction_id or 0) if session else ("", report.transaction_id)
+
+    async def keep(self, report: StopReport) -> bool:
+        """Keep a stop that belongs to nobody, as evidence; returns once it is stored.
+
+        Returns:
+            False where it was kept before.
+        """
+        if report in self._kept:
+            return False
+        now_ms = self._commons.clock()
+        await self._commons.journal.keep(self._charge_point_id, now_ms, report)
+        self._kept.append(report)
+        return True

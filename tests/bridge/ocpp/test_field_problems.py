@@ -31,7 +31,9 @@ async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
 async def test_01_a_stop_for_an_unknown_transaction_is_acknowledged_and_kept(stage: Stage) -> None:
     """Answered with an error, a charger retries such a stop for ever: steve#156."""
     async with booted(stage) as raw:
-        await stage.stop(raw, 777)
+        unknown = {"transactionId": 777, "meterStop": 5, "timestamp": stage.at()}
+        for _ in range(3):
+            assert await raw.call("StopTransaction", unknown) == {}
         quote, transaction_id = await stage.charging(raw)
         await stage.stop(raw, 0, reason="PowerLoss", meterStop=140)
         assert stage.session(quote).state is SessionState.CHARGING
