@@ -10,6 +10,9 @@ from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.sessions import Sessions
 
+LEAST_OF_TAG = 8
+"""So many hexadecimal digits of a tag are enough: no other open session begins with them."""
+
 KNOWN_AGAIN = 64
 """So many stops of nobody's are known again: some chargers repeat theirs for ever."""
 
@@ -58,9 +61,14 @@ class Owners:
         return not self.is_taken(connector) and self._sessions.on(connector) is not None
 
     def by_tag(self, id_tag: str) -> Session | None:
-        """The open session that was started under a tag; some chargers pad it with junk."""
+        """The open session that was started under a tag; some chargers pad it with junk, some
+        cut it to the length of a card's number."""
         tag = id_tag.strip().lower()
-        return next((s for s in self._sessions.open() if tag.startswith(s.id)), None)
+        for session in self._sessions.open():
+            cut = len(tag) >= LEAST_OF_TAG and session.id.startswith(tag)
+            if cut or tag.startswith(session.id):
+                return session
+        return None
 
     def past_by_tag(self, id_tag: str) -> Session | None:
         """The session that was started under a tag, open or not."""

@@ -209,6 +209,19 @@ async def test_08_a_tag_with_junk_behind_it_is_known_wherever_it_stands(stage: S
         assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
+async def test_08_a_tag_that_is_cut_short(stage: Stage) -> None:
+    """Memory for a card's number of seven bytes and no more; less than four say nothing."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+        for few in ("", quote.session_id[:7]):
+            answer = await stage.start(raw, quote, idTag=few)
+            assert answer["idTagInfo"] == {"status": "Invalid"}
+        answer = await stage.start(raw, quote, idTag=quote.session_id[:14])
+        assert answer["idTagInfo"] == {"status": "Accepted"}
+        await stage.stop(raw, -1, idTag=quote.session_id[:8].upper())
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
+
+
 async def test_08_a_stop_with_a_long_tag_of_twenty_days_ago(stage: Stage) -> None:
     """It was refused for its tag again and again (lbbrhzn/ocpp#1803), with bytes behind it that
     JSON does not allow (#2030): here it is taken, once, and retried no more."""
