@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.machine.events import Obstacle
+from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import SessionState
 from bridge.ocpp.limits import Limits
 from tests.agent.world import config
@@ -171,10 +171,12 @@ async def test_a_transaction_that_began_again_is_ended_by_its_own_stop_alone(sta
     first one, behind it, ends nothing."""
     async with booted(stage) as raw:
         quote, first = await stage.charging(raw)
+        await stage.status(raw, "Charging")
         await stage.sample(raw, METER_START + 300, transactionId=first)
         answer = await stage.start(raw, quote, meterStart=METER_START + 350)
         second = answer["transactionId"]
         assert second != first
+        assert stage.session(quote).status is ConnectorStatus.CHARGING
         await stage.sample(raw, METER_START + 450, transactionId=second)
         await stage.stop(raw, first, meterStop=METER_START + 340)
         assert stage.session(quote).state is SessionState.CHARGING
