@@ -178,3 +178,31 @@ async def test_samples_are_corrected_by_the_clock_that_a_status_showed() -> None
         await raw.call("MeterValues", values)
     report = site.points["CP001"].of(MeterReport)[0]
     assert abs(report.sampled_at_ms - sampled) < 5000
+
+
+async def test_a_state_of_ocpp_1_5_is_understood_and_offline_is_none_of_a_chargers() -> None:
+    site = RecordingSite("CP001")
+    async with serving(site) as server, charger(server) as raw:
+        for status in ("Occupied", "Offline", "SUSPENDEDEV "):
+            payload = {"connectorId": 1, "errorCode": "NoError", "status": status}
+            assert await raw.call("StatusNotification", payload) == {}
+    assert [report.status for report in site.points["CP001"].of(StatusReport)] == [
+        ConnectorStatus.CHARGING,
+        ConnectorStatus.SUSPENDED_EV,
+    ]
+
+
+async def test_the_connectors_of_many_transactions_are_not_all_remembered() -> None:
+    """A stop names no connector; the transaction's start did, if that was not too long ago."""
+    site = RecordingSite("CP001")
+    async with serving(site) as server, charger(server) as raw:
+        for number in range(65):
+            start = {"connectorId": 1, "idTag": f"T{number}", "meterStart": 0}
+            answer = await raw.call("StartTransaction", start)
+            assert answer["transactionId"] == number + 1
+        for transaction_id in (1, 65):
+            data = meter_values(100, at_ms=now_ms())
+            stop = {"transactionId": transaction_id, "transactionData": data}
+            assert await raw.call("StopTransaction", stop) == {}
+    reports = site.points["CP001"].of(MeterReport)
+    assert [(report.transaction_id, report.connector) for report in reports] == [(1, 0), (65, 1)]
