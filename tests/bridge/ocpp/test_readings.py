@@ -170,3 +170,9 @@ def test_nothing_that_can_be_json_raises(value: object, unit: object) -> None:
 )
 def test_registers_that_no_meter_shows_are_none(value: object, expected: int | None) -> None:
     assert register(value) == expected
+
+
+def test_a_signed_value_of_digits_alone_is_no_reading() -> None:
+    signed = {"value": "004711", "format": "SignedData"}
+    assert read(signed) == (None, None)
+    assert read(signed, {"value": "40100", "format": "Raw"}) == (40_100, None)
