@@ -174,10 +174,6 @@ def as_int(value: object) -> int | None:
     """A whole number, from 12, 12.0, "12" or "12.0"; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if abs(value) < 1 << 63 else None
-    if isinstance(value, str):
-        digits = value.strip()
-        if digits.removeprefix("-").isdecimal() and len(digits) < 19:
-            return int(digits)
     number = as_number(value)
     return round(number) if number is not None else None
 

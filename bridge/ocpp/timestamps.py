@@ -158,7 +158,7 @@ class Clock:
         Never later than the arrival: nothing is reported before it happened.
         """
         at_ms = parse(written)
-        if at_ms is None or at_ms < EARLIEST_MS:
+        if at_ms is None:
             return arrived_ms
         corrected = at_ms + self.behind_ms
         if arrived_ms - corrected > MAX_AGE_MS:
