@@ -283,6 +283,9 @@ async def test_the_newest_connection_owns_the_charge_point() -> None:
             assert server.connected() == ("CP001",)
             assert len(point.chargers) == 1
             await new.call("Heartbeat", {})
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(server.desk.ask, "CP001", "ClearCache", dict[str, Any]())
+                assert await new.accept("ClearCache") == {}
         await point.until(lambda: not point.chargers)
         assert server.connected() == ()
 
