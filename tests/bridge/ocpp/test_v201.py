@@ -211,3 +211,22 @@ async def test_a_start_that_is_told_after_a_further_connection_is_its_drivers(
             )
             assert stage.session(first).state is SessionState.CHARGING
             assert stage.session(second).state is SessionState.STARTING
+
+
+async def test_an_occupied_connector_goes_on_charging_after_a_further_connection(
+    tmp_path: Path,
+) -> None:
+    """MicroOcpp says Occupied when it is back, and nothing of its transaction until the next
+    reading: taken for a plug alone, the session would end after a minute."""
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            quote = await charging(raw, stage)
+        async with station(stage, boots=False) as raw:
+            status = {"evseId": 1, "connectorId": 1, "connectorStatus": "Occupied"}
+            await raw.call("StatusNotification", status | {"timestamp": stage.at()})
+            await stage.tick(70)
+            assert stage.session(quote).state is SessionState.CHARGING
+            free = {"evseId": 1, "connectorId": 1, "connectorStatus": "Available"}
+            await raw.call("StatusNotification", free | {"timestamp": stage.at()})
+            await stage.tick(70)
+            await stage.until(quote, SessionState.CLOSED)
