@@ -22,6 +22,7 @@ from agent.machine.events import (
     MeterSampled,
     Obstacle,
     Payer,
+    TransactionShown,
     TransactionStarted,
     TransactionStopped,
 )
@@ -223,7 +224,7 @@ class ChargePointAgent:
 
     async def meter_sampled(self, reports: Sequence[MeterReport]) -> None:
         """The meter was read; returns once that is stored. Safe to repeat."""
-        samples: dict[str, list[MeterSampled]] = {}
+        samples: dict[str, list[MeterSampled | TransactionShown]] = {}
         known: dict[int, Transaction | None] = {}
         for report in reports:
             session = self._owners.by_sample(report, known)
@@ -236,7 +237,12 @@ class ChargePointAgent:
                     report.power_w,
                 )
                 key = f"meter:{session.id}:{at_ms}:{register_wh}:{power_w}"
-                samples.setdefault(session.id, []).append(
+                events = samples.setdefault(session.id, [])
+                named = report.transaction_id
+                if named in known and named != session.transaction_id and known[named] is not None:
+                    shown = f"shown:{session.id}:{named}:{at_ms}"
+                    events.append(TransactionShown(shown, at_ms, named))
+                events.append(
                     MeterSampled(
                         key, at_ms, register_wh, power_w, report.fraction_mwh, report.source
                     )

@@ -17,6 +17,7 @@ from agent.machine.effects import (
 )
 from agent.machine.events import StartRejected
 from agent.machine.model import SessionState
+from agent.machine.session import RESTART_AFTER_MS
 from agent.outbox import Retry
 from agent.ports.charger import Charger, StartOutcome, StopOutcome
 from agent.sessions import Sessions
@@ -25,6 +26,8 @@ STOP_ATTEMPTS = 5
 
 IGNORED_STOPS = 3
 """When so many had no effect, an operator must see to it."""
+
+_ACCEPTED_KEPT = 20
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Orders:
         self._commons = commons
         self._charger: Charger | None = None
         self._attached = asyncio.Event()
+        self._accepted_at_ms: dict[str, int] = {}
 
     @property
     def charger(self) -> Charger | None:
@@ -81,8 +85,15 @@ class Orders:
         session = self._sessions.get(session_id)
         if session.state is not SessionState.STARTING:
             return
+        if self._commons.clock() - self._accepted_at_ms.get(session_id, 0) < RESTART_AFTER_MS:
+            # Its answer came late, behind an outage: asked again it might begin twice.
+            return
         outcome = await charger.start(session.connector, session.id)
         log.info("%s: start of connector %d: %s", self._id, session.connector, outcome)
+        if outcome is StartOutcome.ACCEPTED:
+            self._accepted_at_ms[session_id] = self._commons.clock()
+            if len(self._accepted_at_ms) > _ACCEPTED_KEPT:
+                del self._accepted_at_ms[next(iter(self._accepted_at_ms))]
         if outcome is StartOutcome.UNKNOWN and charger is not self._charger:
             raise Retry("the charger was lost while it was asked to start")
         if outcome is StartOutcome.REJECTED and not recovered:

@@ -41,6 +41,7 @@ from agent.machine.events import (
     PaymentHeld,
     PaymentSettled,
     RefundOffered,
+    TransactionShown,
 )
 from agent.machine.model import Policy, Session, SessionState
 from agent.ports.charger import StartReport
@@ -52,7 +53,7 @@ from wallet.base import Settlement
 LATE_PAYMENT_GRACE_MS = 60_000
 """An invoice paid that long after its expiry still buys; wallets and clocks are not exact."""
 
-_FLEETING = (MeterSampled, ConnectorStatusChanged, DeadlineReached)
+_FLEETING = (MeterSampled, ConnectorStatusChanged, DeadlineReached, TransactionShown)
 """Events that are worth a row only when they changed something."""
 
 

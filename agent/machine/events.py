@@ -147,6 +147,18 @@ class TransactionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class TransactionShown:
+    """A reading of the meter names a transaction of this session that is not its latest.
+
+    A charger that was asked to start twice may begin two, and goes on with the first.
+    """
+
+    key: str
+    at_ms: int
+    transaction_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class MeterSampled:
     """The charger's meter was read.
 
@@ -301,6 +313,7 @@ SessionEvent = (
     | PaymentCanceled
     | StartRejected
     | TransactionStarted
+    | TransactionShown
     | MeterSampled
     | ConnectorStatusChanged
     | StopRequested

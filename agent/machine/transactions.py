@@ -11,7 +11,12 @@ from agent.machine.effects import (
     StopCharging,
     Topic,
 )
-from agent.machine.events import ConnectorStatus, TransactionStarted, TransactionStopped
+from agent.machine.events import (
+    ConnectorStatus,
+    TransactionShown,
+    TransactionStarted,
+    TransactionStopped,
+)
 from agent.machine.metering import Meter, Reading, Source
 from agent.machine.model import EarlyStop, Ending, Session, SessionState
 from agent.machine.sampling import PAUSED, metered
@@ -114,6 +119,19 @@ def begin_again(session: Session, event: TransactionStarted) -> Result:
     return resumed, (PublishStatus(),)
 
 
+def go_on_with(session: Session, event: TransactionShown) -> Result:
+    """It is this transaction that runs, and it that is to be stopped.
+
+    Readings that were written before the latest one began say nothing of what runs.
+    """
+    latest_began_at_ms = session.meter.past.began_at_ms if session.meter else 0
+    known = event.transaction_id == session.transaction_id or session.transaction_ended
+    if known or event.at_ms <= latest_began_at_ms:
+        return session, ()
+    shown = replace(session, transaction_id=event.transaction_id)
+    return shown, ask_to_stop(shown) if session.state is SessionState.STOPPING else ()
+
+
 def begin_in_vain(session: Session, event: TransactionStarted) -> Result:
     """The charger starts for a session that is over: nobody pays for this."""
     if event.transaction_id == session.transaction_id:
@@ -122,8 +140,11 @@ def begin_in_vain(session: Session, event: TransactionStarted) -> Result:
 
 
 def end(session: Session, event: TransactionStopped) -> Result:
-    """The charger's last word on its transaction; one on another of this session is ignored."""
-    if event.transaction_id != session.transaction_id:
+    """The charger's last word on its transaction; one on another of this session is ignored,
+    unless a stop was asked for: a connector has one transaction, and that ran."""
+    stopping = session.state is SessionState.STOPPING
+    asked = stopping and event.at_ms >= session.stopping_since_ms
+    if event.transaction_id != session.transaction_id and not asked:
         return session, ()
     at_ms = max(event.at_ms, session.sampled_at_ms, session.counted_until_ms)
     reading = None

@@ -8,7 +8,14 @@ import pytest
 
 from agent.machine.deadlines import deadline
 from agent.machine.effects import Effect, SendMessage, StartCharging, StopCharging, Topic
-from agent.machine.events import ConnectorStatus, Event, Obstacle, StartRejected, StopBy
+from agent.machine.events import (
+    ConnectorStatus,
+    Event,
+    Obstacle,
+    StartRejected,
+    StopBy,
+    TransactionShown,
+)
 from agent.machine.model import Policy, Session, SessionState
 from agent.machine.session import opened, step
 from agent.tariff.model import Tariff
@@ -330,3 +337,21 @@ def test_no_progress_unless_the_operator_wants_it_and_none_right_after_other_new
     assert named(effects) == "Say:CREDIT_LOW"
     _, effects = step(low, sampled(T0 + HOUR + MINUTE, 42_710, 6_000))
     assert effects == ()
+
+
+def test_a_reading_from_before_the_latest_transaction_says_nothing_of_what_runs() -> None:
+    """It waited in the charger's queue while it lost its transaction and began another."""
+    again = after(charging(), begun(T0 + MINUTE, transaction_id=8, register_wh=0))
+    late = TransactionShown("shown", T0 + MINUTE, 7)
+    assert after(again, late).transaction_id == 8
+    assert after(again, TransactionShown("shown", T0 + MINUTE + 1, 7)).transaction_id == 7
+
+
+def test_the_end_of_the_other_transaction_ends_a_session_that_is_to_stop() -> None:
+    """Nothing was read in between: the charger says by its end which one ran."""
+    again = after(charging(), begun(T0 + MINUTE, transaction_id=8, register_wh=40_000))
+    early = after(again, ended(T0 + 2 * MINUTE, 40_100, transaction_id=7))
+    assert early.state is SessionState.CHARGING
+    stopping = after(early, asked_to_stop(T0 + 3 * MINUTE))
+    closed = after(stopping, ended(T0 + 4 * MINUTE, 40_200, transaction_id=7))
+    assert (closed.state, closed.energy_wh) == (SessionState.CLOSED, 200)

@@ -28,6 +28,7 @@ from agent.machine.events import (
     SessionEvent,
     StartRejected,
     StopRequested,
+    TransactionShown,
     TransactionStarted,
     TransactionStopped,
 )
@@ -105,6 +106,7 @@ def event_for(session: Session, event: type[Event]) -> Event:
         PaymentCanceled: PaymentCanceled("canceled", NOW, "aa"),
         StartRejected: StartRejected("rejected", NOW),
         TransactionStarted: begun(NOW, transaction_id=8, register_wh=41_000),
+        TransactionShown: TransactionShown("shown", NOW, 8),
         MeterSampled: sampled(NOW, 41_200),
         ConnectorStatusChanged: showed(NOW, ConnectorStatus.CHARGING),
         StopRequested: asked_to_stop(NOW),
@@ -127,6 +129,7 @@ STARTING       PaymentHeld            STARTING   CancelPayment
 STARTING       PaymentCanceled        STARTING
 STARTING       StartRejected          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
 STARTING       TransactionStarted     CHARGING   PublishStatus Say:STARTED
+STARTING       TransactionShown       STARTING
 STARTING       MeterSampled           STARTING
 STARTING       ConnectorStatusChanged STARTING   PublishStatus
 STARTING       StopRequested          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
@@ -144,6 +147,7 @@ CHARGING       PaymentHeld            CHARGING   CancelPayment
 CHARGING       PaymentCanceled        CHARGING
 CHARGING       StartRejected          CHARGING
 CHARGING       TransactionStarted     CHARGING   PublishStatus
+CHARGING       TransactionShown       CHARGING
 CHARGING       MeterSampled           CHARGING
 CHARGING       ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING       StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -161,6 +165,7 @@ CHARGING/watched PaymentHeld            CHARGING   CancelPayment
 CHARGING/watched PaymentCanceled        CHARGING
 CHARGING/watched StartRejected          CHARGING
 CHARGING/watched TransactionStarted     CHARGING   PublishStatus
+CHARGING/watched TransactionShown       CHARGING
 CHARGING/watched MeterSampled           CHARGING
 CHARGING/watched ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING/watched StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -178,6 +183,7 @@ SUSPENDED      PaymentHeld            SUSPENDED  CancelPayment
 SUSPENDED      PaymentCanceled        SUSPENDED
 SUSPENDED      StartRejected          SUSPENDED
 SUSPENDED      TransactionStarted     SUSPENDED  PublishStatus
+SUSPENDED      TransactionShown       SUSPENDED
 SUSPENDED      MeterSampled           SUSPENDED
 SUSPENDED      ConnectorStatusChanged CHARGING   PublishStatus Say:RESUMED
 SUSPENDED      StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -195,6 +201,7 @@ STOPPING       PaymentHeld            STOPPING   CancelPayment
 STOPPING       PaymentCanceled        STOPPING
 STOPPING       StartRejected          STOPPING
 STOPPING       TransactionStarted     STOPPING   StopCharging
+STOPPING       TransactionShown       STOPPING   StopCharging
 STOPPING       MeterSampled           STOPPING
 STOPPING       ConnectorStatusChanged STOPPING   PublishStatus
 STOPPING       StopRequested          STOPPING
@@ -212,6 +219,7 @@ CLOSED         PaymentHeld            CLOSED     CancelPayment
 CLOSED         PaymentCanceled        CLOSED
 CLOSED         StartRejected          CLOSED
 CLOSED         TransactionStarted     CLOSED     StopCharging
+CLOSED         TransactionShown       CLOSED
 CLOSED         MeterSampled           CLOSED
 CLOSED         ConnectorStatusChanged CLOSED
 CLOSED         StopRequested          CLOSED
@@ -229,6 +237,7 @@ CLOSED/paying  PaymentHeld            CLOSED     CancelPayment
 CLOSED/paying  PaymentCanceled        CLOSED
 CLOSED/paying  StartRejected          CLOSED
 CLOSED/paying  TransactionStarted     CLOSED     StopCharging
+CLOSED/paying  TransactionShown       CLOSED
 CLOSED/paying  MeterSampled           CLOSED
 CLOSED/paying  ConnectorStatusChanged CLOSED
 CLOSED/paying  StopRequested          CLOSED
@@ -246,6 +255,7 @@ STARTING/held  PaymentHeld            STARTING
 STARTING/held  PaymentCanceled        CLOSED     PublishStatus Say:NOT_STARTED
 STARTING/held  StartRejected          CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
 STARTING/held  TransactionStarted     CHARGING   SettlePayment PublishStatus Say:STARTED
+STARTING/held  TransactionShown       STARTING
 STARTING/held  MeterSampled           STARTING
 STARTING/held  ConnectorStatusChanged STARTING   PublishStatus
 STARTING/held  StopRequested          CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
@@ -263,6 +273,7 @@ CHARGING/held  PaymentHeld            CHARGING
 CHARGING/held  PaymentCanceled        STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING/held  StartRejected          CHARGING
 CHARGING/held  TransactionStarted     CHARGING   PublishStatus
+CHARGING/held  TransactionShown       CHARGING
 CHARGING/held  MeterSampled           CHARGING
 CHARGING/held  ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING/held  StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -280,6 +291,7 @@ CLOSED/held    PaymentHeld            CLOSED
 CLOSED/held    PaymentCanceled        CLOSED     Say:FINISHED Say:RECEIPT
 CLOSED/held    StartRejected          CLOSED
 CLOSED/held    TransactionStarted     CLOSED     StopCharging
+CLOSED/held    TransactionShown       CLOSED
 CLOSED/held    MeterSampled           CLOSED
 CLOSED/held    ConnectorStatusChanged CLOSED
 CLOSED/held    StopRequested          CLOSED

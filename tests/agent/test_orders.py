@@ -1,0 +1,59 @@
+"""What a charger is asked for, through journal and outbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.machine.events import ConnectorStatus
+from agent.machine.model import SessionState
+from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
+from tests.agent.world import ScriptedCharger, World, running
+
+
+class SlowCharger(ScriptedCharger):
+    """Its answer to a start comes when the test lets it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    async def start(self, connector: int, id_tag: str) -> StartOutcome:
+        self._world.clock.advance(25)
+        return await super().start(connector, id_tag)
+
+
+async def test_a_start_that_was_accepted_late_is_not_asked_for_again(tmp_path: Path) -> None:
+    """Behind an outage answer and plug come together: the SAP simulator began twice."""
+    async with running(tmp_path) as world:
+        charger = SlowCharger(world)
+        await world.ready(charger)
+        quote = await world.paid()
+        await world.until(lambda: not world.journal.undelivered())
+        await world.point.connector_status(1, ConnectorStatus.PREPARING, world.clock())
+        await world.until(lambda: not world.journal.undelivered())
+        assert charger.asked == [("start", 1, quote.session_id)]
+        world.clock.advance(21)
+        await world.point.connector_status(1, ConnectorStatus.AVAILABLE, world.clock())
+        await world.point.connector_status(1, ConnectorStatus.PREPARING, world.clock())
+        await world.until(lambda: len(charger.asked) == 2)
+
+
+async def test_of_two_transactions_that_which_the_meter_shows_is_stopped(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote = await world.paid()
+        numbers: list[int] = []
+        for _ in range(2):
+            world.clock.advance(1)
+            report = StartReport(1, quote.session_id, 0, world.clock())
+            numbers.append((await world.point.transaction_started(report)).transaction_id)
+        world.clock.advance(10)
+        reading = MeterReport(1, numbers[0], world.clock(), 100, 11_000)
+        await world.point.meter_sampled([reading])
+        await world.site.stop_by_operator(quote.session_id)
+        await world.until(lambda: ("stop", numbers[0], "") in charger.asked)
+        stop = StopReport(numbers[0], 110, world.clock())
+        await world.point.transaction_stopped(stop)
+        session = world.journal.session(quote.session_id)
+        assert session is not None
+        assert (session.state, session.energy_wh) == (SessionState.CLOSED, 110)
