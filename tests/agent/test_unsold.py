@@ -135,3 +135,50 @@ async def test_operators_hear_of_a_transaction_that_is_not_known_here(tmp_path: 
         assert stops(charger) == []
         await world.point.connector_status(1, ConnectorStatus.AVAILABLE, clock())
         await world.until(lambda: any("has stopped" in line for line in told))
+
+
+async def test_one_that_began_where_a_driver_charged_is_stopped_and_his_session_ends(
+    tmp_path: Path,
+) -> None:
+    """The SAP simulator was killed in a session, came back without it, and began another."""
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote = await world.paid()
+        report = StartReport(1, quote.session_id, 0, world.clock())
+        paid = (await world.point.transaction_started(report)).transaction_id
+        await sample(world, paid, 100)
+        world.clock.advance(30)
+        number = await refused(world)
+        for status in (ConnectorStatus.CHARGING, ConnectorStatus.SUSPENDED_EV):
+            await world.point.connector_status(1, status, world.clock())
+        world.clock.advance(20)
+        await sample(world, number, 900)
+        await delivered(world)
+        assert stops(charger) == [number, number]
+        world.clock.advance(41)
+        await world.site.ring_due()
+        await world.until(lambda: not world.point.sessions.open())
+        session = world.journal.session(quote.session_id)
+        assert session is not None
+        assert (session.energy_wh, session.charging_ms) == (100, 30_000)
+
+
+async def test_a_start_that_is_refused_where_a_driver_charges_does_not_end_his_charge(
+    tmp_path: Path,
+) -> None:
+    """The simulator's generator tries connectors that are in use."""
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote = await world.paid()
+        report = StartReport(1, quote.session_id, 0, world.clock())
+        paid = (await world.point.transaction_started(report)).transaction_id
+        for second in range(1, 9):
+            await refused(world)
+            await world.point.connector_status(1, ConnectorStatus.AVAILABLE, world.clock())
+            world.clock.advance(10)
+            await sample(world, paid, second * 30)
+            await world.site.ring_due()
+        await delivered(world)
+        assert stops(charger) == []
+        session = world.point.sessions.get(quote.session_id)
+        assert (session.energy_wh, session.charging_ms) == (240, 80_000)

@@ -587,7 +587,7 @@ def test_the_template_is_valid(tmp_path: Path) -> None:
 def test_the_optional_lines_of_the_template_are_valid_too(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "tls").mkdir()
-    for name in ("admin", "CP001", "CP001.nsec"):
+    for name in ("admin", "CP001", "CP001.nsec", "chargers-ca.key"):
         (tmp_path / "secrets" / name).write_text("0123456789abcdef")
     for name in ("fullchain.pem", "privkey.pem", "chargers-ca.pem"):
         (tmp_path / "tls" / name).write_text("PEM")
