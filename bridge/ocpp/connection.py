@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from agent.journal.errors import JournalError
 from agent.ports.errors import AgentError
@@ -18,6 +19,8 @@ from bridge.ocpp.liveness import HeardConnection, Liveness
 from bridge.ocpp.schemas import Payload
 
 logger = logging.getLogger(__name__)
+
+_USUAL_CODES = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 
 
 class Handlers(Protocol):
@@ -119,7 +122,7 @@ class Connection:
                 await self._slow_down()
                 frame = await self._socket.recv(decode=False)
         except ConnectionClosed as closed:
-            logger.info("%s: the connection ended: %s", self.charge_point_id, closed)
+            logger.info("%s: the connection ended: %s", self.charge_point_id, _ending(closed))
         finally:
             self._closed = True
             self._liveness.stop()
@@ -252,3 +255,15 @@ class Connection:
         self._allowance_at = now
         if self._allowance < 0:
             await asyncio.sleep(-self._allowance / limits.frames_per_s)
+
+
+def _ending(closed: ConnectionClosed) -> str:
+    """Who ended a connection, and how."""
+    if closed.rcvd is not None and closed.rcvd_then_sent is not False:
+        frame, who = closed.rcvd, "the charger closed it"
+    elif closed.sent is not None:
+        frame, who = closed.sent, "it was closed here"
+    else:
+        return "it was lost without a word"
+    code = "" if frame.code in _USUAL_CODES else f", code {int(frame.code)}"
+    return f"{who}{code}{f': {frame.reason[:100]!r}' if frame.reason else ''}"

@@ -53,6 +53,7 @@ _wire_logger.setLevel(logging.CRITICAL)
 
 _BACKLOG = 2048
 _CLOSE_TIMEOUT_S = 3.0
+_MOST_OF_A_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,11 @@ class OcppServer:
         """Refuse those who may not connect, before the connection is a websocket."""
         charge_point = self._charge_point(request.path)
         if charge_point is None:
-            logger.info("a charger that is not configured was refused (%s)", _peer(socket))
+            logger.info(
+                "a charger was refused: the file has no charge point %s (%s)",
+                _called(request.path),
+                _peer(socket),
+            )
             return socket.respond(404, "This charge point is not configured here.\n")
         try:
             policy = self._policy(charge_point.id)
@@ -355,6 +360,12 @@ def _port(server: Server) -> int:
 def _nothing(charge_point_id: str, nameplate: Nameplate) -> Mapping[str, str]:
     del charge_point_id, nameplate
     return {}
+
+
+def _called(path: str) -> str:
+    """What a charger calls itself, fit for a log."""
+    name = id_in_path(path) or ""
+    return repr(name[:_MOST_OF_A_NAME]) if name else "without an id"
 
 
 def _peer(socket: ServerConnection) -> str:

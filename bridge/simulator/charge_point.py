@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import anyio
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from bridge.simulator.connector import Transaction
 from bridge.simulator.electric import Battery
@@ -42,7 +42,7 @@ class SimulatedChargePoint(ObedientStation):
                         attempt = 0
                         await self._connected(Wire(socket, self._told, self._trace))
                 except (OSError, TimeoutError, WebSocketException) as error:
-                    self._say(f"cannot connect: {error}")
+                    self._say(f"cannot connect: {_told(error)}")
                 delay = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
                 attempt += 1
                 with anyio.move_on_after(delay):
@@ -182,3 +182,12 @@ class SimulatedChargePoint(ObedientStation):
         for here in self.connectors.values():
             if here.transaction is transaction:
                 await self._end(here, "DeAuthorized")
+
+
+def _told(error: Exception) -> str:
+    """Why a connection failed, in the words of whoever refused it."""
+    if not isinstance(error, InvalidStatus):
+        return str(error)
+    words = error.response.body or b""
+    said = words.decode(errors="replace").strip()[:200]
+    return f"{said or 'it was refused'} (HTTP {error.response.status_code})"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute
+from starlette.websockets import WebSocket
 
 from agent.ports.errors import AgentError, Refused, UnknownChargePoint, UnknownSession
 from agent.ports.site import Site
@@ -21,6 +23,8 @@ from bridge.web import charge_points, console, dev, live, mine, photos, receipt,
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import CONSOLE_STYLE, STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
+
+log = logging.getLogger(__name__)
 
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -78,6 +82,7 @@ def create_app(
         app.include_router(dev.routes(play))
     _add_files(app, context.renderer)
     _add_errors(app, context)
+    _add_strays(app)
     tiles = urlsplit(settings.tile_url)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.add_middleware(
@@ -99,6 +104,23 @@ def _add_files(app: FastAPI, renderer: Renderer) -> None:
     @app.get(renderer.console_style_url, include_in_schema=False)
     async def console_css() -> Response:
         return Response(CONSOLE_STYLE, media_type="text/css", headers=_IMMUTABLE)
+
+
+def _add_strays(app: FastAPI) -> None:
+    """A charge point that was given this port is told so, and the operator too."""
+
+    @app.websocket("/{path:path}")
+    async def stray(websocket: WebSocket) -> None:
+        offered = websocket.headers.get("sec-websocket-protocol", "")
+        if offered.lower().startswith("ocpp"):
+            host = websocket.client.host if websocket.client else "peer unknown"
+            log.warning(
+                "a charge point came to http_listen (from %s): its URL must have the port of "
+                "ocpp_listen",
+                host,
+            )
+        answer = PlainTextResponse("Charge points connect to the port of ocpp_listen.\n", 404)
+        await websocket.send_denial_response(answer)
 
 
 def _add_errors(app: FastAPI, context: Context) -> None:

@@ -42,6 +42,21 @@ async def test_what_is_typed_is_done_at_the_charge_point(tmp_path: Path) -> None
             assert await process.wait() == 0
 
 
+async def test_the_reason_of_a_refusal_is_told() -> None:
+    async with serving(RecordingSite("CP001")) as server:
+        command = [sys.executable, "-m", "bridge.cli", "simulate", "--id", "CP002"]
+        command += ["--url", f"ws://127.0.0.1:{server.port}/ocpp"]
+        async with await anyio.open_process(
+            command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+        ) as process:
+            assert process.stdout is not None
+            told = b""
+            while b"(HTTP 404)" not in told:
+                told += await process.stdout.receive()
+            process.terminate()
+    assert b"cannot connect: This charge point is not configured here. (HTTP 404)" in told
+
+
 def test_an_address_that_is_none(strom: Strom) -> None:
     ran = strom("simulate", "--url", "http://127.0.0.1:9000")
     assert ran.code == 1

@@ -44,6 +44,55 @@ async def test_an_unknown_charge_point_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/ocpp/NOBODY?token=abc", "no charge point 'NOBODY'"),
+        ("/ocpp", "no charge point 'ocpp'"),
+        ("/", "no charge point without an id"),
+        ("/ocpp/a%1Bb", r"no charge point 'a\x1bb'"),
+        ("/ocpp/" + "x" * 400, "no charge point '" + "x" * 60 + "' (from"),
+    ],
+)
+async def test_the_operator_reads_what_an_unknown_charger_calls_itself(
+    path: str, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its id is what he mistyped, here or there."""
+    caplog.set_level(logging.INFO)
+    async with serving(RecordingSite("CP001")) as server:
+        assert await refused(server, path) == 404
+    assert named in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "told"),
+    [
+        (1000, "", "the charger closed it\n"),
+        (1001, "going to bed", "the charger closed it: 'going to bed'\n"),
+        (4000, "", "the charger closed it, code 4000\n"),
+    ],
+)
+async def test_the_log_tells_who_ended_a_connection(
+    code: int, reason: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(RecordingSite("CP001")) as server:
+        async with charger(server) as raw:
+            await raw.socket.close(code, reason)
+        await server.close()
+    assert f"CP001: the connection ended: {told}" in caplog.text
+
+
+async def test_the_log_tells_of_a_connection_that_was_cut(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site = RecordingSite("CP001")
+    async with serving(site) as server, charger(server) as raw:
+        await raw.boot()
+        raw.socket.transport.abort()
+        await site.points["CP001"].until(lambda: not site.points["CP001"].chargers)
+    assert "the connection ended: it was lost without a word" in caplog.text
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/ocpp/CP001",

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from bridge.web.live import CLOSE_OVER, CLOSE_TOO_MANY, CLOSE_UNKNOWN, MAX_VIEWERS_PER_SESSION
 from tests.bridge.http_world import HttpWorld
@@ -62,6 +63,18 @@ async def test_speaks_the_drivers_language(world: HttpWorld) -> None:
     view = await world.charging(energy_wh=1500)
     async with live(world, view.secret, **{"Accept-Language": "de"}) as socket:
         assert "1,50" in (await parts(socket))["now"]
+
+
+async def test_a_charge_point_at_the_wrong_port_is_told_so_and_the_operator_too(
+    world: HttpWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = world.url.replace("http", "ws", 1)
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(f"{url}/ocpp/CP001", subprotocols=[Subprotocol("ocpp1.6")]):
+            pass
+    assert caught.value.response.status_code == 404
+    assert b"the port of ocpp_listen" in caught.value.response.body
+    assert "a charge point came to http_listen" in caplog.text
 
 
 async def test_an_unknown_secret_is_told_to_stay_away(world: HttpWorld) -> None:
