@@ -19,6 +19,7 @@ from bridge import process
 from bridge.app import App
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import err, expected_errors, tell_error, tell_warning
+from bridge.log_lines import LogLines
 
 _NOT_TAKEN = "the file was not taken; Strom goes on with what it had"
 
@@ -34,9 +35,9 @@ def serve(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Run Strom. SIGHUP reads file and certificates again; SIGTERM or Ctrl-C ends it."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    lines = logging.StreamHandler()
+    lines.setFormatter(LogLines())
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     for chatty in ("httpx", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = load(config)
