@@ -110,6 +110,8 @@ class Session(Struct, frozen=True):
         power_w: power at the last sample.
         plan_power_w: the power with which the stop is planned.
         peak_power_w: the most that it was planned with after a reading.
+        paced_wh: the energy at the reading from which on the power is measured.
+        paced_at_ms: when that was.
         interval_ms: time between the last two readings of the register, before it was
             watched closely.
         watched: whether the charger was asked for readings.
@@ -157,6 +159,8 @@ class Session(Struct, frozen=True):
     power_w: int = 0
     plan_power_w: int = 0
     peak_power_w: int = 0
+    paced_wh: int = 0
+    paced_at_ms: int = 0
     interval_ms: int = 0
     watched: bool = False
     asked_at_ms: int = 0

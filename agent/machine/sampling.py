@@ -14,7 +14,8 @@ from agent.machine.settling import Result
 from agent.tariff.model import MS_PER_MINUTE
 
 LEAST_BETWEEN_MS = 5_000
-"""Two readings this near to each other say less of the power than the charger itself does."""
+"""Two readings this near to each other say nothing of the power: coarse registers move by more
+at once than flows, and the first sample may follow the start within milliseconds."""
 LOW_MS = 15 * MS_PER_MINUTE
 VERY_LOW_MS = 5 * MS_PER_MINUTE
 
@@ -83,6 +84,9 @@ def metered(
     sampled_at_ms, metered_at_ms = session.sampled_at_ms, session.metered_at_ms
     energy_wh, new_power_w = session.energy_wh, session.power_w
     plan_w, interval_ms = session.plan_power_w, session.interval_ms
+    # A session of before this was kept is measured from its last reading.
+    paced_at_ms = session.paced_at_ms or metered_at_ms
+    paced_wh = session.paced_wh if session.paced_at_ms else energy_wh
     unanswered, unheard_ms = session.asks_unanswered, session.unheard_since_ms
     limit_w = session.max_power_w if session.check_meter else 0
     if session.started_at_ms is not None and at_ms >= sampled_at_ms:
@@ -91,26 +95,28 @@ def metered(
             if meter is None:
                 # The charger did not say where it began: nothing before this can be counted.
                 meter = Meter.started(reading.register_wh, at_ms, reading.source)
+                paced_at_ms = max(at_ms, metered_at_ms)
             else:
                 meter = metering.read(meter, reading, limit_w, session.max_power_w)
             energy_wh = meter.energy_wh
             metered_at_ms = max(at_ms, metered_at_ms)
-        elapsed_ms = metered_at_ms - session.metered_at_ms
-        shown_w = 0
-        if elapsed_ms > 0:
-            shown_w = (energy_wh - session.energy_wh) * MW_MS_PER_WH // elapsed_ms
+        if metered_at_ms > session.metered_at_ms:
             unanswered = 0
             if not session.watched:
-                interval_ms = elapsed_ms
+                interval_ms = metered_at_ms - session.metered_at_ms
+        shown_w: int | None = None
+        elapsed_ms = metered_at_ms - paced_at_ms
+        if elapsed_ms >= LEAST_BETWEEN_MS:
+            shown_w = (energy_wh - paced_wh) * MW_MS_PER_WH // elapsed_ms
+            paced_wh, paced_at_ms = energy_wh, metered_at_ms
         if power_w is not None:
             new_power_w = max(0, power_w)
-        elif elapsed_ms > 0:
+        elif shown_w is not None:
             new_power_w = shown_w
-        if power_w is not None or elapsed_ms > 0:
-            # Coarse registers move by more at once than flows, and in a moment they say nothing.
-            shown_w = min(shown_w, limit_w or shown_w)
-            told_apart = power_w is None or elapsed_ms >= LEAST_BETWEEN_MS
-            plan_w = max(new_power_w, shown_w) if told_apart else new_power_w
+        if shown_w is not None:
+            plan_w = max(new_power_w, min(shown_w, limit_w or shown_w))
+        elif power_w is not None:
+            plan_w = new_power_w
     flows = energy_wh > session.energy_wh
     if session.vanished_since_ms is not None and not flows:
         counted_ms = session.counted_until_ms
@@ -122,6 +128,8 @@ def metered(
         power_w=new_power_w,
         plan_power_w=plan_w,
         peak_power_w=plan_w if plan_w > session.peak_power_w else session.peak_power_w,
+        paced_wh=paced_wh,
+        paced_at_ms=paced_at_ms,
         interval_ms=interval_ms,
         asks_unanswered=unanswered,
         sampled_at_ms=sampled_at_ms,

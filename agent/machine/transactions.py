@@ -74,6 +74,7 @@ def _begin_now(session: Session, event: TransactionStarted) -> Result:
         counted_until_ms=begun_at_ms,
         sampled_at_ms=event.at_ms,
         metered_at_ms=begun_at_ms,
+        paced_at_ms=begun_at_ms,
         meter=_meter_of(event),
         offline_since_ms=None,
     )
@@ -111,6 +112,8 @@ def begin_again(session: Session, event: TransactionStarted) -> Result:
         meter=meter,
         sampled_at_ms=event.at_ms,
         metered_at_ms=max(event.at_ms, session.metered_at_ms),
+        paced_wh=session.energy_wh,
+        paced_at_ms=max(event.at_ms, session.metered_at_ms),
         offline_since_ms=None,
         vanished_since_ms=None,
     )

@@ -70,6 +70,25 @@ def test_a_coarse_register_is_no_reason_to_plan_with_more_than_the_connector_giv
     assert session.plan_power_w == 11_000
 
 
+def test_a_reading_in_the_moment_of_the_start_says_nothing_of_the_power() -> None:
+    """A begin sample follows the start within milliseconds, and a coarse register may move by
+    much between the two: nobody is stopped for that."""
+    for at_ms, register_wh in ((BEGUN + 10, 40_001), (BEGUN + SECOND, 40_100)):
+        session = after(charging(330), sampled(at_ms, register_wh))
+        assert (session.plan_power_w, session.power_w, session.peak_power_w) == (11_000, 0, 11_000)
+        assert (stop_at(session) or 0) > BEGUN + 5 * MINUTE
+        session = after(session, sampled(BEGUN + MINUTE, 40_100))
+        assert (session.plan_power_w, session.power_w) == (6_000, 6_000)
+
+
+def test_readings_that_come_fast_are_measured_over_some_seconds() -> None:
+    readings = [sampled(BEGUN + n * 2 * SECOND, 40_000 + 25 * n) for n in range(1, 7)]
+    session = after(charging(330), *readings[:2])
+    assert (session.plan_power_w, session.power_w) == (11_000, 0)
+    session = after(charging(330), *readings)
+    assert (session.plan_power_w, session.power_w) == (45_000, 45_000)
+
+
 def test_a_charger_is_asked_for_a_reading_shortly_before_the_planned_stop() -> None:
     session = charging(330)
     stop_ms = stop_at(session)
