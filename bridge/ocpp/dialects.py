@@ -20,7 +20,7 @@ from bridge.ocpp.inbound import Inbound
 from bridge.ocpp.keys import Keys16, Keys201
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.schemas import Payload
-from bridge.ocpp.settings import ask_for_heartbeat, ask_for_statuses
+from bridge.ocpp.settings import ask_for_heartbeat, ask_for_status
 from bridge.ocpp.upkeep import Tended, Upkeep
 from bridge.ocpp.v201_charger import Ocpp201Charger
 from bridge.ocpp.v201_inbound import Inbound201
@@ -89,10 +89,16 @@ class Dialect16:
             return
         if not self._inbound.booted:
             await asyncio.sleep(self._limits.silence_s)
-            if not self._inbound.showed_status:
-                with suppress(CallFailed):
-                    await ask_for_statuses(charger)
+            await self._ask_for_statuses(charger)
         await _tend(self._upkeep, self.tended)
+
+    async def _ask_for_statuses(self, charger: OcppCharger) -> None:
+        """Have a charger that came back without a boot show the connectors that it did not."""
+        view = await self._charge_point.view()
+        with suppress(CallFailed):
+            for connector in view.connectors:
+                if connector.id not in self._inbound.shown:
+                    await ask_for_status(charger, connector.id)
 
     async def probe(self) -> None:
         """Ask a charger for a sign of life."""

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 _MAX_TRANSACTIONS = 64
 
+MAX_CONNECTOR = 99
+"""The highest connector that a charge point of the operator's file may have."""
+
 _STATUSES = {status.value.lower(): status for status in ConnectorStatus} | {
     "occupied": ConnectorStatus.CHARGING,
     "suspendedev": ConnectorStatus.SUSPENDED_EV,
@@ -45,7 +48,7 @@ class Inbound:
 
     Attributes:
         booted: whether it sent a BootNotification.
-        showed_status: whether it sent a StatusNotification.
+        shown: the connectors whose state it sent.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Inbound:
         self._samples = Samples(charge_point, charger_clock)
         self._connectors: dict[int, int] = {}
         self.booted = False
-        self.showed_status = False
+        self.shown: set[int] = set()
 
     @property
     def clock_behind_ms(self) -> int | None:
@@ -118,7 +121,6 @@ class Inbound:
 
     async def status_notification(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.9."""
-        self.showed_status = True
         connector = as_int(payload.get("connectorId"))
         name = as_text(payload.get("status"), 50).strip()
         status = _STATUSES.get(name.lower())
@@ -131,6 +133,8 @@ class Inbound:
                 name,
             )
             return frames.EMPTY
+        if connector <= MAX_CONNECTOR:
+            self.shown.add(connector)
         at_ms = self._charger_clock.ours(payload.get("timestamp"), now_ms)
         await self._charge_point.connector_status(connector, status, at_ms)
         return frames.EMPTY

@@ -18,13 +18,16 @@ class Sender(Protocol):
         ...
 
 
-async def ask_for_statuses(charger: Sender) -> None:
-    """Have a charger that came back without a boot show its connectors (section 5.17).
+async def ask_for_status(charger: Sender, connector: int) -> None:
+    """Have a charger show one connector (section 5.17).
+
+    The connector is always named: without it some show the charger as a whole, and some fail.
 
     Raises:
         CallFailed: it did not answer; some know no triggers.
     """
-    await charger.send(call.TriggerMessage(requested_message=MessageTrigger.status_notification))
+    trigger = MessageTrigger.status_notification
+    await charger.send(call.TriggerMessage(requested_message=trigger, connector_id=connector))
 
 
 async def ask_for_heartbeat(charger: Sender) -> None:

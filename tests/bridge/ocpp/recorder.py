@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 
 from agent.machine.events import ConnectorStatus, Obstacle, StopBy
-from agent.ports.charge_point import ChargePointView, Commitments
+from agent.ports.charge_point import ChargePointView, Commitments, ConnectorView
 from agent.ports.charger import (
     Charger,
     MeterReport,
@@ -23,6 +23,7 @@ from agent.ports.quotes import Quote, QuoteRequest
 from agent.ports.site import PowerSample, SessionView, WithdrawOffer
 from agent.receipts import Receipt
 from agent.signed_values import SignedValue
+from agent.tariff.model import Tariff
 
 T = TypeVar("T")
 
@@ -119,7 +120,22 @@ class RecordingChargePoint:
         self._told(report)
 
     async def view(self) -> ChargePointView:
-        raise Refused("not here")
+        return ChargePointView(
+            id=self._id,
+            name=self._id,
+            about="",
+            picture="",
+            website="",
+            npub="",
+            nprofile="",
+            pubkey="",
+            lightning_address="",
+            tariff=Tariff("day", 0),
+            min_payment_msat=1,
+            max_payment_msat=1,
+            online=True,
+            connectors=(ConnectorView(1, ConnectorStatus.AVAILABLE, None),),
+        )
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:
         return None

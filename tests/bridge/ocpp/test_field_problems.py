@@ -250,8 +250,9 @@ async def test_09_no_boot_after_a_reconnect(tmp_path: Path) -> None:
         async with booted(stage) as raw:
             quote, transaction_id = await stage.charging(raw)
         async with charger(stage.server) as raw:
-            asked = await raw.accept("TriggerMessage")
-            assert asked == {"requestedMessage": "StatusNotification"}
+            for connector in (1, 2):
+                asked = await raw.accept("TriggerMessage")
+                assert asked == {"requestedMessage": "StatusNotification", "connectorId": connector}
             await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
             assert stage.session(quote).energy_wh == 300
             await stage.world.site.stop(quote.secret)
@@ -274,6 +275,21 @@ async def test_09_nothing_is_asked_before_the_boot(stage: Stage) -> None:
         assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
         await stage.stop(raw, transaction_id)
         assert await stage.closed(quote) == (1000, 300_000, 700_000)
+
+
+async def test_09_only_connectors_that_a_charger_does_not_show_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Without a connector in the question ocpp-go's example ends itself; here it is named."""
+    async with (
+        staged(tmp_path, limits=Limits(silence_s=0.2)) as stage,
+        charger(stage.server) as raw,
+    ):
+        await stage.status(raw, "Available")
+        asked = await raw.accept("TriggerMessage")
+        assert asked == {"requestedMessage": "StatusNotification", "connectorId": 2}
+        await stage.status(raw, "Available", connector=2)
+        assert raw.waiting == 0
 
 
 async def test_10_the_newest_connection_is_the_charger(stage: Stage) -> None:
