@@ -7,6 +7,7 @@ always one that is on the disk.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,7 @@ from agent.machine.events import (
     TransactionShown,
 )
 from agent.machine.model import Policy, Session, SessionState
+from agent.machine.money import MSAT_PER_SAT
 from agent.ports.charger import StartReport
 from agent.ports.errors import UnknownSession
 from agent.ports.quotes import Quote
@@ -55,6 +57,9 @@ LATE_PAYMENT_GRACE_MS = 60_000
 
 _FLEETING = (MeterSampled, ConnectorStatusChanged, DeadlineReached, TransactionShown)
 """Events that are worth a row only when they changed something."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Sessions:
@@ -258,6 +263,7 @@ class Sessions:
         )
         if stored:
             self._repeats.heard(session_id, events)
+            _tell(before, session)
 
     def _late(self, quote: Quote, paid_at_ms: int, now_ms: int) -> Obstacle | None:
         """Whether the driver who paid this can no longer be expected at the charge point."""
@@ -312,3 +318,29 @@ class Sessions:
                 return f"payout:{session.id}"
             case _:
                 return ""
+
+
+def _tell(before: Session, after: Session) -> None:
+    """Say in the log that charging began, and how it ended."""
+    if before.started_at_ms is None and after.started_at_ms is not None:
+        log.info(
+            "%s: connector %d charges, transaction %s of session %s",
+            after.charge_point,
+            after.connector,
+            after.transaction_id,
+            after.id,
+        )
+    if before.state is not SessionState.CLOSED and after.state is SessionState.CLOSED:
+        log.info(
+            "%s: session %s at connector %d is over: %d Wh for %s sat of %s",
+            after.charge_point,
+            after.id,
+            after.connector,
+            after.energy_wh,
+            _sats(after.cost_msat),
+            _sats(after.credit_msat),
+        )
+
+
+def _sats(amount_msat: int) -> str:
+    return f"{amount_msat // MSAT_PER_SAT:,}.{amount_msat % MSAT_PER_SAT:03d}"

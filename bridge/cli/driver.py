@@ -66,14 +66,14 @@ def zap(
 
 def dm(
     charge_point: Annotated[str, typer.Argument(help="npub, nprofile or lightning address.")],
-    words: Annotated[str, typer.Argument(help='What to say, such as "status" or "stop".')],
+    words: Annotated[list[str], typer.Argument(help="What to say, such as status or start 5000.")],
     nip04: Annotated[bool, typer.Option("--nip04", help="Use NIP-04 instead of NIP-17.")] = False,
     relay: Relays = None,
     nsec_file: NsecFile = None,
     wait: Wait = 20,
 ) -> None:
     """Write to a charge point and show what it answers."""
-    anyio.run(_dm, charge_point, words, nip04, relay, nsec_file, wait)
+    anyio.run(_dm, charge_point, " ".join(words), nip04, relay, nsec_file, wait)
 
 
 def pay(

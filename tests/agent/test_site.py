@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from agent.ports.quotes import Origin, QuoteRequest
 from tests.agent.world import ManualClock, ScriptedCharger, running
 
 
-async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(tmp_path: Path) -> None:
+async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="agent.sessions")
     async with running(tmp_path) as world:
         charger = await world.ready()
         quote = await world.paid(1000)
@@ -39,6 +43,12 @@ async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(tmp_path: Path)
         await world.point.transaction_stopped(stop)
         view = await world.site.session(quote.secret)
         assert (view.state, view.cost_msat, view.owed_msat) == ("CLOSED", 330_000, 670_000)
+        assert [one.message for one in caplog.records if one.name == "agent.sessions"] == [
+            f"CP001: connector 1 charges, transaction {verdict.transaction_id} of session "
+            f"{quote.session_id}",
+            f"CP001: session {quote.session_id} at connector 1 is over: 1100 Wh for 330.000 sat of "
+            "1,000.000",
+        ]
         offer = await world.site.offer_refund(quote.secret)
         assert offer.amount_msat == 670_000
         bolt11, payment_hash = await world.wallet.driver_invoice(offer.amount_msat)

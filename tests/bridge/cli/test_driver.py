@@ -81,7 +81,7 @@ async def test_a_driver_with_nothing_but_the_command_line(tmp_path: Path) -> Non
         await here.charger.plug_in()
         await here.charger.until(lambda: here.charger.connectors[1].transaction is not None)
 
-        status = await here.strom("dm", here.npub, "status", "--nip04", *relay)
+        status = await here.strom("dm", here.npub, "status", "please", "--nip04", *relay)
         assert status.returncode == 0, status.stderr
         assert b"1,000" in status.stdout
         assert b"Made a key" not in status.stderr
