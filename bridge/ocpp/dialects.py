@@ -79,7 +79,7 @@ class Dialect16:
         del spawn
         self._charger = OcppCharger(calls, self._abilities)
         if self._upkeep is not None:
-            self.tended = Tended(self._charge_point, Keys16(calls), NEEDS_16)
+            self.tended = Tended(self._charge_point, Keys16(calls), NEEDS_16, "NumberOfConnectors")
         return self._charger
 
     async def prepare(self) -> None:

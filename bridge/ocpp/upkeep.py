@@ -24,6 +24,7 @@ from bridge.ocpp.errors import CallFailed, CallRefused
 from bridge.ocpp.key_reports import KeyReport, Report, decoded, is_idle, shown_state
 from bridge.ocpp.keys import Keys, Present, Taken
 from bridge.ocpp.masking import MASK, is_secret
+from bridge.ocpp.readings import as_int
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Tended:
         charge_point: whose it is.
         keys: its configuration.
         needs: what billing needs of its version.
+        count_key: the key that has the number of its connectors; "" for none.
         booted: whether it booted since it was last compared.
         ready: whether it may be called.
         reset_due: whether a key waits for a reset.
@@ -52,6 +54,7 @@ class Tended:
     charge_point: ChargePoint
     keys: Keys
     needs: Sequence[Need]
+    count_key: str = ""
     booted: bool = False
     ready: bool = False
     reset_due: bool = False
@@ -154,6 +157,8 @@ class Upkeep:
         needs = [need for need in tended.needs if need.key.lower() not in _lower(wished)]
         names = [key for key in wished if tended.keys.foreign(key) is None]
         names += [need.key for need in needs]
+        if tended.count_key and tended.count_key.lower() not in _lower(wished):
+            names.append(tended.count_key)
         booted = tended.booted
         try:
             present = await tended.keys.read(names)
@@ -162,6 +167,7 @@ class Upkeep:
                 raise
             await self._untold(tended, wished, str(refused))
             return
+        await self._compare_connectors(charge_point, present.get(tended.count_key.lower()))
         found: list[KeyReport] = []
         for key, value in wished.items():
             foreign = tended.keys.foreign(key)
@@ -194,6 +200,23 @@ class Upkeep:
                 f"settings {charge_point.id}",
                 f"{charge_point.id} does not take its configuration: {trouble}",
             )
+
+    async def _compare_connectors(self, charge_point: ChargePoint, told: Present | None) -> None:
+        """A connector that only the file has starts nothing: what is paid for it goes back."""
+        count = None if told is None else as_int(told.value)
+        if self._alerts is None or count is None or count < 1:
+            return
+        beyond = [one.id for one in (await charge_point.view()).connectors if one.id > count]
+        name = f"connectors {charge_point.id}"
+        if beyond:
+            ids = ", ".join(map(str, beyond))
+            self._alerts.raised(
+                name,
+                f"{charge_point.id}: your file has connector {ids}, and the charger says that it "
+                f"has {count}: what is paid there only goes back. Take it out of the file",
+            )
+        else:
+            self._alerts.cleared(name, f"{charge_point.id} has the connectors of your file")
 
     async def _settle(
         self, tended: Tended, found: list[KeyReport], booted: bool

@@ -49,6 +49,7 @@ class RecordingChargePoint:
         self.reports: list[Report] = []
         self.batches: list[int] = []
         self.signed: list[SignedValue] = []
+        self.connectors: tuple[int, ...] = (1,)
         self.failing = False
         self.silent = False
         self.notes: dict[str, str] = {}
@@ -134,7 +135,9 @@ class RecordingChargePoint:
             min_payment_msat=1,
             max_payment_msat=1,
             online=True,
-            connectors=(ConnectorView(1, ConnectorStatus.AVAILABLE, None),),
+            connectors=tuple(
+                ConnectorView(one, ConnectorStatus.AVAILABLE, None) for one in self.connectors
+            ),
         )
 
     async def obstacle(self, connector: int | None) -> Obstacle | None:

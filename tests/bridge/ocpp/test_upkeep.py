@@ -268,7 +268,18 @@ async def test_no_more_keys_than_it_takes_are_asked_for_at_once(shop: Shop) -> N
     box = Box(dict.fromkeys(shop.wishes, "1"), most=3)
     async with shop.boots(box):
         assert set((await shop.states()).values()) == {Taken.SET}
-        assert [len(names) for names in box.asked] == [1, 3, 3, 3, 3, 3]
+        assert [len(names) for names in box.asked] == [1, 3, 3, 3, 3, 3, 1]
+
+
+async def test_a_connector_that_only_the_file_has_is_told_of(shop: Shop) -> None:
+    """A driver would pay for it, and his money only goes back."""
+    shop.point.connectors = (1, 2, 3)
+    async with shop.boots(Box({"NumberOfConnectors": "1"})):
+        (told,) = shop.alerts.current().values()
+        assert told.startswith("CP001: your file has connector 2, 3, and the charger says")
+    for said in ("3", "0", "many"):
+        async with shop.boots(Box({"NumberOfConnectors": said})):
+            assert not shop.alerts.current()
 
 
 async def test_a_reset_waits_for_the_end_of_a_charge(shop: Shop) -> None:
