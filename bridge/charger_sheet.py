@@ -84,11 +84,13 @@ class SettingsSheet:
     Attributes:
         checked_at_ms: when, Unix ms; 0 for never.
         keys: each key that is wanted, or that billing needed to be changed.
+        trouble: why nothing could be compared; "" where it could.
     """
 
     id: str
     checked_at_ms: int = 0
     keys: tuple[Setting, ...] = ()
+    trouble: str = ""
 
 
 class SecurityEventLine(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from agent.talk.wording import age
 from agent.talk.words import Words
 from bridge.charger_sheet import ChargerSheet, Setting
@@ -49,7 +51,8 @@ def certificate_words(sheet: ChargerSheet, now_ms: int, said: Words) -> str:
 
 def state_words(setting: Setting, said: Words) -> str:
     """Whether a charger has a setting, or why not."""
-    return said(f"setting.state.{setting.state.replace(' ', '_').replace('-', '_')}")
+    state = said(f"setting.state.{re.sub(r'[^a-z0-9]+', '_', setting.state.lower())}")
+    return said("setting.here", state=state, name=setting.here) if setting.here else state
 
 
 def means_words(setting: Setting, said: Words) -> str:

@@ -151,7 +151,8 @@ class Overview:
         report = await self._upkeep.report(charge_point)
         powers_w = [item.max_power_w for item in self._points[charge_point.id].connectors]
         keys = tuple(_setting(key, max(powers_w)) for key in report.keys)
-        return SettingsSheet(charge_point.id, report.checked_at_ms, keys)
+        trouble = printable(report.trouble)
+        return SettingsSheet(charge_point.id, report.checked_at_ms, keys, trouble)
 
     async def events(self, charge_point_id: str) -> Sequence[SecurityEvent]:
         """The security events that a charger reported, the latest first."""

@@ -22,6 +22,8 @@ def test_there_are_words_for_each(language: str) -> None:
 def test_there_are_words_for_each_state(language: str) -> None:
     told = {state_words(Setting("Key", "20", "60", state), words(language)) for state in Taken}
     assert len(told) == len(Taken)
+    other = Setting("HeartbeatInterval", "20", "", Taken.ONLY_16, here="OCPPCommCtrlr.Heartbeat")
+    assert "OCPPCommCtrlr.Heartbeat" in state_words(other, words(language))
 
 
 @pytest.mark.parametrize(
