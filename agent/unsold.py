@@ -116,7 +116,8 @@ class Unsold:
         connector = self._place(transaction.connector)
         if self._goes_on(transaction):
             del self._running[connector]
-        self._connectors.stopped(connector)
+        if not self._owners.is_sold(connector):
+            self._connectors.stopped(connector)
         if report.register_wh is None or transaction.register_wh is None:
             return
         energy_wh = report.register_wh - transaction.register_wh

@@ -111,3 +111,13 @@ async def test_a_paid_session_after_an_unpaid_start_is_left_alone(stage: Stage) 
         await stage.sample(raw, METER_START + 600)
         await is_not_asked(raw)
         assert stage.session(quote).energy_wh == 600
+
+
+async def test_the_late_end_of_an_unpaid_charge_says_nothing_of_the_paid_one(
+    stage: Stage,
+) -> None:
+    async with booted(stage) as raw:
+        unpaid = await swiped(stage, raw)
+        await stage.charging(raw)
+        await stage.stop(raw, unpaid, meterStop=METER_START + 40)
+        assert (await stage.world.point.view()).connectors[0].status == "Charging"
