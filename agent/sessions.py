@@ -236,7 +236,9 @@ class Sessions:
             IllegalEvent: a refund event that cannot happen now; nothing is stored.
         """
         async with self._lock:
-            await self._take(session_id, events, transaction)
+            if not await self._take(session_id, events, transaction) and len(events) > 1:
+                for event in events:
+                    await self._take(session_id, [event], None)
             return self.get(session_id)
 
     async def _take(
@@ -244,8 +246,9 @@ class Sessions:
         session_id: str,
         events: Sequence[Event],
         transaction: tuple[int, StartReport] | None,
-    ) -> None:
-        """Step through events and store them, or nothing when one of them is known already."""
+    ) -> bool:
+        """Step through events and store them; False when one of them was known already: then
+        nothing is stored."""
         before = session = self.get(session_id)
         events = self._repeats.without(session_id, events)
         effects: list[Effect] = []
@@ -257,13 +260,14 @@ class Sessions:
                 withdraw_key = (event.k1, event.refund_no)
         idle = session == before and not effects and transaction is None
         if idle and all(isinstance(event, _FLEETING) for event in events):
-            return
+            return True
         stored = await self._store(
             session, events, effects, transaction=transaction, withdraw_key=withdraw_key
         )
         if stored:
             self._repeats.heard(session_id, events)
             _tell(before, session)
+        return stored
 
     def _late(self, quote: Quote, paid_at_ms: int, now_ms: int) -> Obstacle | None:
         """Whether the driver who paid this can no longer be expected at the charge point."""

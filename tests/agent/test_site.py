@@ -178,3 +178,25 @@ async def test_a_connector_is_taken_from_the_moment_its_session_can_be_read(
             assert await world.point.obstacle(connector) is Obstacle.OCCUPIED
             with pytest.raises(NotThePayer):
                 await world.point.quote(request)
+
+
+async def test_no_reading_is_lost_where_two_of_one_moment_show_the_first_of_two_transactions(
+    tmp_path: Path,
+) -> None:
+    """A charger began twice for one driver, and tells energy and power of the first apart."""
+    async with running(tmp_path) as world:
+        await world.ready()
+        quote = await world.paid(1000)
+        first = StartReport(1, quote.session_id, 5000, world.clock())
+        shown = (await world.point.transaction_started(first)).transaction_id
+        world.clock.advance(5)
+        second = StartReport(1, quote.session_id, 5010, world.clock())
+        await world.point.transaction_started(second)
+        for energy_wh in (500, 900):
+            world.clock.advance(60)
+            energy = MeterReport(1, shown, world.clock(), 5000 + energy_wh)
+            power = MeterReport(1, shown, world.clock(), None, 11_000)
+            await world.point.meter_sampled([energy, power])
+            session = world.point.sessions.get(quote.session_id)
+            assert (session.power_w, session.transaction_id) == (11_000, shown)
+        assert session.energy_wh == 890
