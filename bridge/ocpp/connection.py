@@ -36,6 +36,10 @@ class Handlers(Protocol):
         """The id to answer a frame under whose own cannot be read; None for no answer."""
         ...
 
+    def decode(self, frame: bytes) -> frames.Message:
+        """Read a frame; raises InvalidFrame for one that is no message."""
+        ...
+
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
         ...
@@ -192,7 +196,7 @@ class Connection:
             await self._socket.close(1009, "message too big")
             return
         try:
-            message = frames.decode(frame)
+            message = self._handlers.decode(frame)
         except InvalidFrame as invalid:
             self._complain(str(invalid))
             message_id = invalid.message_id

@@ -10,7 +10,7 @@ from typing import Any
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import StopReport
 from agent.ports.errors import AgentError
-from bridge.ocpp import frames, timestamps
+from bridge.ocpp import frames, plain_samples, timestamps
 from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201
 from bridge.ocpp.charger import Calls, OcppCharger
@@ -63,6 +63,10 @@ class Dialect16:
     def clock_behind_ms(self) -> int | None:
         """How far the charger's clock is behind ours; None while that was not measured."""
         return self._inbound.clock_behind_ms
+
+    def decode(self, frame: bytes) -> frames.Message:
+        """Read a frame; raises InvalidFrame for one that is no message."""
+        return plain_samples.decode(frame) or frames.decode(frame)
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
@@ -145,6 +149,10 @@ class Dialect201:
     def clock_behind_ms(self) -> int | None:
         """How far the charger's clock is behind ours; None while that was not measured."""
         return self._inbound.clock_behind_ms
+
+    def decode(self, frame: bytes) -> frames.Message:
+        """Read a frame; raises InvalidFrame for one that is no message."""
+        return frames.decode(frame)
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""

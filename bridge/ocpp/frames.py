@@ -42,11 +42,11 @@ _LONE_BACKSLASH = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A request."""
+    """A request; its payload is a dict, or what a version of OCPP makes of it at once."""
 
     message_id: str
     action: str
-    payload: dict[str, Any]
+    payload: Any
 
 
 class CallResult(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.nameplate import introduce
+from bridge.ocpp.plain_samples import PlainSamples
 from bridge.ocpp.readings import as_int, as_text, id_tag, register
 from bridge.ocpp.samples import Samples
 from bridge.ocpp.schemas import Payload, check_result
@@ -76,12 +77,14 @@ class Inbound:
         """Whether there is an answer to this action."""
         return action in _HANDLERS
 
-    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
+    def answer(self, action: str, payload: Payload | PlainSamples) -> Awaitable[bytes]:
         """Report what the charger said and return the answer to it, as JSON.
 
         Raises:
             AgentError: it could not be stored.
         """
+        if isinstance(payload, PlainSamples):
+            return self.plain_samples(payload, self._clock())
         return _HANDLERS[action](self, payload, self._clock())
 
     async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
@@ -161,8 +164,17 @@ class Inbound:
             },
         )
 
+    async def plain_samples(self, samples: PlainSamples, now_ms: int) -> bytes:
+        """OCPP 1.6 section 4.7, by the book and read already."""
+        connector, transaction_id = samples.connector, samples.transaction_id
+        if connector:
+            self._remember(transaction_id, connector)
+        if connector or transaction_id is not None:
+            await self._samples.take_read(samples.readings, connector, transaction_id, now_ms)
+        return frames.EMPTY
+
     async def meter_values(self, payload: Payload, now_ms: int) -> bytes:
-        """OCPP 1.6 section 4.7."""
+        """OCPP 1.6 section 4.7, whatever it is."""
         connector = as_int(payload.get("connectorId"))
         transaction_id = as_int(payload.get("transactionId"))
         if connector:

@@ -15,7 +15,9 @@ from msgspec import Struct
 REGISTER = "Energy.Active.Import.Register"
 POWER = "Power.Active.Import"
 
-_MAX_VALUE = 1e13
+MAX_VALUE = 1e13
+"""No meter shows as much."""
+
 _LINE_PHASES = frozenset({"L1", "L2", "L3"})
 _NEUTRAL_PHASES = frozenset({"L1-N", "L2-N", "L3-N"})
 _CONTEXT_RANK = {
@@ -67,14 +69,23 @@ def readings(meter_value: object) -> Iterator[Reading]:
 def reading_of(element: dict[str, Any]) -> Reading | None:
     """The reading in one element of a `meterValue` list; None for one without use."""
     register, power = _best(element.get("sampledValue"))
-    if register is None and power is None:
-        return None
+    return reading_from(element.get("timestamp"), register, power)
+
+
+def reading_from(written: object, register: float | None, power: float | None) -> Reading | None:
+    """A reading of a register in Wh and a power in W; None where there is neither.
+
+    Args:
+        written: the timestamp as the charger wrote it.
+        register: the register.
+        power: the power.
+    """
     power_w = None if power is None else round(power)
     if register is None:
-        return Reading(element.get("timestamp"), None, power_w)
+        return None if power_w is None else Reading(written, None, power_w)
     register_wh = round(register)
     fraction_mwh = round((register - register_wh) * 1000)
-    return Reading(element.get("timestamp"), register_wh, power_w, fraction_mwh)
+    return Reading(written, register_wh, power_w, fraction_mwh)
 
 
 def objects(value: object) -> Iterator[dict[str, Any]]:
@@ -167,7 +178,7 @@ def as_number(value: object) -> float | None:
             return None
     else:
         return None
-    return number if math.isfinite(number) and abs(number) < _MAX_VALUE else None
+    return number if math.isfinite(number) and abs(number) < MAX_VALUE else None
 
 
 def as_int(value: object) -> int | None:
@@ -182,7 +193,7 @@ def register(value: object) -> int | None:
     """A register in Wh; None for what no meter shows: below zero, so some chargers say that they
     cannot read it, or beyond all measure."""
     number = as_int(value)
-    return number if number is not None and 0 <= number < _MAX_VALUE else None
+    return number if number is not None and 0 <= number < MAX_VALUE else None
 
 
 def as_text(value: object, limit: int = 500) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from agent.machine.metering import Source
@@ -57,6 +57,14 @@ class Samples:
         found = await self.read(meter_value, now_ms)
         await self.report(found, connector, transaction_id, now_ms, source)
 
+    async def take_read(
+        self, readings: Sequence[Reading], connector: int, transaction_id: int | None, now_ms: int
+    ) -> None:
+        """Report a few readings of the moment that none of the meter's signatures come with."""
+        for reading in readings:
+            self._clock.measure(reading.written, now_ms, live=False)
+        await self._report(readings, connector, transaction_id, now_ms, Source.SAMPLE)
+
     async def read(self, meter_value: object, now_ms: int) -> list[Reading]:
         """The readings in a `meterValue` list, in their order."""
         found: list[Reading] = []
@@ -83,20 +91,31 @@ class Samples:
         for start in range(0, len(readings), _AT_ONCE):
             if start:
                 await asyncio.sleep(0)
-            await self._charge_point.meter_sampled(
-                [
-                    MeterReport(
-                        connector=connector,
-                        transaction_id=transaction_id,
-                        sampled_at_ms=self._clock.ours(reading.written, now_ms),
-                        register_wh=reading.register_wh,
-                        power_w=reading.power_w,
-                        fraction_mwh=reading.fraction_mwh,
-                        source=source,
-                    )
-                    for reading in readings[start : start + _AT_ONCE]
-                ]
-            )
+            portion = readings[start : start + _AT_ONCE]
+            await self._report(portion, connector, transaction_id, now_ms, source)
+
+    def _report(
+        self,
+        readings: Sequence[Reading],
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        source: Source,
+    ) -> Awaitable[None]:
+        return self._charge_point.meter_sampled(
+            [
+                MeterReport(
+                    connector,
+                    transaction_id,
+                    self._clock.ours(reading.written, now_ms),
+                    reading.register_wh,
+                    reading.power_w,
+                    reading.fraction_mwh,
+                    source,
+                )
+                for reading in readings
+            ]
+        )
 
     async def keep_signed(
         self, meter_value: object, connector: int, transaction_id: int | None, now_ms: int

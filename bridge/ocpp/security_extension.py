@@ -62,6 +62,10 @@ class Handlers(Protocol):
         """The id to answer a frame under whose own cannot be read; None for no answer."""
         ...
 
+    def decode(self, frame: bytes) -> frames.Message:
+        """Read a frame; raises InvalidFrame for one that is no message."""
+        ...
+
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""
         ...
@@ -96,6 +100,10 @@ class SecurityExtension:
     def nameless(self) -> str | None:
         """The id to answer a frame under whose own cannot be read; None for no answer."""
         return self._others.nameless
+
+    def decode(self, frame: bytes) -> frames.Message:
+        """Read a frame; raises InvalidFrame for one that is no message."""
+        return self._others.decode(frame)
 
     def knows(self, action: str) -> bool:
         """Whether there is an answer to this action."""

@@ -1,0 +1,110 @@
+"""MeterValues as nearly all chargers write them, read in one go.
+
+OCPP 1.6 sections 5.6 and 7.33. Readings of meters are the bulk of all messages, so what is
+written by the book is decoded straight into what is used of it. A message with anything else in
+it is left to `bridge.ocpp.frames` and `bridge.ocpp.readings`, which read with tolerance, and
+read the same in what is read here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bridge.ocpp.frames import MAX_MESSAGE_ID, Call
+from bridge.ocpp.readings import MAX_VALUE, POWER, REGISTER, Reading, reading_from
+
+METER_VALUES = "MeterValues"
+
+MOST_READINGS = 200
+"""Messages with more are rare, and read so that other chargers have their turn meanwhile."""
+
+_MARK = b'"MeterValues"'
+_SCALES = {"Wh": 1, "W": 1, "": 1, "kWh": 1000, "kW": 1000}
+
+
+class _Sample(Struct, forbid_unknown_fields=True, gc=False):
+    value: str
+    context: Literal["Sample.Periodic", "Sample.Clock"] = "Sample.Periodic"
+    format: Literal["Raw"] = "Raw"
+    measurand: Annotated[str, Meta(min_length=1)] = REGISTER
+    phase: str = ""
+    location: Literal["Outlet"] = "Outlet"
+    unit: str = ""
+
+
+class _Element(Struct, forbid_unknown_fields=True):
+    timestamp: str
+    sampledValue: list[_Sample]  # noqa: N815  OCPP's own spelling
+
+
+class _Payload(Struct, forbid_unknown_fields=True):
+    connectorId: Annotated[int, Meta(ge=0, le=1 << 31)]  # noqa: N815
+    meterValue: list[_Element]  # noqa: N815
+    transactionId: Annotated[int, Meta(ge=-(1 << 31), le=1 << 53)] | None = None  # noqa: N815
+
+
+class _Frame(Struct, array_like=True, forbid_unknown_fields=True):
+    kind: Literal[2]
+    message_id: Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_ID)]
+    action: Literal["MeterValues"]
+    payload: _Payload
+
+
+_DECODER = msgspec.json.Decoder(_Frame)
+
+
+class PlainSamples(Struct, frozen=True):
+    """The payload of such a message; `transaction_id` is None where it names none."""
+
+    connector: int
+    transaction_id: int | None
+    readings: list[Reading]
+
+
+def decode(frame: bytes) -> Call | None:
+    """Such a message, its payload as PlainSamples; None for every other."""
+    if _MARK not in frame:
+        return None
+    try:
+        message = _DECODER.decode(frame)
+    except (ValueError, RecursionError):
+        return None
+    payload = message.payload
+    if len(payload.meterValue) > MOST_READINGS:
+        return None
+    readings: list[Reading] = []
+    for element in payload.meterValue:
+        try:
+            reading = _reading(element)
+        except ValueError:
+            return None
+        if reading is not None:
+            readings.append(reading)
+    plain = PlainSamples(payload.connectorId, payload.transactionId, readings)
+    return Call(message.message_id, METER_VALUES, plain)
+
+
+def _reading(element: _Element) -> Reading | None:
+    """The reading in an element; raises ValueError for one that takes more to be read."""
+    register: float | None = None
+    power: float | None = None
+    for sample in element.sampledValue:
+        measurand = sample.measurand
+        if measurand == REGISTER:
+            value = _quantity(sample)
+            register = value if register is None else register
+        elif measurand == POWER:
+            value = _quantity(sample)
+            power = value if power is None else power
+    return reading_from(element.timestamp, register, power)
+
+
+def _quantity(sample: _Sample) -> float:
+    scale = _SCALES.get(sample.unit)
+    value = float(sample.value)
+    if sample.phase or scale is None or not -MAX_VALUE < value < MAX_VALUE:
+        raise ValueError
+    return value * scale
