@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import asdict
 
 from agent.config.tables import ChargePointConfig, SessionsConfig
 from agent.machine.events import Event, MeterSampled
@@ -79,9 +80,7 @@ def timeline(events: Iterable[Event]) -> tuple[TimelineEntry, ...]:
             at_ms=event.at_ms,
             kind=type(event).__name__,
             detail={
-                field.name: getattr(event, field.name)
-                for field in dataclasses.fields(event)
-                if field.name not in _SECRET_FIELDS
+                name: value for name, value in asdict(event).items() if name not in _SECRET_FIELDS
             },
         )
         for event in events

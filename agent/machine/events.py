@@ -6,8 +6,9 @@ time at which it happened as Unix milliseconds: the machines have no clock of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from agent.machine.metering import Source
 from agent.tariff.model import Tariff
@@ -55,8 +56,7 @@ class StopBy(StrEnum):
     NO_ENERGY = "no energy"
 
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+class Payer(Struct, frozen=True):
     """Who paid, as far as he showed himself: the owner of a session and of its refund.
 
     Attributes:
@@ -71,8 +71,7 @@ class Payer:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentSettled:
+class PaymentSettled(Struct, frozen=True):
     """The wallet said that an invoice was paid: it opens a session or tops it up.
 
     Attributes:
@@ -94,8 +93,7 @@ class PaymentSettled:
     obstacle: Obstacle | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentHeld:
+class PaymentHeld(Struct, frozen=True):
     """The wallet holds a payment until we take it or let it go (a hold invoice): it opens a
     session. The attributes are those of PaymentSettled.
     """
@@ -110,8 +108,7 @@ class PaymentHeld:
     obstacle: Obstacle | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentCanceled:
+class PaymentCanceled(Struct, frozen=True):
     """A payment that was held went back to its payer: we let it go, or it was withdrawn."""
 
     key: str
@@ -119,8 +116,7 @@ class PaymentCanceled:
     payment_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartRejected:
+class StartRejected(Struct, frozen=True):
     """The charger refused to start."""
 
     key: str
@@ -128,8 +124,7 @@ class StartRejected:
     reason: Obstacle = Obstacle.REJECTED
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionStarted:
+class TransactionStarted(Struct, frozen=True):
     """The charger began a transaction.
 
     Attributes:
@@ -146,8 +141,7 @@ class TransactionStarted:
     max_power_w: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionShown:
+class TransactionShown(Struct, frozen=True):
     """A reading of the meter names a transaction of this session that is not its latest.
 
     A charger that was asked to start twice may begin two, and goes on with the first.
@@ -158,8 +152,7 @@ class TransactionShown:
     transaction_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class MeterSampled:
+class MeterSampled(Struct, frozen=True):
     """The charger's meter was read.
 
     Attributes:
@@ -177,8 +170,7 @@ class MeterSampled:
     source: Source = Source.SAMPLE
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectorStatusChanged:
+class ConnectorStatusChanged(Struct, frozen=True):
     """The connector of the session changed its state."""
 
     key: str
@@ -186,8 +178,7 @@ class ConnectorStatusChanged:
     status: ConnectorStatus
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequested:
+class StopRequested(Struct, frozen=True):
     """Somebody entitled asked for the end of charging."""
 
     key: str
@@ -195,8 +186,7 @@ class StopRequested:
     by: StopBy
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionStopped:
+class TransactionStopped(Struct, frozen=True):
     """The charger ended the transaction; `register_wh` is its meter, None when unreadable."""
 
     key: str
@@ -206,16 +196,14 @@ class TransactionStopped:
     reason: str = "Local"
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlineReached:
+class DeadlineReached(Struct, frozen=True):
     """The time that `deadline()` named has come."""
 
     key: str
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundOffered:
+class RefundOffered(Struct, frozen=True):
     """A one-time withdraw key was handed to the payer (LUD-03).
 
     Attributes:
@@ -234,8 +222,7 @@ class RefundOffered:
     expires_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundClaimed:
+class RefundClaimed(Struct, frozen=True):
     """The payer gave an invoice for his refund: the one decision on this money.
 
     Attributes:
@@ -256,8 +243,7 @@ class RefundClaimed:
     k1: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundSent:
+class RefundSent(Struct, frozen=True):
     """The invoice of a refund is about to be handed to the wallet: from here on it may be paid.
 
     Attributes:
@@ -272,8 +258,7 @@ class RefundSent:
     payment_hash: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundSettled:
+class RefundSettled(Struct, frozen=True):
     """The wallet said that the refund arrived; the fee is the operator's."""
 
     key: str
@@ -283,8 +268,7 @@ class RefundSettled:
     payment_hash: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundUncertain:
+class RefundUncertain(Struct, frozen=True):
     """The wallet could not say what became of the payment: it may still arrive."""
 
     key: str
@@ -293,8 +277,7 @@ class RefundUncertain:
     payment_hash: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundFailed:
+class RefundFailed(Struct, frozen=True):
     """The wallet said finally that the payment did not and will not arrive."""
 
     key: str

@@ -40,12 +40,9 @@ class Handlers(Protocol):
         """Read a frame; raises InvalidFrame for one that is no message."""
         ...
 
-    def knows(self, action: str) -> bool:
-        """Whether there is an answer to this action."""
-        ...
-
-    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
-        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes] | None:
+        """The answer to a call, as JSON, or None where there is none to such an action; awaiting
+        it raises AgentError where the call could not be stored."""
         ...
 
 
@@ -123,7 +120,9 @@ class Connection:
                 frame = await self._socket.recv(decode=False)
             while True:
                 await self._take(frame)
-                await self._slow_down()
+                pause_s = self._owed_s()
+                if pause_s > 0:
+                    await asyncio.sleep(pause_s)
                 frame = await self._socket.recv(decode=False)
         except ConnectionClosed as closed:
             logger.info("%s: the connection ended: %s", self.charge_point_id, _ending(closed))
@@ -215,14 +214,13 @@ class Connection:
             self._is_ready()
 
     async def _answer(self, call: frames.Call) -> bytes:
-        if not self._handlers.knows(call.action):
+        try:
+            answer = self._handlers.answer(call.action, call.payload)
+            if answer is not None:
+                return frames.encode_result(call.message_id, await answer)
             self._complain("an action that Strom does not know")
             return frames.encode_error(
                 call.message_id, frames.NOT_IMPLEMENTED, "Strom does not know this action"
-            )
-        try:
-            return frames.encode_result(
-                call.message_id, await self._handlers.answer(call.action, call.payload)
             )
         except NotSupported as reason:
             return frames.encode_error(call.message_id, frames.NOT_SUPPORTED, str(reason))
@@ -250,15 +248,16 @@ class Connection:
             level, "%s sent a message that cannot be used: %s", self.charge_point_id, sentence
         )
 
-    async def _slow_down(self) -> None:
-        """Wait where the charger sends faster than it may."""
-        now = asyncio.get_running_loop().time()
-        limits = self._limits
+    def _owed_s(self) -> float:
+        """How long to wait before the next frame of a charger that sends faster than it may."""
+        now, limits = self._socket.loop.time(), self._limits
         earned = (now - self._allowance_at) * limits.frames_per_s
-        self._allowance = min(limits.burst_frames, self._allowance + earned) - 1
+        allowance = self._allowance + earned
+        self._allowance = (
+            allowance if allowance < limits.burst_frames else limits.burst_frames
+        ) - 1
         self._allowance_at = now
-        if self._allowance < 0:
-            await asyncio.sleep(-self._allowance / limits.frames_per_s)
+        return -self._allowance / limits.frames_per_s
 
 
 def _ending(closed: ConnectionClosed) -> str:

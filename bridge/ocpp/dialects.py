@@ -68,12 +68,8 @@ class Dialect16:
         """Read a frame; raises InvalidFrame for one that is no message."""
         return plain_samples.decode(frame) or frames.decode(frame)
 
-    def knows(self, action: str) -> bool:
-        """Whether there is an answer to this action."""
-        return self._inbound.knows(action)
-
-    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
-        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes] | None:
+        """The answer to a call, as JSON; None where there is none to such an action."""
         if action == "BootNotification" and self.tended is not None:
             self.tended.booted = True
         return self._inbound.answer(action, payload)
@@ -154,17 +150,13 @@ class Dialect201:
         """Read a frame; raises InvalidFrame for one that is no message."""
         return frames.decode(frame)
 
-    def knows(self, action: str) -> bool:
-        """Whether there is an answer to this action."""
-        return self._inbound.knows(action)
-
-    async def answer(self, action: str, payload: Payload) -> bytes:
-        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes] | None:
+        """The answer to a call, as JSON; None where there is none to such an action."""
         if action == "NotifyReport":
             self.reports.take(payload)
         elif action == "BootNotification" and self.tended is not None:
             self.tended.booted = True
-        return await self._inbound.answer(action, payload)
+        return self._inbound.answer(action, payload)
 
     def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:
         """The other side, once there is a connection for its calls."""

@@ -73,19 +73,17 @@ class Inbound:
         """How far the charger's clock is behind ours; None while that was not measured."""
         return self._charger_clock.measured_ms
 
-    def knows(self, action: str) -> bool:
-        """Whether there is an answer to this action."""
-        return action in _HANDLERS
-
-    def answer(self, action: str, payload: Payload | PlainSamples) -> Awaitable[bytes]:
+    def answer(self, action: str, payload: Payload | PlainSamples) -> Awaitable[bytes] | None:
         """Report what the charger said and return the answer to it, as JSON.
 
-        Raises:
-            AgentError: it could not be stored.
+        Returns:
+            None for an action to which there is no answer. Awaiting an answer raises AgentError
+            where what was said could not be stored.
         """
         if isinstance(payload, PlainSamples):
             return self.plain_samples(payload, self._clock())
-        return _HANDLERS[action](self, payload, self._clock())
+        handler = _HANDLERS.get(action)
+        return None if handler is None else handler(self, payload, self._clock())
 
     async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.2; the answer tells the time."""

@@ -66,12 +66,8 @@ class Handlers(Protocol):
         """Read a frame; raises InvalidFrame for one that is no message."""
         ...
 
-    def knows(self, action: str) -> bool:
-        """Whether there is an answer to this action."""
-        ...
-
-    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
-        """The answer to a call, as JSON."""
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes] | None:
+        """The answer to a call, as JSON; None where there is none to such an action."""
         ...
 
 
@@ -105,12 +101,8 @@ class SecurityExtension:
         """Read a frame; raises InvalidFrame for one that is no message."""
         return self._others.decode(frame)
 
-    def knows(self, action: str) -> bool:
-        """Whether there is an answer to this action."""
-        return action in _OWN or self._others.knows(action)
-
-    def answer(self, action: str, payload: Payload) -> Awaitable[bytes]:
-        """The answer to a call, as JSON; raises AgentError where it could not be stored."""
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes] | None:
+        """The answer to a call, as JSON; None where there is none to such an action."""
         if action in _OWN:
             return self._own_answer(action, payload)
         return self._others.answer(action, payload)

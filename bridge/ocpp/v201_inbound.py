@@ -83,17 +83,15 @@ class Inbound201:
         """How far the charger's clock is behind ours; None while that was not measured."""
         return self._station_clock.measured_ms
 
-    def knows(self, action: str) -> bool:
-        """Whether there is an answer to this action."""
-        return action in _HANDLERS
-
-    async def answer(self, action: str, payload: Payload) -> bytes:
+    def answer(self, action: str, payload: Payload) -> Awaitable[bytes] | None:
         """Report what the station said and return the answer to it, as JSON.
 
-        Raises:
-            AgentError: it could not be stored.
+        Returns:
+            None for an action to which there is no answer. Awaiting an answer raises AgentError
+            where what was said could not be stored.
         """
-        return await _HANDLERS[action](self, payload, self._clock())
+        handler = _HANDLERS.get(action)
+        return None if handler is None else handler(self, payload, self._clock())
 
     async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
         """Use case B01; the answer tells the time."""

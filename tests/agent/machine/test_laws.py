@@ -7,11 +7,10 @@ is owed: whatever happened before, the money is all accounted for.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from agent.machine.deadlines import deadline
 from agent.machine.effects import (

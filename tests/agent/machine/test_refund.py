@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import get_args
 
 import pytest
@@ -128,8 +127,5 @@ def test_word_of_an_earlier_attempt_decides_nothing_about_this_one(
 ) -> None:
     second_attempt = Refund(1, 100 * SAT, state, payment_hash="dd")
     with pytest.raises(IllegalEvent):
-        refunds.step(second_attempt, dataclasses.replace(event, payment_hash="cc"))
-    assert (
-        refunds.step(second_attempt, dataclasses.replace(event, payment_hash="dd")).payment_hash
-        == "dd"
-    )
+        refunds.step(second_attempt, replace(event, payment_hash="cc"))
+    assert refunds.step(second_attempt, replace(event, payment_hash="dd")).payment_hash == "dd"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from agent.machine.deadlines import deadline
 from agent.machine.effects import Effect, SendMessage, StartCharging, StopCharging, Topic
