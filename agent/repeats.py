@@ -23,19 +23,20 @@ class Repeats:
         if last is None:
             return events
         at_ms, keys = last
-        if all(event.at_ms > at_ms or event.key not in keys for event in events):
-            return events
-        return [event for event in events if event.key not in keys]
+        for event in events:
+            if event.at_ms <= at_ms and event.key in keys:
+                return [event for event in events if event.key not in keys]
+        return events
 
     def heard(self, session_id: str, events: Sequence[Event]) -> None:
         """Events were stored."""
         for event in events:
             if type(event) is MeterSampled:
-                at_ms, keys = self._last.get(session_id, (event.at_ms - 1, set[str]()))
-                if event.at_ms > at_ms:
+                last = self._last.get(session_id)
+                if last is None or event.at_ms > last[0]:
                     self._last[session_id] = (event.at_ms, {event.key})
-                elif event.at_ms == at_ms:
-                    keys.add(event.key)
+                elif event.at_ms == last[0]:
+                    last[1].add(event.key)
 
     def forget(self, session_id: str) -> None:
         """Nothing more is expected of a session."""

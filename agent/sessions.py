@@ -258,7 +258,7 @@ class Sessions:
             effects.extend(wanted)
             if isinstance(event, RefundOffered):
                 withdraw_key = (event.k1, event.refund_no)
-        idle = session == before and not effects and transaction is None
+        idle = not effects and transaction is None and session == before
         if idle and all(isinstance(event, _FLEETING) for event in events):
             return True
         stored = await self._store(

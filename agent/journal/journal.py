@@ -77,13 +77,10 @@ class Step(Struct, frozen=True):
     @property
     def only_sampled(self) -> bool:
         """Whether nothing but readings of a known session's meter is stored."""
-        more = (self.quote_settled, self.transaction, self.withdraw_key)
-        return (
-            bool(self.events)
-            and not self.tasks
-            and more == (None, None, None)
-            and all(type(event) is MeterSampled for event in self.events)
-        )
+        more = self.quote_settled or self.transaction or self.withdraw_key
+        if self.tasks or more or not self.events:
+            return False
+        return all(type(event) is MeterSampled for event in self.events)
 
 
 _EVENT = (
@@ -455,8 +452,9 @@ class Journal:
 
 def is_live(session: Session) -> bool:
     """Whether anything can still come of a session: it is open, or money is to go back."""
-    unpaid = any(refund.state is not RefundState.PAID for refund in session.refunds)
-    return session.state is not SessionState.CLOSED or bool(session.held) or unpaid
+    if session.state is not SessionState.CLOSED or session.held:
+        return True
+    return any(refund.state is not RefundState.PAID for refund in session.refunds)
 
 
 def _store_transaction(
