@@ -13,7 +13,7 @@ from statistics import median_low
 
 from agent.alerts import Alerts
 from agent.machine.metering import Source
-from agent.machine.model import Ending, Session, SessionState
+from agent.machine.model import CLOSED, Ending, Session
 
 MORE_PERCENT = 110
 """The grid's voltage may be a tenth above what a connector's power is reckoned with."""
@@ -35,6 +35,7 @@ RATINGS_W = (
 """What connectors are sold with."""
 
 _MS_PER_HOUR = 3_600_000
+_SAMPLE = Source.SAMPLE
 
 
 class _Readings:
@@ -110,9 +111,9 @@ class MeterWatch:
     def sampled(self, session: Session) -> None:
         """The meter was read, perhaps without its energy register."""
         meter = session.meter
-        if meter is None or meter.source is not Source.SAMPLE:
+        if meter is None or meter.source is not _SAMPLE:
             return
-        if session.state is SessionState.CLOSED:
+        if session.state is CLOSED:
             return
         connector = session.connector
         readings = self._readings.get(connector)

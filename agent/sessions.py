@@ -44,7 +44,7 @@ from agent.machine.events import (
     RefundOffered,
     TransactionShown,
 )
-from agent.machine.model import Policy, Session, SessionState
+from agent.machine.model import CLOSED, Policy, Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.ports.charger import StartReport
 from agent.ports.errors import UnknownSession
@@ -105,7 +105,7 @@ class Sessions:
 
     def open(self) -> list[Session]:
         """The sessions that have not ended."""
-        return [s for s in self._live.values() if s.state is not SessionState.CLOSED]
+        return [s for s in self._live.values() if s.state is not CLOSED]
 
     def live(self) -> list[Session]:
         """The sessions that have not ended, or whose money has not all gone back."""
@@ -188,7 +188,7 @@ class Sessions:
     @contextmanager
     def _being_opened(self, session: Session) -> Generator[None]:
         """Nobody else is promised the connector of a session that is on its way to the disk."""
-        self._opening = None if session.state is SessionState.CLOSED else session
+        self._opening = None if session.state is CLOSED else session
         try:
             yield
         finally:
@@ -291,7 +291,7 @@ class Sessions:
         if stored is None:
             return False
         before = self._live.get(session.id, session)
-        if session.state is SessionState.CLOSED and before.state is not SessionState.CLOSED:
+        if session.state is CLOSED and before.state is not CLOSED:
             self._commons.tally.closed(session)
         if is_live(session):
             self._live[session.id] = session
@@ -334,7 +334,7 @@ def _tell(before: Session, after: Session) -> None:
             after.transaction_id,
             after.id,
         )
-    if before.state is not SessionState.CLOSED and after.state is SessionState.CLOSED:
+    if before.state is not CLOSED and after.state is CLOSED:
         log.info(
             "%s: session %s at connector %d is over: %d Wh for %s sat of %s",
             after.charge_point,

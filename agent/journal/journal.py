@@ -25,7 +25,7 @@ from agent.journal.signed import SignedBook
 from agent.journal.writer import Writer
 from agent.machine.effects import Effect
 from agent.machine.events import ConnectorStatus, Event, MeterSampled
-from agent.machine.model import Session, SessionState
+from agent.machine.model import CLOSED, Session
 from agent.machine.refund import RefundState
 from agent.ports.charger import StartReport
 from agent.ports.quotes import Quote
@@ -452,7 +452,7 @@ class Journal:
 
 def is_live(session: Session) -> bool:
     """Whether anything can still come of a session: it is open, or money is to go back."""
-    if session.state is not SessionState.CLOSED or session.held:
+    if session.state is not CLOSED or session.held:
         return True
     return any(refund.state is not RefundState.PAID for refund in session.refunds)
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
-from agent.machine.model import Session, SessionState
+from agent.machine.model import CLOSED, STARTING, STOPPING, Session
 from agent.machine.planning import ask_at, stop_at
 
 
 def deadline(session: Session) -> int | None:
     """When to send the session a DeadlineReached, in Unix ms; None while it only waits."""
     policy = session.policy
-    if session.state is SessionState.CLOSED:
+    if session.state is CLOSED:
         return None
-    if session.state is SessionState.STARTING:
+    if session.state is STARTING:
         return session.start_deadline_ms
     times: list[int] = []
     if session.vanished_since_ms is not None:
         times.append(session.vanished_since_ms + policy.vanished_timeout_ms)
     if session.offline_since_ms is not None:
         times.append(session.offline_since_ms + policy.offline_timeout_ms)
-    elif session.state is SessionState.STOPPING:
+    elif session.state is STOPPING:
         times.append(stop_repeats_at(session))
         times.append(session.stopping_since_ms + policy.stop_give_up_ms)
     else:

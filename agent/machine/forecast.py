@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.machine.events import ConnectorStatus
-from agent.machine.model import Session, SessionState
+from agent.machine.model import CHARGING, SUSPENDED, Session
 from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, WH_PER_KWH, Usage, total_msat
 
 _MOST_DOUBLINGS = 3
+_SUSPENDED_EV = ConnectorStatus.SUSPENDED_EV
 
 MW_MS_PER_WH = MS_PER_HOUR
 """Watt times milliseconds in one watt-hour."""
@@ -30,18 +31,19 @@ def ends_at(session: Session, power_w: int) -> int | None:
     last counted, so that samples of power alone do not put the end off. Prices are brought
     to one scale, msat * Wh/kWh * ms/h, to stay with integers.
     """
-    if session.state not in (SessionState.CHARGING, SessionState.SUSPENDED):
+    if session.state not in (CHARGING, SUSPENDED):
         return None
     tariff = session.tariff
     from_ms = session.counted_until_ms
     # The first watt-hour brings in all that a session without energy does not pay.
-    entry = Usage(max(session.energy_wh, int(power_w > 0)), session.charging_ms, session.idle_ms)
+    energy_wh = session.energy_wh or int(power_w > 0)
+    entry = Usage(energy_wh, session.charging_ms, session.idle_ms)
     left_msat = session.credit_msat - total_msat(tariff, entry)
     rate = power_w * tariff.energy_per_kwh_msat
     left = left_msat * MW_MS_PER_WH * WH_PER_KWH - rate * (from_ms - session.metered_at_ms)
     if left < 0:
         return from_ms
-    if session.state is SessionState.CHARGING:
+    if session.state is CHARGING:
         rate += WH_PER_KWH * tariff.time_per_hour_msat
     elif is_idle(session):
         grace_ms = max(0, tariff.idle_grace_ms - session.idle_ms)
@@ -66,4 +68,4 @@ def no_energy_ends_at(session: Session) -> int | None:
 
 def is_idle(session: Session) -> bool:
     """Whether the car draws nothing of its own accord; a charger's own pause is not its fault."""
-    return session.status is ConnectorStatus.SUSPENDED_EV
+    return session.status is _SUSPENDED_EV

@@ -45,6 +45,10 @@ class Unit(StrEnum):
     WH = "wh"
 
 
+_AS_WRITTEN, _KWH = Unit.AS_WRITTEN, Unit.KWH
+"""By names of their own: see `agent.machine.model`."""
+
+
 class Fix(StrEnum):
     """What was done to a reading that did not fit."""
 
@@ -164,9 +168,9 @@ class Reading(Struct, frozen=True):
 
     def taken(self, unit: Unit) -> int:
         """The register in Wh, its figure taken in a unit."""
-        if unit is Unit.AS_WRITTEN:
+        if unit is _AS_WRITTEN:
             return self.register_wh
-        if unit is Unit.KWH:
+        if unit is _KWH:
             return self.register_wh * 1000 + self.fraction_mwh
         return self.register_wh // 1000
 
@@ -177,7 +181,8 @@ _OTHER_UNITS = ((Unit.KWH, Fix.TAKEN_AS_KWH), (Unit.WH, Fix.TAKEN_AS_WH))
 def possible_wh(elapsed_ms: int, max_power_w: int) -> int:
     """The most energy that is believed of a connector in a time."""
     power_w = max_power_w or MOST_POWER_W
-    return power_w * (max(0, elapsed_ms) + MARGIN_MS) * MARGIN_PERCENT // WH_MS
+    time_ms = elapsed_ms + MARGIN_MS if elapsed_ms > 0 else MARGIN_MS
+    return power_w * time_ms * MARGIN_PERCENT // WH_MS
 
 
 def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: int = 0) -> Meter:
@@ -198,7 +203,7 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: i
     """
     past = meter.past
     likely_power_w = likely_power_w or max_power_w
-    if not past.ways and past.unit is Unit.AS_WRITTEN:
+    if not past.ways and past.unit is _AS_WRITTEN:
         if _goes_on(meter, reading.register_wh, reading.at_ms, max_power_w):
             return _at(meter, reading.register_wh, reading, past)
         return _explained(meter, reading, likely_power_w)

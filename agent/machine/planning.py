@@ -10,7 +10,7 @@ less than was feared is not stopped too early, and one that takes more not too l
 from __future__ import annotations
 
 from agent.machine.forecast import ends_at
-from agent.machine.model import Session, SessionState
+from agent.machine.model import CHARGING, SUSPENDED, Session
 
 ASK_BEFORE_MS = 5_000
 """A reading is asked for so long before the planned stop; one younger than this is new enough."""
@@ -21,7 +21,7 @@ ASK_AGAIN_MS = 15_000
 MOST_UNANSWERED = 2
 """So many questions without an answer, and no more are asked until the meter is read."""
 
-_RUNNING = (SessionState.CHARGING, SessionState.SUSPENDED)
+_RUNNING = (CHARGING, SUSPENDED)
 
 
 def stop_at(session: Session) -> int | None:
@@ -39,7 +39,8 @@ def ask_at(session: Session, stop_ms: int | None) -> int | None:
     """
     if session.asks_unanswered >= MOST_UNANSWERED or session.state not in _RUNNING:
         return None
-    last_ms = max(session.metered_at_ms, session.asked_at_ms)
+    metered_ms, asked_ms = session.metered_at_ms, session.asked_at_ms
+    last_ms = metered_ms if metered_ms > asked_ms else asked_ms
     at_ms: int | None = None
     if stop_ms is not None:
         # The first question may make the charger sample more often, which takes an interval.
@@ -48,7 +49,7 @@ def ask_at(session: Session, stop_ms: int | None) -> int | None:
         young_ms = ASK_BEFORE_MS if left_ms > 2 * ASK_BEFORE_MS else left_ms // 2
         if left_ms >= LEAST_LEFT_MS:
             at_ms = max(stop_ms - max(ASK_BEFORE_MS, early_ms), last_ms + young_ms)
-    if session.plan_power_w < session.max_power_w and session.state is SessionState.CHARGING:
+    if session.plan_power_w < session.max_power_w and session.state is CHARGING:
         worst_ms = ends_at(session, session.max_power_w)
         if worst_ms is not None:
             worst_ms = max(worst_ms, last_ms + ASK_AGAIN_MS)

@@ -9,9 +9,9 @@ from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, ConnectorStatusChanged, MeterSampled
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
 from agent.machine.metering import Meter, Reading
-from agent.machine.model import Session, SessionState
+from agent.machine.model import CHARGING, STOPPING, SUSPENDED, Session
 from agent.machine.settling import Result
-from agent.tariff.model import MS_PER_MINUTE
+from agent.tariff.model import MS_PER_MINUTE, total_msat
 
 LEAST_BETWEEN_MS = 5_000
 """Two readings this near to each other say nothing of the power: coarse registers move by more
@@ -34,7 +34,7 @@ def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
     elapsed_ms = at_ms - session.counted_until_ms
     if elapsed_ms <= 0 or session.started_at_ms is None:
         return charging_ms, idle_ms, session.counted_until_ms
-    if session.state is not SessionState.SUSPENDED and session.status not in _NOT_POWERED:
+    if session.state is not SUSPENDED and session.status not in _NOT_POWERED:
         charging_ms += elapsed_ms
     elif is_idle(session):
         idle_ms += elapsed_ms
@@ -99,7 +99,7 @@ def metered(
             else:
                 meter = metering.read(meter, reading, limit_w, session.max_power_w)
             energy_wh = meter.energy_wh
-            metered_at_ms = max(at_ms, metered_at_ms)
+            metered_at_ms = at_ms if at_ms > metered_at_ms else metered_at_ms
         if metered_at_ms > session.metered_at_ms:
             unanswered = 0
             if not session.watched:
@@ -110,11 +110,12 @@ def metered(
             shown_w = (energy_wh - paced_wh) * MW_MS_PER_WH // elapsed_ms
             paced_wh, paced_at_ms = energy_wh, metered_at_ms
         if power_w is not None:
-            new_power_w = max(0, power_w)
+            new_power_w = power_w if power_w > 0 else 0
         elif shown_w is not None:
             new_power_w = shown_w
         if shown_w is not None:
-            plan_w = max(new_power_w, min(shown_w, limit_w or shown_w))
+            capped_w = limit_w if 0 < limit_w < shown_w else shown_w
+            plan_w = new_power_w if new_power_w > capped_w else capped_w
         elif power_w is not None:
             plan_w = new_power_w
     flows = energy_wh > session.energy_wh
@@ -150,7 +151,7 @@ def sample(session: Session, event: MeterSampled) -> Result:
     if event.register_wh is not None:
         reading = Reading(event.register_wh, event.at_ms, event.source, event.fraction_mwh)
     after = metered(session, event.at_ms, reading, event.power_w, event.at_ms)
-    if after.state is SessionState.STOPPING:
+    if after.state is STOPPING:
         return after, ()
     low = None if after.credit_low_told else _credit_low(after, event.at_ms)
     if low is not None:
@@ -167,7 +168,8 @@ def _credit_low(session: Session, at_ms: int) -> SendMessage | None:
     A fifth is left and a quarter of an hour, or half and five minutes.
     """
     credit_msat = session.credit_msat
-    left_msat = credit_msat - session.cost_now_msat
+    cost_msat = total_msat(session.tariff, session.usage)
+    left_msat = credit_msat - cost_msat if cost_msat < credit_msat else 0
     if left_msat * 2 > credit_msat:
         return None
     ends_at_ms = credit_ends_at(session)
@@ -181,6 +183,6 @@ def _credit_low(session: Session, at_ms: int) -> SendMessage | None:
 def _is_progress_due(session: Session, at_ms: int) -> bool:
     """Whether it is time to tell the driver how far it is: while power flows, now and then."""
     every_ms = session.policy.progress_ms
-    if not every_ms or session.state is not SessionState.CHARGING or not session.power_w:
+    if not every_ms or session.state is not CHARGING or not session.power_w:
         return False
     return at_ms >= max(session.progress_told_at_ms, session.started_at_ms or 0) + every_ms

@@ -109,7 +109,8 @@ def total_msat(tariff: Tariff, usage: Usage) -> int:
     """The total of `bill(tariff, usage)` in msat, without its lines: asked for at every sample."""
     if not usage.energy_wh:
         return 0
-    billed_idle_ms = max(0, usage.idle_ms - tariff.idle_grace_ms)
+    idle_ms = usage.idle_ms - tariff.idle_grace_ms
+    billed_idle_ms = idle_ms if idle_ms > 0 else 0
     return (
         usage.energy_wh * tariff.energy_per_kwh_msat // WH_PER_KWH
         + usage.charging_ms * tariff.time_per_hour_msat // MS_PER_HOUR

@@ -37,6 +37,7 @@ UNANSWERED = 2
 """So many calls in a row may go unanswered."""
 
 _PING = b"Strom"
+_OPEN = State.OPEN
 
 
 class HeardConnection(ServerConnection):
@@ -73,7 +74,7 @@ class HeardConnection(ServerConnection):
         Raises:
             ConnectionClosed: the connection has ended.
         """
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             await self.send(frame, text=True)
             return
         self.protocol.send_text(frame)

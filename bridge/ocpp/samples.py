@@ -16,6 +16,7 @@ from bridge.ocpp.signed_values import signed_values
 MAX_READINGS = 5000
 """Readings of one message that are passed on; the rest stays in the message log."""
 
+_SAMPLE = Source.SAMPLE
 _AT_ONCE = 200
 """After so many of a long message other chargers have their turn."""
 
@@ -63,7 +64,7 @@ class Samples:
         """Report a few readings of the moment that none of the meter's signatures come with."""
         for reading in readings:
             self._clock.measure(reading.written, now_ms, live=False)
-        await self._report(readings, connector, transaction_id, now_ms, Source.SAMPLE)
+        await self._report(readings, connector, transaction_id, now_ms, _SAMPLE)
 
     async def read(self, meter_value: object, now_ms: int) -> list[Reading]:
         """The readings in a `meterValue` list, in their order."""

@@ -163,4 +163,4 @@ class Clock:
         corrected = at_ms + self.behind_ms
         if arrived_ms - corrected > MAX_AGE_MS:
             return arrived_ms
-        return min(corrected, arrived_ms)
+        return corrected if corrected < arrived_ms else arrived_ms
