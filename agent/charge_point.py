@@ -45,6 +45,7 @@ from agent.ports.quotes import Origin, Quote, QuoteRequest
 from agent.sessions import Sessions
 from agent.signed_values import SignedValue
 from agent.stop_times import StopTimes
+from agent.strays import Strays
 from agent.tariff.model import Tariff
 from agent.unsold import Unsold
 from agent.views import PublicFace, charge_point_view
@@ -80,8 +81,9 @@ class ChargePointAgent:
         self._commons = commons
         self._identity = identity
         self._orders = Orders(config.id, self.sessions, self._connectors, commons)
-        self._owners = Owners(config.id, self.sessions, commons)
-        self._unsold = Unsold(config.id, commons, self._connectors, self._owners)
+        self._strays = Strays(config.id, powers, self.sessions, commons)
+        self._owners = Owners(config.id, self.sessions, self._strays, commons)
+        self._unsold = Unsold(config.id, commons, self._connectors, self._strays, self._owners)
         self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
         self._meters = MeterWatch(config.id, powers, commons.alerts, check_meter=config.check_meter)
         self._seen = False
@@ -116,6 +118,7 @@ class ChargePointAgent:
         """Take up live sessions; their charger counts as lost until it connects."""
         for session in sessions:
             self.sessions.load(session)
+        self._strays.resume()
         await self._tell_open_sessions(ConnectorStatus.OFFLINE)
 
     async def attach(self, charger: Charger) -> None:
@@ -158,16 +161,16 @@ class ChargePointAgent:
             log.info("%s: connector %d is not in the configuration: %s", self.id, connector, status)
             return
         await self._connectors.reported(connector, status, at_ms)
-        if status in (ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING):
-            self._owners.freed(connector)
-        session = self.sessions.on(connector)
-        if session is not None and not self._owners.is_taken(connector):
+        if not connector:
+            return
+        if status in WITHOUT_POWER:
+            self._strays.freed(connector)
+        session = self._owners.by_connector(connector)
+        if session is not None:
             event = ConnectorStatusChanged(f"status:{session.id}:{status}:{at_ms}", at_ms, status)
             await self.sessions.submit(session.id, [event])
         if status in POWERED:
             await self._unsold.powered(connector)
-        elif status in WITHOUT_POWER:
-            self._unsold.freed(connector)
 
     async def may_charge(self, id_tag: str) -> bool:
         """Whether an id tag is that of an open session here (OCPP Authorize)."""
@@ -182,17 +185,20 @@ class ChargePointAgent:
         transaction_id = self._commons.journal.next_transaction_id()
         session = self._owners.by_tag(report.id_tag) or self._owners.past_by_tag(report.id_tag)
         if session is None:
-            await self._commons.journal.add_transaction(self.id, transaction_id, report)
             await self._end_unheard(report.connector, transaction_id)
-            self._owners.taken(report.connector, transaction_id)
-            self._unsold.began(report.connector, transaction_id)
+            await self._commons.journal.add_transaction(self.id, transaction_id, report)
+            self._strays.began(report.connector, transaction_id, report.register_wh)
             return StartVerdict(transaction_id, accepted=False)
         if self._owners.is_repeated(session, report):
             return StartVerdict(session.transaction_id or 0, accepted=True)
         known_here = report.connector in self._connectors.ids
         connector = report.connector if known_here else session.connector
         self._connectors.started(connector)
-        self._owners.freed(connector)
+        if session.state is SessionState.CLOSED:
+            self._strays.began(connector, transaction_id, report.register_wh)
+            self._unsold.begun_in_vain(connector, transaction_id)
+        else:
+            self._strays.gave_way(connector)
         await self._end_unheard(connector, transaction_id, session)
         began_at_ms = report.started_at_ms if report.began_at_ms is None else report.began_at_ms
         event = TransactionStarted(
@@ -260,11 +266,11 @@ class ChargePointAgent:
 
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
-        self._owners.left(report.transaction_id)
+        is_stray = self._strays.ended(report)
         session_id, transaction_id = self._owners.by_stop(report)
+        if (is_stray or not session_id) and await self._owners.keep(report):
+            self._unsold.ended(report)
         if not session_id:
-            if await self._owners.keep(report):
-                self._unsold.ended(report)
             return
         event = TransactionStopped(
             f"stopped:{transaction_id}:{report.stopped_at_ms}:{report.register_wh}",

@@ -80,7 +80,7 @@ class Connectors:
     def stopped(self, connector: int) -> None:
         """A transaction ended: it charges no longer."""
         self._has_stopped(connector)
-        if self._statuses.get(connector) in _BLOCKING:
+        if self._statuses.get(connector) in POWERED:
             self._statuses[connector] = ConnectorStatus.FINISHING
             self._commons.herald.status_changed(self._config.id)
 

@@ -6,9 +6,11 @@ from collections import deque
 
 from agent.commons import Commons
 from agent.journal.journal import Transaction
+from agent.machine.metering import Source
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.sessions import Sessions
+from agent.strays import Strays
 
 LEAST_OF_TAG = 8
 """So many hexadecimal digits of a tag are enough: no other open session begins with them."""
@@ -26,39 +28,23 @@ class Owners:
     Args:
         charge_point_id: whose.
         sessions: its sessions.
+        strays: its transactions that nobody paid for.
         commons: what all charge points share.
     """
 
-    def __init__(self, charge_point_id: str, sessions: Sessions, commons: Commons) -> None:
+    def __init__(
+        self, charge_point_id: str, sessions: Sessions, strays: Strays, commons: Commons
+    ) -> None:
         self._charge_point_id = charge_point_id
         self._sessions = sessions
+        self._strays = strays
         self._commons = commons
-        self._strangers: dict[int, int] = {}
         self._kept: deque[StopReport] = deque(maxlen=KNOWN_AGAIN)
 
-    def taken(self, connector: int, transaction_id: int) -> None:
-        """A transaction began on a connector that nobody paid for."""
-        if self._sessions.knows(connector):
-            self._strangers[connector] = transaction_id
-
-    def left(self, transaction_id: int) -> None:
-        """A transaction ended; nothing happens where it was paid for."""
-        for connector, known in tuple(self._strangers.items()):
-            if known == transaction_id:
-                del self._strangers[connector]
-
-    def freed(self, connector: int) -> None:
-        """What ran on a connector without being paid for has ended."""
-        self._strangers.pop(connector, None)
-
-    def is_taken(self, connector: int) -> bool:
-        """Whether a transaction runs there that nobody paid for: what is said of the connector
-        without a transaction's id is said of that one."""
-        return connector in self._strangers
-
-    def is_sold(self, connector: int) -> bool:
-        """Whether what runs on a connector, or is to begin there, was paid for."""
-        return not self.is_taken(connector) and self._sessions.on(connector) is not None
+    def by_connector(self, connector: int) -> Session | None:
+        """The open session that is meant by what is said of a connector alone."""
+        session = self._sessions.on(connector)
+        return None if session is None or self._strays.has_taken(session) else session
 
     def by_tag(self, id_tag: str) -> Session | None:
         """The open session that was started under a tag; some chargers pad it with junk, some
@@ -87,6 +73,8 @@ class Owners:
                 session.transaction_id is not None
                 and session.transaction_id == report.transaction_id
             ):
+                if report.source is Source.SAMPLE:
+                    self._strays.paid_one_read(session, report.sampled_at_ms)
                 return session
         named = report.transaction_id
         if named is not None and named not in known:
@@ -95,17 +83,16 @@ class Owners:
         # A number of another charge point's is none of Strom's: this charger counts by itself.
         if other is not None and other.charge_point == self._charge_point_id:
             return self._past(other, report.sampled_at_ms)
-        session = self._sessions.on(report.connector)
-        if session is None or session.started_at_ms is None or self.is_taken(report.connector):
-            return None
-        return session
+        session = self.by_connector(report.connector)
+        return None if session is None or session.started_at_ms is None else session
 
     def _past(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
-        """The closed session whose transaction still runs, as its meter shows just now."""
+        """The session whose transaction still runs, as its meter shows just now."""
         is_fresh = self._commons.clock() - sampled_at_ms <= FRESH_MS
         if not is_fresh or not transaction.session_id:
             return None
-        return self._sessions.get(transaction.session_id)
+        session = self._sessions.get(transaction.session_id)
+        return None if session.transaction_ended else session
 
     def is_repeated(self, session: Session, report: StartReport) -> bool:
         """Whether a start tells of what runs already, though its timestamp is another one.
@@ -128,7 +115,7 @@ class Owners:
         )
         if known is not None and known.charge_point == self._charge_point_id:
             return known.session_id
-        session = None if self.is_taken(connector) else self._sessions.on(connector)
+        session = self.by_connector(connector)
         return session.id if session else ""
 
     def by_stop(self, report: StopReport) -> tuple[str, int]:

@@ -116,10 +116,6 @@ class Sessions:
         here = [s for s in self.open() if s.connector == connector]
         return max(here, key=lambda session: session.transaction_id or 0, default=None)
 
-    def knows(self, connector: int) -> bool:
-        """Whether the charge point has this connector."""
-        return connector in self._max_power_w
-
     def power_of(self, connector: int) -> int:
         """What a connector gives at most, in W; 0 for unknown."""
         return self._max_power_w.get(connector, 0)

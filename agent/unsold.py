@@ -1,4 +1,4 @@
-"""Transactions that nobody paid for: asked to end while they go on, and told of.
+"""What is done about transactions that nobody paid for: asked to end while they go on, and told of.
 
 A start that was not sold is answered Invalid, and most chargers end it then by themselves. Some
 do not (StopTransactionOnInvalidId), and some begin by cards of their own while they are offline.
@@ -17,6 +17,7 @@ from agent.machine.effects import CutPower, Effect, StopCharging
 from agent.machine.metering import Source
 from agent.owners import FRESH_MS, Owners
 from agent.ports.charger import Charger, MeterReport, StopReport
+from agent.strays import Stray, Strays
 
 ASK_AGAIN_MS = 15_000
 """A charger that goes on is asked again after that."""
@@ -30,13 +31,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Running:
-    """A transaction that goes on, and how often its charger was asked to end it."""
+class _Asked:
+    """How often a charger was asked to end a transaction."""
 
     transaction_id: int
-    began_at_ms: int = 0
-    asks: int = 0
-    asked_at_ms: int = 0
+    times: int = 0
+    at_ms: int = 0
 
 
 class Unsold:
@@ -46,33 +46,36 @@ class Unsold:
         charge_point_id: whose.
         commons: what all charge points share.
         connectors: where the operators hear of what does not stop.
+        strays: those that are known.
         owners: whose a connector is.
     """
 
     def __init__(
-        self, charge_point_id: str, commons: Commons, connectors: Connectors, owners: Owners
+        self,
+        charge_point_id: str,
+        commons: Commons,
+        connectors: Connectors,
+        strays: Strays,
+        owners: Owners,
     ) -> None:
         self._id = charge_point_id
         self._commons = commons
         self._connectors = connectors
+        self._strays = strays
         self._owners = owners
-        self._running: dict[int, _Running] = {}
+        self._asked: dict[int, _Asked] = {}
         self._told_at_ms = -QUIET_MS
 
-    def began(self, connector: int, transaction_id: int) -> None:
-        """A start was refused; most likely its charger ends it now."""
-        running = _Running(transaction_id, self._commons.clock())
-        self._running[self._place(connector)] = running
-
-    def _place(self, connector: int) -> int:
-        """A connector of the configuration; 0 for all that a charger makes up."""
-        return connector if connector in self._connectors.ids else 0
+    def begun_in_vain(self, connector: int, transaction_id: int) -> None:
+        """One began for a session that is over, which asked for its stop at once."""
+        now_ms = self._commons.clock()
+        self._asked[self._strays.place(connector)] = _Asked(transaction_id, times=1, at_ms=now_ms)
 
     async def powered(self, connector: int) -> None:
         """A connector gives power, as its status says."""
-        running = self._running.get(connector)
-        if running is not None and not self._owners.is_sold(connector):
-            await self._ask(connector, running)
+        stray = self._strays.on(connector)
+        if stray is not None:
+            await self._ask(connector, stray)
 
     async def sampled(self, report: MeterReport, named: Transaction | None) -> None:
         """A meter was read, and the reading is no session's.
@@ -84,40 +87,26 @@ class Unsold:
         is_fresh = self._commons.clock() - report.sampled_at_ms <= FRESH_MS
         if not is_fresh or report.source is not Source.SAMPLE:
             return
-        own = named is not None and named.charge_point == self._id
-        connector = self._place(named.connector if named and own else report.connector)
-        # A charger may name an old transaction while a driver charges: then it is his.
-        if self._owners.is_sold(connector):
-            return
-        running = self._running.get(connector)
-        if named is not None and own:
-            if named.session_id:
-                return
-            if running is None or running.transaction_id < named.id:
-                # The journal knows it from before a restart.
-                running = self._running[connector] = _Running(named.id)
-            if running.transaction_id != named.id:
-                return
-        if running is None:
-            if report.transaction_id is not None and report.transaction_id > 0:
-                self._connectors.charges_unknown(connector, report.transaction_id)
-        elif self._commons.clock() - running.began_at_ms >= ENDS_ITSELF_MS:
-            await self._ask(connector, running)
-
-    def freed(self, connector: int) -> None:
-        """A connector charges no longer."""
-        self._running.pop(connector, None)
+        if named is not None and named.charge_point == self._id:
+            place = self._strays.place(named.connector)
+            stray = self._strays.seen(named, report.sampled_at_ms)
+        else:
+            place = self._strays.place(report.connector)
+            stray = self._strays.on(place)
+            unknown = report.transaction_id or 0
+            if stray is None and unknown > 0 and self._owners.by_connector(place) is None:
+                self._connectors.charges_unknown(place, unknown)
+        if stray is not None and self._commons.clock() - stray.since_ms >= ENDS_ITSELF_MS:
+            await self._ask(place, stray)
 
     def ended(self, report: StopReport) -> None:
         """A transaction ended that is no session's: the operator hears what it gave away."""
         transaction = self._commons.journal.transaction(report.transaction_id)
         if transaction is None or transaction.charge_point != self._id:
             return
-        connector = self._place(transaction.connector)
-        if self._goes_on(transaction):
-            del self._running[connector]
-        if not self._owners.is_sold(connector):
-            self._connectors.stopped(connector)
+        place = self._strays.place(transaction.connector)
+        if self._strays.on(place) is None and self._owners.by_connector(place) is None:
+            self._connectors.stopped(place)
         if report.register_wh is None or transaction.register_wh is None:
             return
         energy_wh = report.register_wh - transaction.register_wh
@@ -129,16 +118,19 @@ class Unsold:
             log.warning("%s", sentence)
             self._commons.alerts.happened(f"unsold {self._id}", sentence)
 
-    async def _ask(self, connector: int, running: _Running) -> None:
+    async def _ask(self, place: int, stray: Stray) -> None:
         now_ms = self._commons.clock()
-        pause_ms = ASK_AGAIN_MS if running.asks < IGNORED else ASK_SELDOM_MS
-        if running.asks and now_ms - running.asked_at_ms < pause_ms:
+        asked = self._asked.get(place)
+        if asked is None or asked.transaction_id != stray.transaction_id:
+            asked = self._asked[place] = _Asked(stray.transaction_id)
+        pause_ms = ASK_AGAIN_MS if asked.times < IGNORED else ASK_SELDOM_MS
+        if asked.times and now_ms - asked.at_ms < pause_ms:
             return
-        running.asks += 1
-        running.asked_at_ms = now_ms
-        if running.asks > IGNORED:
-            self._connectors.ignores_stop(connector)
-        elif running.asks == 1:
+        asked.times += 1
+        asked.at_ms = now_ms
+        if asked.times > IGNORED:
+            self._connectors.ignores_stop(place)
+        elif asked.times == 1:
             loud = now_ms - self._told_at_ms >= QUIET_MS
             self._told_at_ms = now_ms if loud else self._told_at_ms
             log.log(
@@ -146,12 +138,12 @@ class Unsold:
                 "%s: connector %d charges and nobody paid for it (transaction %d): "
                 "it is asked to stop",
                 self._id,
-                connector,
-                running.transaction_id,
+                place,
+                stray.transaction_id,
             )
-        effects: list[Effect] = [StopCharging(running.transaction_id)]
-        if running.asks > 1:
-            effects.append(CutPower(running.transaction_id))
+        effects: list[Effect] = [StopCharging(stray.transaction_id)]
+        if asked.times > 1:
+            effects.append(CutPower(stray.transaction_id))
         target = f"charger:{self._id}/unsold"
         self._commons.post(await self._commons.journal.post(target, effects))
 
@@ -172,5 +164,5 @@ class Unsold:
                 raise TypeError(f"not for a transaction without a session: {other}")
 
     def _goes_on(self, transaction: Transaction) -> bool:
-        running = self._running.get(self._place(transaction.connector))
-        return running is not None and running.transaction_id == transaction.id
+        stray = self._strays.on(self._strays.place(transaction.connector))
+        return stray is not None and stray.transaction_id == transaction.id

@@ -101,6 +101,7 @@ _SESSION = (
 )
 _OUTBOX = "INSERT INTO outbox(session_id, target, kind, body) VALUES(?, ?, ?, ?)"
 _TRANSACTIONS = "SELECT id, charge_point, connector, session_id, register_wh FROM transactions"
+_LAST_TRANSACTION = "SELECT max(id) FROM transactions WHERE charge_point = ? AND connector = ?"
 _TRANSACTION = (
     "INSERT INTO transactions(id, charge_point, connector, id_tag, started_at_ms, register_wh,"
     " session_id) VALUES(?, ?, ?, ?, ?, ?, ?)"
@@ -375,6 +376,14 @@ class Journal:
     def transaction(self, transaction_id: int) -> Transaction | None:
         """A transaction by its id."""
         row = self._reading.execute(f"{_TRANSACTIONS} WHERE id = ?", (transaction_id,)).fetchone()
+        return _transaction(row)
+
+    def last_transaction(self, charge_point: str, connector: int) -> Transaction | None:
+        """The transaction that began last on a connector, by the charger's name of it."""
+        row = self._reading.execute(
+            f"{_TRANSACTIONS} WHERE id = ({_LAST_TRANSACTION})",
+            (charge_point, connector),
+        ).fetchone()
         return _transaction(row)
 
     async def add_transaction(
