@@ -1,4 +1,4 @@
-"""A charge point: what its charger reports becomes events, what drivers ask for, quotes.
+"""A charge point: what its charger reports becomes events of its sessions.
 
 This is the side that bridges see (`agent.ports.charge_point`).
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-
-from msgspec.structs import replace
 
 from agent import nameplates, quotes
 from agent.commitments import commitments
@@ -21,7 +19,6 @@ from agent.machine.events import (
     ConnectorStatusChanged,
     MeterSampled,
     Obstacle,
-    Payer,
     TransactionShown,
     TransactionStarted,
     TransactionStopped,
@@ -41,7 +38,8 @@ from agent.ports.charger import (
     StopReport,
 )
 from agent.ports.errors import Refused
-from agent.ports.quotes import Origin, Quote, QuoteRequest
+from agent.ports.quotes import Quote, QuoteRequest
+from agent.sales import Sales
 from agent.sessions import Sessions
 from agent.signed_values import SignedValue
 from agent.stop_times import StopTimes
@@ -49,14 +47,7 @@ from agent.strays import Strays
 from agent.tariff.model import Tariff
 from agent.unsold import Unsold
 from agent.views import PublicFace, charge_point_view
-from agent.zaps import Zap, read_zap
 from nips.identity import Identity
-from nips.zaps import ZapRequest, parse_zap_request
-from wallet.base import Settlement
-
-START_UP_MS = 60_000
-"""After a start of Strom its chargers need a moment to come back: until then a paid session
-waits for its charger instead of being paid back at once."""
 
 log = logging.getLogger(__name__)
 
@@ -73,36 +64,23 @@ class ChargePointAgent:
         identity: Identity | None = None,
     ) -> None:
         self.config = config
-        self._tariff = tariff
         self.face = face
         powers = {connector.id: connector.max_power_w for connector in config.connectors}
         self.sessions = Sessions(config.id, commons, powers, check_meter=config.check_meter)
         self._connectors = Connectors(config, self.sessions, commons)
         self._commons = commons
-        self._identity = identity
+        self.sales = Sales(config, tariff, face, self.sessions, self._connectors, commons, identity)
         self._orders = Orders(config.id, self.sessions, self._connectors, commons)
         self._strays = Strays(config.id, powers, self.sessions, commons)
         self._owners = Owners(config.id, self.sessions, self._strays, commons)
         self._unsold = Unsold(config.id, commons, self._connectors, self._strays, self._owners)
         self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
         self._meters = MeterWatch(config.id, powers, commons.alerts, check_meter=config.check_meter)
-        self._seen = False
 
     @property
     def id(self) -> str:
         """The id in the operator's file."""
         return self.config.id
-
-    @property
-    def tariff(self) -> Tariff:
-        """The price that a quote would freeze now, with the exchange rate of now."""
-        rate = self._commons.rate()
-        return self._tariff if rate is self._tariff.rate else replace(self._tariff, rate=rate)
-
-    @property
-    def base_tariff(self) -> Tariff:
-        """The tariff without the exchange rate of now."""
-        return self._tariff
 
     @property
     def online(self) -> bool:
@@ -123,8 +101,7 @@ class ChargePointAgent:
 
     async def attach(self, charger: Charger) -> None:
         """The charger connected; the newest connection owns the charge point."""
-        self._connectors.connected = self._connectors.answering = True
-        self._seen = True
+        self._connectors.attached()
         self._orders.attach(charger)
         now_ms = self._commons.clock()
         for session in self.sessions.open():
@@ -297,7 +274,7 @@ class ChargePointAgent:
         """What anyone may see."""
         return charge_point_view(
             self.config,
-            self.tariff,
+            self.sales.tariff,
             self.face,
             self._commons.sessions,
             online=self.online,
@@ -306,105 +283,15 @@ class ChargePointAgent:
 
     async def quote(self, request: QuoteRequest) -> Quote:
         """Make an invoice with a frozen price; raises Refused before any invoice exists."""
-        quotes.check_amount(request.amount_msat, self._commons)
-        session, secret = self._topped_up(request)
-        connector = session.connector if session else self._connectors.free(request.connector)
-        await self._commons.admit(request.amount_msat)
-        holds = self._commons.holds
-        quote = await quotes.make(
-            self._commons,
-            request,
-            charge_point_id=self.id,
-            name=self.config.name,
-            connector=connector,
-            tariff=self.tariff,
-            topping_up=session,
-            secret=secret,
-            holder=None if session else await holds.wallet(),
-        )
-        holds.watch(quote)
-        return quote
+        return await self.sales.quote(request)
 
     async def quote_zap(self, raw: str, amount_msat: int, connector: int | None) -> Quote:
         """Make an invoice for a zap request; see `agent.ports.charge_point`."""
-        request = parse_zap_request(
-            raw, recipient_pubkey=self.face.pubkey, amount_msat=amount_msat, own_relays=()
-        )
-        zap = self.read_zap(request, connector)
-        if self._commons.journal.nostr.is_handled(request.event_id):
-            raise Refused("this zap was paid before; zap again", word="zap_used")
-        return await self.quote(
-            QuoteRequest(
-                amount_msat=amount_msat,
-                origin=Origin.ZAP,
-                connector=zap.connector,
-                payer=Payer(pubkey=zap.payer),
-                description=raw,
-                zap_request=raw,
-                comment=zap.comment,
-                language=zap.language,
-            )
-        )
-
-    def read_zap(self, request: ZapRequest, addressed: int | None = None) -> Zap:
-        """What a zap request asks of this charge point; raises InvalidZapRequest."""
-        return read_zap(
-            request,
-            charge_point=self.id,
-            connectors=self._connectors.ids,
-            addressed=addressed,
-            identity=self._identity,
-        )
-
-    def _topped_up(self, request: QuoteRequest) -> tuple[Session | None, str]:
-        """The open session that the money would be added to, and its secret."""
-        if request.topup_secret is not None:
-            for quote in self._commons.journal.quotes_by_secret(request.topup_secret)[:1]:
-                session = self.sessions.get(quote.session_id)
-                return session, quote.secret
-            raise Refused("this session does not exist")
-        if request.payer.pubkey is not None:
-            for session in self.sessions.open():
-                wanted = request.connector in (None, session.connector)
-                if wanted and session.payer.pubkey == request.payer.pubkey:
-                    return session, self._commons.journal.quotes_of(session.id)[0].secret
-        return None, ""
-
-    def connector_for(self, named: int | None) -> int:
-        """The connector that a payment is for: the one named, else one that is free."""
-        return self._connectors.for_payment(named)
-
-    async def credit(self, quote: Quote, settlement: Settlement) -> Session:
-        """Credit a settled payment, once."""
-
-        def obstacle(connector: int) -> Obstacle | None:
-            if quote.origin is Origin.OUTSIDE and not quotes.is_taken(
-                settlement.amount_msat, self._commons
-            ):
-                return Obstacle.AMOUNT
-            return self._obstacle_to_paid(connector)
-
-        return await self.sessions.credit(quote, settlement, obstacle)
-
-    async def hold(self, quote: Quote) -> Session:
-        """Open a session for a payment that is held, once."""
-        return await self.sessions.hold(quote, self._obstacle_to_paid)
-
-    def _obstacle_to_paid(self, connector: int) -> Obstacle | None:
-        obstacle = self._connectors.obstacle(connector)
-        just_started = self._commons.clock() < self._commons.started_at_ms + START_UP_MS
-        if obstacle is Obstacle.OFFLINE and just_started and not self._seen:
-            return None
-        return obstacle
+        return await self.sales.quote_zap(raw, amount_msat, connector)
 
     async def set_enabled(self, enabled: bool) -> None:
         """Take new sessions or not, by the operator's word; it survives a restart."""
         await self._connectors.set_enabled(enabled)
-
-    def set_tariff(self, tariff: Tariff) -> None:
-        """Sell by another tariff from now on; what was quoted before keeps its price."""
-        self._tariff = tariff
-        self._commons.herald.status_changed(self.id)
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:
         """Carry out an operator's command.

@@ -29,6 +29,10 @@ POWERED = frozenset(
 )
 """States in which a transaction runs."""
 
+START_UP_MS = 60_000
+"""After a start of Strom its chargers need a moment to come back: until then a paid session
+waits for its charger instead of being paid back at once."""
+
 
 class Connectors:
     """The connectors of one charge point.
@@ -44,6 +48,7 @@ class Connectors:
         self._sessions = sessions
         self._commons = commons
         self._statuses: dict[int, ConnectorStatus] = {}
+        self._was_here = False
         self.connected = False
         self.answering = True
         self.enabled = True
@@ -63,6 +68,10 @@ class Connectors:
         journal = self._commons.journal
         self._statuses = journal.connectors(self._config.id)
         self.enabled = journal.setting(f"disabled:{self._config.id}") != "yes"
+
+    def attached(self) -> None:
+        """The charger connected, and answers."""
+        self.connected = self.answering = self._was_here = True
 
     async def reported(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         """The charger reported a state (connector 0: the charge point as a whole)."""
@@ -139,6 +148,15 @@ class Connectors:
         if whole in (ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE):
             return _BLOCKING[whole]
         return _BLOCKING.get(self._statuses.get(connector, ConnectorStatus.AVAILABLE))
+
+    def obstacle_to_paid(self, connector: int) -> Obstacle | None:
+        """Why what was paid could not start now; a charger may yet come back after a start of
+        Strom."""
+        obstacle = self.obstacle(connector)
+        just_started = self._commons.clock() < self._commons.started_at_ms + START_UP_MS
+        if obstacle is Obstacle.OFFLINE and just_started and not self._was_here:
+            return None
+        return obstacle
 
     def for_payment(self, named: int | None) -> int:
         """The connector that a payment is for: the one named, else one that is free."""

@@ -205,7 +205,7 @@ class OutsidePayments:
             await self._book.dismiss(heard.receipt_id, now_ms)
             return True
         try:
-            zap = point.read_zap(receipt.request)
+            zap = point.sales.read_zap(receipt.request)
         except InvalidZapRequest as error:
             # The money is here and can buy nothing: it is for no connector that there is.
             log.info("%s: a paid zap cannot be charged for: %s", point.id, error)
@@ -282,13 +282,13 @@ class OutsidePayments:
         # The invoice was made when the driver saw the price; what his zap request says of the
         # time is his own word.
         made_at_ms = receipt.invoice.made_at_s * 1000
-        tariff = self._book.tariff_at(point.id, made_at_ms + 999) or point.tariff
+        tariff = self._book.tariff_at(point.id, made_at_ms + 999) or point.sales.tariff
         return Quote(
             payment_hash=receipt.invoice.payment_hash,
             bolt11=receipt.bolt11,
             amount_msat=receipt.invoice.amount_msat or 0,
             charge_point=point.id,
-            connector=own.connector if own else point.connector_for(zap.connector),
+            connector=own.connector if own else point.sales.connector_for(zap.connector),
             session_id=own.id if own else secrets.token_hex(8),
             secret=first.secret if first else secrets.token_urlsafe(16),
             origin=Origin.OUTSIDE,

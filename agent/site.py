@@ -262,7 +262,7 @@ class Site:
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once, however often it is reported."""
         self._liquidity.changed()
-        return await self.charge_point(quote.charge_point).credit(quote, settlement)
+        return await self.charge_point(quote.charge_point).sales.credit(quote, settlement)
 
     async def _admit(self, amount_msat: int) -> None:
         """Raises Refused when a payment of so much cannot be taken now."""
@@ -287,7 +287,7 @@ class Site:
 
     async def hold(self, quote: Quote) -> Session:
         """Open the session of a payment that is held, once, however often it is reported."""
-        return await self.charge_point(quote.charge_point).hold(quote)
+        return await self.charge_point(quote.charge_point).sales.hold(quote)
 
     async def _hold_canceled(self, quote: Quote, event: PaymentCanceled) -> None:
         """A held payment went back: its session, if it opened one, must know."""

@@ -28,7 +28,7 @@ class TariffChoice:
         in_file, _, name = chosen.partition("\n")
         if name and in_file == agent.config.tariff:
             if name in self._config.tariffs:
-                agent.set_tariff(self._config.tariffs[name].frozen(name))
+                agent.sales.set_tariff(self._config.tariffs[name].frozen(name))
             else:
                 log.warning('%s: the chosen tariff "%s" is no longer in the file', agent.id, name)
         await self._note(agent)
@@ -53,11 +53,13 @@ class TariffChoice:
             raise Refused(f"there is no such tariff, only {', '.join(sorted(tariffs))}")
         await self._journal.set_setting(f"tariff:{agent.id}", f"{agent.config.tariff}\n{known}")
         tariff = tariffs[known].frozen(known)
-        agent.set_tariff(tariff)
+        agent.sales.set_tariff(tariff)
         await self._note(agent)
         return tariff
 
     async def _note(self, agent: ChargePointAgent) -> None:
         """Remember by what a charge point sells from now on: zaps elsewhere are priced by it."""
         if agent.config.lud16:
-            await self._journal.outside.publish_tariff(agent.id, self._clock(), agent.base_tariff)
+            await self._journal.outside.publish_tariff(
+                agent.id, self._clock(), agent.sales.base_tariff
+            )

@@ -150,7 +150,7 @@ async def test_a_bystander_changes_nothing_and_learns_nothing(tmp_path: Path) ->
         assert "In use" in await talk.say("start 1000 1", BYSTANDER)
         assert talk.charger.asked == asked
         assert (await talk.world.site.session(secret)).state == "CHARGING"
-        assert talk.world.point.tariff.name == "day"
+        assert talk.world.point.sales.tariff.name == "day"
         assert await talk.world.point.obstacle(2) is None
 
 
@@ -198,7 +198,7 @@ async def test_an_operator_commands(tmp_path: Path) -> None:
         assert asked[-3:] == ["reset", "unlock", "disable"]
         assert "Switched off by the operator." in await talk.say("start 1000")
     async with talking(tmp_path, clock) as talk:
-        assert talk.world.point.tariff.name == "night"
+        assert talk.world.point.sales.tariff.name == "night"
         assert "Switched off by the operator." in await talk.say("please start 1000")
         assert "Switched on" in await talk.say("enable", OPERATOR)
         assert "Pay 1,000 sat" in await talk.say("please start 1000")
