@@ -261,7 +261,8 @@ class ChargePointAgent:
         running = self.sessions.on(session.connector)
         if not known:
             # A word that is repeated says nothing of what its connector does by now.
-            if running is None or running.transaction_id is None:
+            goes_on = running is not None and running.transaction_id is not None
+            if not goes_on and self._strays.on(session.connector) is None:
                 self._connectors.stopped(session.connector)
             await self._stop_times.note(session, event)
         self._meters.stopped(session)

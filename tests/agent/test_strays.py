@@ -329,6 +329,22 @@ async def test_a_later_one_runs_and_not_the_one_that_is_named(tmp_path: Path) ->
         assert asked(charger, "cut power") == [1]
 
 
+async def test_the_late_end_of_a_drivers_charge_says_nothing_of_the_strangers(
+    tmp_path: Path,
+) -> None:
+    """It is told after the stranger began: nobody may pay for a connector that is in use."""
+    async with running(tmp_path) as world:
+        await world.ready()
+        quote, own = await charging(world)
+        await status(world, ConnectorStatus.CHARGING)
+        number = await refused(world)
+        await stopped(world, own, 500)
+        assert session(world, quote).state is SessionState.CLOSED
+        assert await world.point.obstacle(1) is Obstacle.OCCUPIED
+        await stopped(world, number, 900)
+        assert await world.point.obstacle(1) is None
+
+
 async def test_the_charge_point_as_a_whole_says_nothing_of_a_transaction(tmp_path: Path) -> None:
     """One on a connector that is not in the file goes on until its charger says that it ended."""
     async with running(tmp_path) as world:
