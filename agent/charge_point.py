@@ -97,7 +97,7 @@ class ChargePointAgent:
         for session in sessions:
             self.sessions.load(session)
         self._strays.resume()
-        await self._tell_open_sessions(ConnectorStatus.OFFLINE)
+        await self.sessions.charger_lost()
 
     async def attach(self, charger: Charger) -> None:
         """The charger connected; the newest connection owns the charge point."""
@@ -117,7 +117,7 @@ class ChargePointAgent:
             return
         self._orders.detach()
         self._connectors.connected = False
-        await self._tell_open_sessions(ConnectorStatus.OFFLINE)
+        await self.sessions.charger_lost()
         self._commons.herald.status_changed(self.id)
 
     async def answering(self, charger: Charger, answers: bool) -> None:
@@ -125,12 +125,6 @@ class ChargePointAgent:
         if self._orders.charger is charger:
             self._connectors.answering = answers
             self._commons.herald.status_changed(self.id)
-
-    async def _tell_open_sessions(self, status: ConnectorStatus) -> None:
-        now_ms = self._commons.clock()
-        for session in self.sessions.open():
-            event = ConnectorStatusChanged(f"{status}:{session.id}:{now_ms}", now_ms, status)
-            await self.sessions.submit(session.id, [event])
 
     async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         """A connector reported its state (connector 0: the charge point as a whole)."""

@@ -34,6 +34,7 @@ from agent.machine.effects import (
     WatchClosely,
 )
 from agent.machine.events import (
+    ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
     Event,
@@ -95,6 +96,13 @@ class Sessions:
         """Take up a session again after a start."""
         self._live[session.id] = session
         self._commons.timers.set(session.id, self._charge_point_id, deadline(session))
+
+    async def charger_lost(self) -> None:
+        """Every session that has not ended hears that its charger is lost."""
+        now_ms, lost = self._commons.clock(), ConnectorStatus.OFFLINE
+        for session in self.open():
+            event = ConnectorStatusChanged(f"{lost}:{session.id}:{now_ms}", now_ms, lost)
+            await self.submit(session.id, [event])
 
     def get(self, session_id: str) -> Session:
         """A session of this charge point, live or past; raises UnknownSession."""

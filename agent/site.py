@@ -28,6 +28,7 @@ from agent.journal.pruning import DAY_MS
 from agent.liquidity import Liquidity
 from agent.machine.events import (
     DeadlineReached,
+    Obstacle,
     PaymentCanceled,
     StopBy,
     StopRequested,
@@ -201,8 +202,10 @@ class Site:
                 charge_point_id,
                 len(orphans),
             )
+            retired = self._sessions_of(charge_point_id)
             for session in orphans:
-                self._sessions_of(charge_point_id).load(session)
+                retired.load(session)
+            await retired.charger_lost()
 
     async def set_tariff(self, charge_point_id: str, name: str) -> Tariff:
         """Sell by another tariff of the operator's file from now on; it survives a restart.
@@ -260,9 +263,15 @@ class Site:
         return self._retired.setdefault(charge_point_id, Sessions(charge_point_id, self.commons))
 
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
-        """Credit a settled payment, once, however often it is reported."""
+        """Credit a settled payment, once, however often it is reported.
+
+        What was paid at a charge point that has left the operator's file is owed back.
+        """
         self._liquidity.changed()
-        return await self.charge_point(quote.charge_point).sales.credit(quote, settlement)
+        agent = self._agents.get(quote.charge_point)
+        if agent is None:
+            return await self._sessions_of(quote.charge_point).credit(quote, settlement, _gone)
+        return await agent.sales.credit(quote, settlement)
 
     async def _admit(self, amount_msat: int) -> None:
         """Raises Refused when a payment of so much cannot be taken now."""
@@ -287,7 +296,10 @@ class Site:
 
     async def hold(self, quote: Quote) -> Session:
         """Open the session of a payment that is held, once, however often it is reported."""
-        return await self.charge_point(quote.charge_point).sales.hold(quote)
+        agent = self._agents.get(quote.charge_point)
+        if agent is None:
+            return await self._sessions_of(quote.charge_point).hold(quote, _gone)
+        return await agent.sales.hold(quote)
 
     async def _hold_canceled(self, quote: Quote, event: PaymentCanceled) -> None:
         """A held payment went back: its session, if it opened one, must know."""
@@ -443,6 +455,12 @@ class Site:
     async def send_refund(self, secret: str, target: str) -> None:
         """Pay what is owed to a lightning address, an LNURL or an invoice."""
         await self.payouts.send_to(self.session_of_secret(secret), target)
+
+
+def _gone(connector: int) -> Obstacle:
+    """Nothing can be started at a charge point that has left the operator's file."""
+    del connector
+    return Obstacle.UNAVAILABLE
 
 
 async def _tell_nobody(text: str) -> None:

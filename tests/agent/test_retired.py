@@ -1,0 +1,77 @@
+"""A charge point that has left the operator's file: what was paid there is still settled."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.config.tables import Config, WalletConfig
+from agent.machine.events import ConnectorStatus, Obstacle
+from agent.ports.charger import MeterReport, StartReport
+from agent.ports.quotes import Origin, QuoteRequest
+from tests.agent.world import ManualClock, config, running
+from wallet.base import InvoiceState, WalletRefused
+from wallet.dev import DevWallet
+
+
+def renamed(hold: bool = False) -> Config:
+    """The file after its charge point got another id."""
+    before = config()
+    points = (before.charge_points[0].model_copy(update={"id": "CP002"}),)
+    wallet = WalletConfig(hold="always" if hold else "auto")
+    return before.model_copy(update={"charge_points": points, "wallet": wallet})
+
+
+async def test_an_invoice_that_is_paid_after_that_is_owed_back(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        quote = await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+    wallet = DevWallet(tmp_path, clock)
+    await wallet.open()
+    await wallet.driver_pay(quote.bolt11)
+    await wallet.close()
+    async with running(tmp_path, clock, renamed()) as world:
+        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        view = await world.site.session(quote.secret)
+        assert (view.obstacle, view.owed_msat) == (Obstacle.UNAVAILABLE, 1_000_000)
+        offer = await world.site.offer_refund(quote.secret)
+        bolt11, payment_hash = await world.wallet.driver_invoice(offer.amount_msat)
+        await world.site.claim_refund(offer.k1, bolt11)
+        await world.until(lambda: world.journal.live_sessions() == [])
+        assert await world.wallet.driver_invoice_paid(payment_hash)
+
+
+async def test_a_payment_that_is_held_after_that_is_let_go(tmp_path: Path) -> None:
+    clock = ManualClock()
+    holding = config().model_copy(update={"wallet": WalletConfig(hold="always")})
+    async with running(tmp_path, clock, holding) as world:
+        await world.ready()
+        quote = await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+    async with running(tmp_path, clock, renamed(hold=True)) as world:
+        paying = asyncio.create_task(world.wallet.driver_pay(quote.bolt11))
+        with pytest.raises(WalletRefused):
+            await paying
+        state, _ = await world.wallet.lookup_invoice(quote.payment_hash)
+        assert state is InvoiceState.CANCELED
+
+
+async def test_a_charge_there_ends_by_itself(tmp_path: Path) -> None:
+    """Also one that draws nothing, whose credit would never end."""
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        quote = await world.paid(1000)
+        started = StartReport(1, quote.session_id, 0, clock())
+        transaction_id = (await world.point.transaction_started(started)).transaction_id
+        clock.advance(60)
+        sample = MeterReport(1, transaction_id, clock(), 1000, 11_000)
+        await world.point.meter_sampled([sample])
+        await world.point.connector_status(1, ConnectorStatus.SUSPENDED_EV, clock())
+    async with running(tmp_path, clock, renamed()) as world:
+        clock.advance(3600)
+        await world.site.ring_due()
+        view = await world.site.session(quote.secret)
+        assert (view.state, view.cost_msat, view.owed_msat) == ("CLOSED", 300_000, 700_000)
