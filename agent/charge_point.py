@@ -5,6 +5,7 @@ This is the side that bridges see (`agent.ports.charge_point`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -76,6 +77,9 @@ class ChargePointAgent:
         self._unsold = Unsold(config.id, commons, self._connectors, self._strays, self._owners)
         self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
         self._meters = MeterWatch(config.id, powers, commons.alerts, check_meter=config.check_meter)
+        self._shown_at_ms: dict[int, int] = {}
+        self._telling = asyncio.Lock()
+        """One connection may begin while the sessions are told that the one before has ended."""
 
     @property
     def id(self) -> str:
@@ -103,13 +107,18 @@ class ChargePointAgent:
         """The charger connected; the newest connection owns the charge point."""
         self._connectors.attached()
         self._orders.attach(charger)
+        async with self._telling:
+            if self._orders.charger is charger:
+                await self._tell_that_it_is_back()
+        self._commons.herald.status_changed(self.id)
+
+    async def _tell_that_it_is_back(self) -> None:
         now_ms = self._commons.clock()
         for session in self.sessions.open():
             if session.offline_since_ms is not None:
                 status = presumed_status(session)
                 back = ConnectorStatusChanged(f"back:{session.id}:{now_ms}", now_ms, status)
                 await self.sessions.submit(session.id, [back])
-        self._commons.herald.status_changed(self.id)
 
     async def detach(self, charger: Charger) -> None:
         """The connection ended; nothing happens when a newer one has taken over."""
@@ -117,7 +126,9 @@ class ChargePointAgent:
             return
         self._orders.detach()
         self._connectors.connected = False
-        await self.sessions.charger_lost()
+        async with self._telling:
+            if self._orders.charger is None:
+                await self.sessions.charger_lost()
         self._commons.herald.status_changed(self.id)
 
     async def answering(self, charger: Charger, answers: bool) -> None:
@@ -138,8 +149,12 @@ class ChargePointAgent:
             self._strays.freed(connector)
         session = self._owners.by_connector(connector)
         if session is not None:
-            event = ConnectorStatusChanged(f"status:{session.id}:{status}:{at_ms}", at_ms, status)
-            await self.sessions.submit(session.id, [event])
+            key = f"status:{session.id}:{status}:{at_ms}"
+            if status is not session.status and at_ms == self._shown_at_ms.get(connector):
+                # Many clocks have whole seconds: this is a change back, and no repetition.
+                key += f":{self._commons.clock()}"
+            await self.sessions.submit(session.id, [ConnectorStatusChanged(key, at_ms, status)])
+        self._shown_at_ms[connector] = at_ms
         if status in POWERED:
             await self._unsold.powered(connector)
 
@@ -244,7 +259,7 @@ class ChargePointAgent:
         if not session_id:
             return
         event = TransactionStopped(
-            f"stopped:{transaction_id}:{report.stopped_at_ms}:{report.register_wh}",
+            f"stopped:{session_id}:{transaction_id}:{report.stopped_at_ms}:{report.register_wh}",
             report.stopped_at_ms,
             transaction_id,
             report.register_wh,
