@@ -39,6 +39,10 @@ _LARGE = frozenset({"MeterValues", "StopTransaction", "TransactionEvent"})
 _FRAME_ID = re.compile(r'^\s*\[\s*2\s*,\s*"([^"\\]{1,255})"')
 _FRAME_ACTION = re.compile(r'^\s*\[\s*2\s*,\s*"[^"\\]{1,255}"\s*,\s*"(\w{1,50})"')
 _LONE_BACKSLASH = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_HALF_CHARACTER = re.compile(
+    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+"""An escape of UTF-16 without its other half: no text that can be stored. Group 1 is whole."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -70,8 +74,8 @@ Message = Call | CallResult | CallError
 def decode(frame: bytes) -> Message:
     """Read a frame.
 
-    JSON that is broken in the ways chargers break it (lone backslashes, control
-    characters, bytes that are not UTF-8, a byte order mark, trailing zeros) is mended.
+    JSON that is broken in the ways chargers break it (lone backslashes, halves of characters,
+    control characters, bytes that are not UTF-8, a byte order mark, trailing zeros) is mended.
 
     Raises:
         InvalidFrame: it is no message; says how to answer.
@@ -134,8 +138,10 @@ def _json(frame: bytes) -> object:
 
 def _mended_json(frame: bytes) -> object:
     text = frame.decode("utf-8", errors="replace").strip("\ufeff\x00 \t\r\n")
+    text = _LONE_BACKSLASH.sub(r"\\\\", text)
+    text = _HALF_CHARACTER.sub(lambda found: found.group(1) or "\ufffd", text)
     try:
-        return json.loads(_LONE_BACKSLASH.sub(r"\\\\", text), strict=False)
+        return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         raise InvalidFrame("the frame is not JSON", frame_id(frame), FORMATION_VIOLATION) from None
 

@@ -173,3 +173,11 @@ async def test_a_stop_that_was_asked_while_the_charger_was_away_is_asked_when_it
         await stage.stop(raw, transaction_id)
         session = await stage.until(quote, SessionState.CLOSED)
         assert session.stop_by is StopBy.DRIVER
+
+
+async def test_a_reason_with_half_a_character_still_ends_the_charge(stage: Stage) -> None:
+    """A firmware that cuts texts may cut between the halves of a JSON escape."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.stop(raw, transaction_id, reason="Lo\ud83d")
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
