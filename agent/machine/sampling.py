@@ -8,7 +8,7 @@ from agent.machine import metering
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, ConnectorStatusChanged, MeterSampled
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
-from agent.machine.metering import Meter, Reading
+from agent.machine.metering import MARGIN_PERCENT, MOST_POWER_W, Meter, Reading
 from agent.machine.model import CHARGING, STOPPING, SUSPENDED, Session
 from agent.machine.settling import Result
 from agent.tariff.model import MS_PER_MINUTE, total_msat
@@ -89,6 +89,9 @@ def metered(
     paced_wh = session.paced_wh if session.paced_at_ms else energy_wh
     unanswered, unheard_ms = session.asks_unanswered, session.unheard_since_ms
     limit_w = session.max_power_w if session.check_meter else 0
+    if power_w is not None and power_w * 100 > (limit_w or MOST_POWER_W) * MARGIN_PERCENT:
+        # It is written in another unit than it says: planned with, it would end the charge now.
+        power_w = None
     if session.started_at_ms is not None and at_ms >= sampled_at_ms:
         sampled_at_ms = at_ms
         if reading is not None:

@@ -70,6 +70,19 @@ def test_a_coarse_register_is_no_reason_to_plan_with_more_than_the_connector_giv
     assert session.plan_power_w == 11_000
 
 
+def test_power_that_no_such_connector_gives_is_not_planned_with() -> None:
+    """Watts that are called kW would end every charge there at its first sample."""
+    for power_w in (11_000_000, 10**13):
+        session = after(charging(330), sampled(BEGUN + SECOND, None, power_w))
+        assert (session.power_w, session.plan_power_w) == (0, 11_000)
+        session = after(session, sampled(BEGUN + MINUTE, 40_060, power_w))
+        assert (session.power_w, session.plan_power_w) == (3_600, 3_600)
+    unknown = charging(330, max_power_w=0)
+    assert after(unknown, sampled(BEGUN + SECOND, None, 10**13)).plan_power_w == 0
+    little_more = after(charging(330), sampled(BEGUN + MINUTE, 40_060, 12_000))
+    assert little_more.plan_power_w == 12_000
+
+
 def test_a_reading_in_the_moment_of_the_start_says_nothing_of_the_power() -> None:
     """A begin sample follows the start within milliseconds, and a coarse register may move by
     much between the two: nobody is stopped for that."""
