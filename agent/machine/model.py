@@ -138,6 +138,8 @@ class Session(Struct, frozen=True):
         faulted_since_ms: since when the connector has been faulted.
         unheard_since_ms: since when it is only presumed that charging goes on: the charger was
             lost then, and has not shown it since.
+        back_at_ms: when a charger that was lost was last back: what it wrote before says nothing
+            of the time after it.
         stop_sent_at_ms: when the stop was last asked for.
         stop_attempts: how often it was asked for.
         stopping_since_ms: when it was first asked for.
@@ -186,6 +188,7 @@ class Session(Struct, frozen=True):
     vanished_since_ms: int | None = None
     faulted_since_ms: int | None = None
     unheard_since_ms: int | None = None
+    back_at_ms: int = 0
     stop_by: StopBy | None = None
     stop_sent_at_ms: int = 0
     stop_attempts: int = 0

@@ -56,7 +56,7 @@ def vouched(session: Session, event: ConnectorStatusChanged) -> Session:
     """
     changed = replace(session, status=event.status, offline_since_ms=None)
     if session.offline_since_ms is not None:
-        timed = changed
+        timed = replace(changed, back_at_ms=event.at_ms)
     elif session.vanished_since_ms is not None:
         until_ms = max(session.counted_until_ms, event.at_ms)
         goes_on = event.status not in LOOKS_FREE
@@ -124,6 +124,9 @@ def metered(
     flows = energy_wh > session.energy_wh
     if session.vanished_since_ms is not None and not flows:
         counted_ms = session.counted_until_ms
+    elif unheard_ms is not None:
+        # What was kept in an outage shows that charging went on until then, and no longer.
+        unheard_ms = None if at_ms >= session.back_at_ms else max(unheard_ms, at_ms)
     charging_ms, idle_ms, until_ms = _times(session, counted_ms)
     return replace(
         session,
@@ -144,7 +147,7 @@ def metered(
         offline_since_ms=None,
         vanished_since_ms=None if flows else session.vanished_since_ms,
         faulted_since_ms=None if flows else session.faulted_since_ms,
-        unheard_since_ms=None if flows or session.vanished_since_ms is None else unheard_ms,
+        unheard_since_ms=unheard_ms,
     )
 
 

@@ -79,6 +79,16 @@ def test_an_outage_that_ends_with_a_free_connector_was_a_power_cut_and_does_not_
     assert (closed.ending, minutes(closed)) == (Ending.VANISHED, 1)
 
 
+def test_what_was_kept_in_an_outage_shows_nothing_of_the_rest_of_it() -> None:
+    """The charge ended while the charger was lost, and it tells its state before its stop."""
+    kept = lost_and_back(sampled(at(30), 40_500), sampled(at(40), 40_700))
+    assert (minutes(kept), kept.unheard_since_ms) == (40, at(40))
+    ended_then = after(kept, showed(at(62.1), FINISHING), ended(at(41), 40_710))
+    assert (ended_then.energy_wh, minutes(ended_then)) == (710, 41)
+    went_on = after(kept, sampled(at(63), 41_000), showed(at(64), FINISHING))
+    assert (minutes(went_on), went_on.unheard_since_ms) == (64, None)
+
+
 def test_a_stop_in_an_outage_counts_up_to_its_own_time() -> None:
     closed = lost_and_back(showed(at(40), AVAILABLE), ended(at(40), 41_000))
     assert (closed.state, minutes(closed)) == (SessionState.CLOSED, 40)
