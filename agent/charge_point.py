@@ -80,6 +80,8 @@ class ChargePointAgent:
         self._shown_at_ms: dict[int, int] = {}
         self._telling = asyncio.Lock()
         """One connection may begin while the sessions are told that the one before has ended."""
+        self._beginning = asyncio.Lock()
+        """A start may come over a new connection while it is stored as it came over the last."""
 
     @property
     def id(self) -> str:
@@ -164,6 +166,10 @@ class ChargePointAgent:
 
     async def transaction_started(self, report: StartReport) -> StartVerdict:
         """A transaction began; returns once that is stored. Safe to repeat."""
+        async with self._beginning:
+            return await self._begin(report)
+
+    async def _begin(self, report: StartReport) -> StartVerdict:
         known = self._commons.journal.find_transaction(self.id, report)
         if known is not None:
             open_ids = {session.id for session in self.sessions.open()}

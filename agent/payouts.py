@@ -100,7 +100,11 @@ class Payouts:
                 amount_msat=amount_msat,
                 expires_at_ms=now_ms + OFFER_MS,
             )
-            session = await self._submit(session, event)
+            try:
+                session = await self._submit(session, event)
+            except IllegalEvent:
+                # Something was used, claimed or settled in this moment.
+                raise Refused("this offer is no longer valid; scan again") from None
             current = _free(session)
             if current is None:
                 raise _nothing_owed(session)

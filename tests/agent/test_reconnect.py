@@ -67,3 +67,14 @@ async def test_two_early_stops_of_one_moment_are_two(tmp_path: Path) -> None:
             await world.point.transaction_started(start)
         sessions = [world.point.sessions.get(quote.session_id) for quote in quotes]
         assert [session.state for session in sessions] == [SessionState.CLOSED] * 2
+
+
+async def test_a_start_that_comes_over_two_connections_at_once_is_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.ready()
+        quote = await world.paid(1000)
+        for tag in (quote.session_id, "a stranger"):
+            report = StartReport(1, tag, 0, world.clock())
+            started = world.point.transaction_started
+            first, second = await asyncio.gather(started(report), started(report))
+            assert first == second

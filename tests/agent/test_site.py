@@ -162,6 +162,22 @@ async def test_claiming_while_charging_stops_and_pays_what_was_offered(tmp_path:
         assert (view.cost_msat, view.refunded_msat, view.owed_msat) == (300_000, 700_000, 0)
 
 
+async def test_what_is_used_while_it_is_offered_is_not_offered(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.ready()
+        quote = await world.paid(1000)
+        start = StartReport(1, quote.session_id, 0, world.clock())
+        transaction_id = (await world.point.transaction_started(start)).transaction_id
+        world.clock.advance(60)
+        sample = MeterReport(1, transaction_id, world.clock(), 1000, 11_000)
+        reading = asyncio.create_task(world.point.meter_sampled([sample]))
+        await asyncio.sleep(0)
+        with pytest.raises(Refused, match="scan again"):
+            await world.site.offer_refund(quote.secret)
+        await reading
+        assert (await world.site.offer_refund(quote.secret)).amount_msat == 700_000
+
+
 async def test_a_connector_is_taken_from_the_moment_its_session_can_be_read(
     tmp_path: Path,
 ) -> None:
