@@ -109,19 +109,21 @@ class LnurlServer:
 
     async def entry(self, request: Request) -> Answer:
         """What the QR code leads to: by state, and by the payer's secret where there is one."""
-        charge_point, connector = await self._named(request)
         secret = one(request.query_params, "s", 128)
-        if secret is None:
-            obstacle = await charge_point.obstacle(connector)
-            if obstacle is not None:
-                free_s = free_in_s(await charge_point.view(), connector)
-                said = words_for(request, self._settings.language)
-                raise Refused(obstacle_sentence(obstacle, said, free_s))
-            return await self._pay_request(charge_point, connector)
-        session = await self._session(charge_point, secret)
-        if one(request.query_params, "topup", 8) is not None:
+        if secret is not None and one(request.query_params, "topup", 8) is None:
+            # What is owed is paid back also where the charge point has left the file.
+            charge_point_id, _ = parse_name(request.path_params["cp"])
+            return await self._withdraw_request(await self._session(charge_point_id, secret))
+        charge_point, connector = await self._named(request)
+        if secret is not None:
+            session = await self._session(charge_point.id, secret)
             return await self._topup_request(charge_point, session)
-        return await self._withdraw_request(session)
+        obstacle = await charge_point.obstacle(connector)
+        if obstacle is not None:
+            free_s = free_in_s(await charge_point.view(), connector)
+            said = words_for(request, self._settings.language)
+            raise Refused(obstacle_sentence(obstacle, said, free_s))
+        return await self._pay_request(charge_point, connector)
 
     async def _pay_request(self, charge_point: ChargePoint, connector: int | None) -> Answer:
         view = await charge_point.view()
@@ -202,7 +204,7 @@ class LnurlServer:
     async def top_up(self, request: Request) -> Answer:
         """LUD-06 step two of a top-up by the secret link."""
         charge_point, _ = await self._named(request)
-        session = await self._session(charge_point, request.path_params["secret"])
+        session = await self._session(charge_point.id, request.path_params["secret"])
         self._refuse_closed(session)
         return self._invoice(
             await charge_point.quote(
@@ -243,7 +245,6 @@ class LnurlServer:
 
     async def withdraw(self, request: Request) -> Answer:
         """LUD-03 step two: a wallet hands in the invoice that the refund is paid to."""
-        await self._named(request)
         query = request.query_params
         try:
             await self._site.claim_refund(
@@ -284,10 +285,10 @@ class LnurlServer:
                 raise UnknownChargePoint(f"{view.name} has no connector {connector}.")
         return charge_point, connector
 
-    async def _session(self, charge_point: ChargePoint, secret: str) -> SessionView:
+    async def _session(self, charge_point_id: str, secret: str) -> SessionView:
         if SECRET.fullmatch(secret):
             session = await self._site.session(secret)
-            if session.charge_point == charge_point.id:
+            if session.charge_point.lower() == charge_point_id.lower():
                 return session
         raise UnknownSession("No session belongs to this link.")
 

@@ -12,7 +12,7 @@ from agent.links import Links
 from agent.machine.model import SessionState
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import RefundState
-from agent.ports.errors import Refused, UnknownSession
+from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
 from agent.ports.quotes import Origin, Quote, QuoteRequest
 from agent.ports.site import RefundView, SessionView
 from agent.talk.words import Words
@@ -121,13 +121,17 @@ def routes(context: Context) -> APIRouter:
         view = await context.site.session(checked_secret(secret))
         if wants_json(request):
             return JSONResponse(session_json(view, context.settings.links), headers=_NO_STORE)
-        point = await context.site.charge_point(view.charge_point).view()
+        try:
+            point = await context.site.charge_point(view.charge_point).view()
+        except UnknownChargePoint:
+            # It has left the file: what is owed is still paid back here.
+            point = None
         curve = PowerCurve(await context.site.power_curve(secret))
         return context.renderer.page(
             request,
             "session.html",
             point=point,
-            offered=offered_sats(point),
+            offered=[] if point is None else offered_sats(point),
             **fragment_values(context, view, context.words(request), curve),
         )
 
