@@ -16,6 +16,9 @@ from agent.tariff.model import MS_PER_MINUTE, total_msat
 LEAST_BETWEEN_MS = 5_000
 """Two readings this near to each other say nothing of the power: coarse registers move by more
 at once than flows, and the first sample may follow the start within milliseconds."""
+LEAST_CHARGING_W = 1_000
+"""A car that draws so much charges, whatever its connector's last state says: chargers lose states
+in an outage. The least that AC charging takes is 6 A, 1.4 kW (IEC 61851-1)."""
 LOW_MS = 15 * MS_PER_MINUTE
 VERY_LOW_MS = 5 * MS_PER_MINUTE
 
@@ -28,13 +31,17 @@ LOOKS_FREE = frozenset(
 """States of a connector in which no transaction goes on."""
 
 
-def _times(session: Session, at_ms: int) -> tuple[int, int, int]:
-    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for."""
+def _times(session: Session, at_ms: int, *, drew: bool = False) -> tuple[int, int, int]:
+    """Charging time, idle time, and up to when, counted up to a moment the charger vouched for.
+
+    `drew` says that the car was charging meanwhile, as the meter shows.
+    """
     charging_ms, idle_ms = session.charging_ms, session.idle_ms
     elapsed_ms = at_ms - session.counted_until_ms
     if elapsed_ms <= 0 or session.started_at_ms is None:
         return charging_ms, idle_ms, session.counted_until_ms
-    if session.state is not SUSPENDED and session.status not in _NOT_POWERED:
+    powered = session.state is not SUSPENDED and session.status not in _NOT_POWERED
+    if powered or (drew and is_idle(session)):
         charging_ms += elapsed_ms
     elif is_idle(session):
         idle_ms += elapsed_ms
@@ -127,7 +134,13 @@ def metered(
     elif unheard_ms is not None:
         # What was kept in an outage shows that charging went on until then, and no longer.
         unheard_ms = None if at_ms >= session.back_at_ms else max(unheard_ms, at_ms)
-    charging_ms, idle_ms, until_ms = _times(session, counted_ms)
+    read_ms = metered_at_ms - session.metered_at_ms
+    drew = (
+        flows
+        and (power_w is None or power_w >= LEAST_CHARGING_W)
+        and (energy_wh - session.energy_wh) * MW_MS_PER_WH >= LEAST_CHARGING_W * read_ms
+    )
+    charging_ms, idle_ms, until_ms = _times(session, counted_ms, drew=drew)
     return replace(
         session,
         meter=meter,

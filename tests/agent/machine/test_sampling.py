@@ -115,6 +115,19 @@ def test_the_idle_time_of_a_lost_charger_counts_no_more_than_its_charging_time()
     assert after(back, showed(at(30.1), PAUSED)).idle_ms == 28.1 * MINUTE
 
 
+def test_a_car_that_charges_again_unseen_is_not_idle() -> None:
+    """Its charger lost the state in an outage; the meter shows what the car does."""
+    paused = after(charging(), sampled(at(1), 40_100), showed(at(2), PAUSED))
+    back = after(paused, showed(at(3), OFFLINE), showed(at(30), PAUSED))
+    for power_w in (None, 7_200):
+        went_on = after(back, sampled(at(32), 43_600, power_w), sampled(at(62), 47_200, power_w))
+        assert (went_on.idle_ms, minutes(went_on)) == (0, 62)
+    trickles = after(back, sampled(at(32), 40_103), sampled(at(62), 40_130, 60))
+    assert (trickles.idle_ms, minutes(trickles)) == (60 * MINUTE, 2)
+    coarse = after(paused, sampled(at(3), 40_200, 0), sampled(at(33), 40_200))
+    assert (coarse.idle_ms, minutes(coarse)) == (31 * MINUTE, 2)
+
+
 def test_a_transaction_that_begins_again_counts_from_its_own_start() -> None:
     """The charger had no power in between, or it would have gone on with the first."""
     again = begun(at(62), transaction_id=8, register_wh=40_100)
