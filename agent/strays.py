@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agent.commons import Commons
 from agent.connectors import POWERED
 from agent.journal.journal import Transaction
-from agent.machine.model import Session
+from agent.machine.model import Session, SessionState
 from agent.ports.charger import StopReport
 from agent.sessions import Sessions
 
@@ -67,7 +67,7 @@ class Strays:
         statuses = journal.connectors(self._id)
         for connector in self._connectors:
             transaction = journal.last_transaction(self._id, connector)
-            if transaction is None or transaction.session_id:
+            if transaction is None or self._was_paid_for(transaction):
                 continue
             session = self._sessions.on(connector)
             ran = (
@@ -86,6 +86,15 @@ class Strays:
                 over_at_ms=None if goes_on else now_ms,
                 ran=ran,
             )
+
+    def _was_paid_for(self, transaction: Transaction) -> bool:
+        """Whether it is a session's, and did not begin after that was over."""
+        if not transaction.session_id:
+            return False
+        session = self._commons.journal.session(transaction.session_id)
+        if session is None or session.state is not SessionState.CLOSED:
+            return True
+        return session.transaction_id is not None and session.transaction_id >= transaction.id
 
     def place(self, connector: int) -> int:
         """A connector of the operator's file; 0 for all that a charger makes up."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
@@ -57,3 +59,36 @@ async def test_of_two_transactions_that_which_the_meter_shows_is_stopped(tmp_pat
         session = world.journal.session(quote.session_id)
         assert session is not None
         assert (session.state, session.energy_wh) == (SessionState.CLOSED, 110)
+
+
+@pytest.mark.parametrize("charged_before", [False, True])
+async def test_what_begins_after_its_session_ended_is_asked_to_stop_until_it_does(
+    tmp_path: Path, charged_before: bool
+) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        quote = await world.paid()
+        if charged_before:
+            first = StartReport(1, quote.session_id, 0, world.clock())
+            ended = (await world.point.transaction_started(first)).transaction_id
+            await world.point.transaction_stopped(StopReport(ended, 100, world.clock()))
+        else:
+            await world.site.stop_by_operator(quote.session_id)
+        world.clock.advance(10)
+        again = StartReport(1, quote.session_id, 100, world.clock())
+        running_on = (await world.point.transaction_started(again)).transaction_id
+        stop = ("stop", running_on, "")
+        await world.until(lambda: charger.asked.count(stop) == 1)
+        for minute in (1, 2):
+            world.clock.advance(60)
+            asked = charger.asked.count(stop)
+            reading = MeterReport(1, running_on, world.clock(), 100 + 100 * minute, 11_000)
+            await world.point.meter_sampled([reading])
+            await world.until(lambda asked=asked: charger.asked.count(stop) > asked)
+        await world.point.transaction_stopped(StopReport(running_on, 400, world.clock()))
+        await world.until(lambda: not world.journal.undelivered())
+        asked = charger.asked.count(stop)
+        world.clock.advance(60)
+        await world.point.meter_sampled([MeterReport(1, running_on, world.clock(), 400, 0)])
+        await world.until(lambda: not world.journal.undelivered())
+        assert charger.asked.count(stop) == asked

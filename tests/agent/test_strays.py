@@ -417,3 +417,27 @@ async def test_a_start_for_a_session_that_is_over_is_nobodys(tmp_path: Path) -> 
         await sampled(world, 2_100)
         await delivered(world)
         assert asked(charger, "stop") == [number] * 3
+
+
+async def test_after_a_restart_a_start_for_a_session_that_is_over_is_still_asked_to_stop(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        quote, own = await charging(world)
+        await world.point.transaction_stopped(StopReport(own, 500, clock()))
+        clock.advance(10)
+        again = StartReport(quote.connector, quote.session_id, 500, clock())
+        verdict = await world.point.transaction_started(again)
+        assert not verdict.accepted
+        await status(world, ConnectorStatus.CHARGING)
+        await delivered(world)
+    clock.advance(60)
+    async with running(tmp_path, clock) as world:
+        charger = ScriptedCharger()
+        await world.point.attach(charger)
+        await status(world, ConnectorStatus.CHARGING)
+        await delivered(world)
+        assert asked(charger, "stop") == [verdict.transaction_id]
+        assert session(world, quote).energy_wh == 500
