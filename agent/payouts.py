@@ -75,6 +75,8 @@ class Payouts:
         self._config = config
         self._sessions_of = sessions_of
         self._payees = payees
+        self._unsent: set[str] = set()
+        """Payments that were decided on and have surely not reached the wallet."""
 
     async def offer(self, session: Session) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while the session is open, for what is left.
@@ -255,21 +257,37 @@ class Payouts:
         name = f"{session.id}:{refund.no}:{refund.payment_hash}"
         sent = RefundSent(f"sent:{name}", now_ms, refund.no, refund.payment_hash)
         await self._submit(session, sent)
+        self._unsent.add(refund.payment_hash)
         return await self._pay_invoice(refund)
 
     async def _send_same_again(self, refund: Refund) -> PaymentOutcome:
-        """The wallet has no record: only the same invoice may be sent again, never another."""
-        if decode(refund.bolt11).expires_at_ms < self._commons.clock():
+        """The wallet has no record: only the same invoice may be sent again, never another.
+
+        One that surely never reached the wallet cannot arrive any more once it has expired.
+        """
+        if decode(refund.bolt11).expires_at_ms >= self._commons.clock():
+            return await self._pay_invoice(refund)
+        if refund.payment_hash not in self._unsent:
             return PaymentOutcome(PaymentState.UNKNOWN)
-        return await self._pay_invoice(refund)
+        self._unsent.discard(refund.payment_hash)
+        return PaymentOutcome(
+            PaymentState.FAILED, reason="the invoice expired before the wallet could be reached"
+        )
 
     async def _pay_invoice(self, refund: Refund) -> PaymentOutcome:
+        unsent = refund.payment_hash in self._unsent
+        self._unsent.discard(refund.payment_hash)
         try:
             return await self._commons.wallet.pay(
                 refund.bolt11, fee_limit_msat=refund.fee_limit_msat, timeout_s=PAY_TIMEOUT_S
             )
         except WalletRefused as error:
             return PaymentOutcome(PaymentState.FAILED, reason=str(error))
+        except WalletUnavailable:
+            # Only said where the request surely never got there; this tells of this try alone.
+            if unsent:
+                self._unsent.add(refund.payment_hash)
+            raise
 
     async def _conclude(self, session: Session, refund_no: int, outcome: PaymentOutcome) -> None:
         refund = _numbered(session, refund_no)

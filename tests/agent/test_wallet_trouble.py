@@ -10,6 +10,7 @@ import pytest
 
 from agent.alerts import Alerts
 from agent.machine.model import SessionState
+from agent.machine.refund import RefundState
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.ports.errors import Refused
 from agent.ports.quotes import Origin, Quote, QuoteRequest
@@ -19,8 +20,9 @@ from tests.wallet.clock import now_ms
 from tests.wallet.contract import Backend
 from tests.wallet.lnd_server import lnd_server
 from tests.wallet.proxy import proxy
-from wallet.base import PaymentState, WalletUnavailable
+from wallet.base import PaymentOutcome, PaymentState, WalletUnavailable
 from wallet.connect import connect
+from wallet.dev import DevWallet
 
 ONE_SESSION = QuoteRequest(1_000_000, Origin.LNURL, connector=1)
 
@@ -133,6 +135,60 @@ async def test_a_refund_is_tried_again_as_soon_as_the_wallet_is_back(tmp_path: P
             await world.until(lambda: world.site.settlements.trouble is not None)
         await world.until(lambda: world.point.sessions.get(quote.session_id).owed_msat == 0)
         assert await backend.peer.paid(payment_hash)
+
+
+class LostOnTheWay(DevWallet):
+    """The driver's refund does not get through to it."""
+
+    tries = 0
+    arrives: PaymentState | None = None
+
+    async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
+        self.tries += 1
+        if self.arrives is PaymentState.SETTLED:
+            return await super().pay(bolt11, fee_limit_msat=fee_limit_msat, timeout_s=timeout_s)
+        if self.arrives is PaymentState.UNKNOWN and self.tries == 1:
+            return PaymentOutcome(PaymentState.UNKNOWN)
+        raise WalletUnavailable("nobody listens")
+
+
+@pytest.mark.parametrize("first_answer", [None, PaymentState.UNKNOWN])
+async def test_a_refund_that_never_reached_the_wallet_is_free_again_once_its_invoice_expired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_answer: PaymentState | None
+) -> None:
+    """And one of which that is not sure is not: it may arrive."""
+    monkeypatch.setattr("agent.outbox.FIRST_RETRY_S", 0.01)
+    clock = ManualClock()
+    wallet = LostOnTheWay(tmp_path / "wallet", clock)
+    wallet.arrives = first_answer
+    await wallet.open()
+    async with running(tmp_path, clock, money=wallet) as world:
+        await world.ready()
+        quote = await world.point.quote(ONE_SESSION)
+        await wallet.driver_pay(quote.bolt11)
+        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        await world.site.stop(quote.secret)
+        first, first_hash = await wallet.driver_invoice(1_000_000, expiry_s=60)
+        await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, first)
+        await world.until(lambda: wallet.tries == 2)
+        clock.advance(61)
+
+        def refund_state() -> RefundState:
+            return world.point.sessions.get(quote.session_id).refunds[0].state
+
+        if first_answer is PaymentState.UNKNOWN:
+            assert refund_state() is RefundState.UNKNOWN
+            with pytest.raises(Refused, match="on its way"):
+                await world.site.offer_refund(quote.secret)
+        else:
+            await world.until(lambda: refund_state() is RefundState.FAILED)
+            wallet.arrives = PaymentState.SETTLED
+            second, second_hash = await wallet.driver_invoice(1_000_000)
+            await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, second)
+            await world.until(lambda: refund_state() is RefundState.PAID)
+            assert await wallet.driver_invoice_paid(second_hash)
+        assert not await wallet.driver_invoice_paid(first_hash)
+    await wallet.close()
 
 
 async def test_a_slow_wallet_does_not_keep_a_driver_waiting(
