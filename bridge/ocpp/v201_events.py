@@ -19,10 +19,12 @@ from agent.machine.metering import Source
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import StartReport, StopReport
 from bridge.ocpp import timestamps
+from bridge.ocpp import v201_registers as registers
+from bridge.ocpp.intervals import Tally
 from bridge.ocpp.readings import Reading
 from bridge.ocpp.samples import Samples
 from bridge.ocpp.v201_evses import POWERED, shown_by
-from bridge.ocpp.v201_transactions import Station, Transaction
+from bridge.ocpp.v201_transactions import EarlyEnd, Station, Transaction
 from bridge.ocpp.v201_values import Kind, State, TransactionEvent
 
 logger = logging.getLogger(__name__)
@@ -79,27 +81,46 @@ class TransactionEvents:
         found = await self._samples.read(event.meter_value, now_ms)
         known = await self._transaction(event, found, at_ms)
         known.evse = event.evse or known.evse
+        if known.early_end is not None and not known.started_ms and event.kind is not Kind.STARTED:
+            # From where on it is to be billed, its beginning alone tells.
+            return await self._charge_point.may_charge(event.tag) if event.has_token else None
         allowed = await self._for_whom(known, event, found)
+        tally = registers.counted(known, event, found)
         if known.number is None and (known.tag or self._is_nobodys(known, event)):
-            allowed = await self._begin(known, event, found, now_ms)
+            allowed = await self._begin(known, event, found, tally, now_ms)
+        registers.choose(known, tally, found)
+        found = registers.reckoned(known, tally, found)
         await self._measure(known, event, found, now_ms)
         if event.kind is Kind.ENDED or self._is_over(known, event):
             await self._end(known, event, found, at_ms, now_ms)
+        elif known.early_end is not None and known.number is not None:
+            await self._end_at_last(known, known.early_end, now_ms)
         elif not known.ended:
             await self._show(known, event, at_ms, now_ms)
+        # An event that could not be stored comes again, and is counted then.
+        known.intervals = tally
         known.state = event.state or known.state
         await self._station.save()
         return allowed if event.has_token else None
 
-    async def metered_outside(self, evse: int, readings: list[Reading], now_ms: int) -> None:
-        """A register was read outside of transactions: one may have waited for it."""
-        registers = [one.register_wh for one in readings if one.register_wh is not None]
-        for known in self._station.all_running(evse) if registers else ():
+    async def metered_outside(self, evse: int, found: list[Reading], now_ms: int) -> list[Reading]:
+        """A register was read outside of transactions: one may have waited for it.
+
+        Returns:
+            The readings as they are to be billed.
+        """
+        read_wh = [one.register_wh for one in found if one.register_wh is not None]
+        for known in self._station.all_running(evse) if read_wh else ():
             waits = known.number is None and known.register_wh is None and known.tag
             if waits and known.state is not State.IDLE:
-                known.register_wh = registers[-1]
+                known.register_wh = read_wh[-1]
                 await self._start(known, now_ms)
-                await self._station.save()
+            registers.choose(known, known.intervals, found)
+            tally = registers.with_registers(known, found)
+            found = registers.reckoned(known, tally, found)
+            known.intervals = tally
+            await self._station.save()
+        return found
 
     async def _transaction(
         self, event: TransactionEvent, found: list[Reading], at_ms: int
@@ -131,7 +152,10 @@ class TransactionEvents:
 
         A start that is repeated has its time, its token or its register again.
         """
-        if not known.started_ms or event.written_ms in (0, known.started_ms):
+        if not known.started_ms:
+            end = known.early_end
+            return end is not None and 0 < end.at_ms < event.written_ms
+        if event.written_ms in (0, known.started_ms):
             return False
         if known.ended:
             return True
@@ -164,7 +188,8 @@ class TransactionEvents:
         elif known.number is not None and event.tag and event.tag != known.tag:
             # Somebody stops it with a card of his own: that says nothing of the card.
             return await self._charge_point.may_charge(event.tag)
-        self._take_register(known, tag or next(iter(told), ""), event, found)
+        tag = tag or next(iter(told), "")
+        registers.take_first(known, tag, event, found, self._station.counted_wh())
         return allowed
 
     def _told(self, known: Transaction, event: TransactionEvent) -> list[str]:
@@ -205,31 +230,6 @@ class TransactionEvents:
             and (flows or event.trigger == "remotestart")
         )
 
-    def _take_register(
-        self, known: Transaction, tag: str, event: TransactionEvent, found: list[Reading]
-    ) -> None:
-        """Keep the register from which on a transaction is to be billed.
-
-        That is the one of the moment in which it became known for whom it is, or the last before
-        it: what flowed until then nobody had ordered.
-        """
-        if known.number is not None:
-            return
-        readings = [one for one in found if one.register_wh is not None]
-        readings.sort(key=lambda one: timestamps.parse(one.written) or 0)
-        if not tag:
-            known.register_wh = readings[-1].register_wh if readings else known.register_wh
-            return
-        if not known.tag:
-            known.tag, known.told_ms = tag, event.written_ms
-            late = event.kind is Kind.ENDED and readings
-            if late:
-                known.told_ms = timestamps.parse(readings[0].written) or known.told_ms
-            if readings:
-                known.register_wh = readings[0].register_wh
-        elif known.register_wh is None and readings:
-            known.register_wh = readings[0].register_wh
-
     def _is_nobodys(self, known: Transaction, event: TransactionEvent) -> bool:
         """Whether power flows and goes on to flow for no token at all (free vend)."""
         flows = (event.state or known.state) is State.CHARGING
@@ -241,29 +241,35 @@ class TransactionEvents:
         known: Transaction,
         event: TransactionEvent,
         found: list[Reading],
+        tally: Tally,
         now_ms: int,
     ) -> bool:
         """Report that a transaction began, once all is known; returns whether it may go on."""
         allowed = await self._charge_point.may_charge(known.tag)
-        last_wh = max((one.register_wh or 0 for one in found), default=0)
-        flowed = known.register_wh is not None and last_wh > known.register_wh
-        if event.kind is Kind.ENDED and not flowed:
+        is_over = event.kind is Kind.ENDED or known.early_end is not None
+        flowed = _flowed(known, found, tally)
+        if is_over and not flowed:
             return allowed
         if allowed and not flowed and not self._is_plugged(known, event):
             known.told_ms = 0
             return True
         known.told_ms = known.told_ms or event.written_ms
         if allowed and known.register_wh is None:
-            if not (known.asked and event.trigger in _PERIODIC):
+            if not (is_over or (known.asked and event.trigger in _PERIODIC)):
                 if known.evse and not known.asked:
                     self._want_register(known.evse)
                     known.asked = True
                 return True
             logger.warning(
-                "%s: a transaction has no energy register: what flows cannot be billed. "
+                "%s: a transaction has no energy register: %s. "
                 "SampledDataCtrlr.TxUpdatedMeasurands must have Energy.Active.Import.Register",
                 self._charge_point.id,
+                "what is lost of its intervals cannot be billed"
+                if tally.was_told
+                else "what flows cannot be billed",
             )
+            if tally.was_told:
+                known.register_wh, known.is_counted = tally.start_wh, True
         return await self._start(known, now_ms)
 
     def _is_plugged(self, known: Transaction, event: TransactionEvent) -> bool:
@@ -301,7 +307,7 @@ class TransactionEvents:
             return
         source = Source.END_SAMPLE if event.kind is Kind.ENDED else Source.SAMPLE
         if event.kind is Kind.ENDED:
-            last = _last(found)
+            last = registers.last(found)
             # What is told as the last word is not told as a sample too: it may be a lie.
             found = [one for one in found if one is not last]
         await self._samples.report(found, known.evse, number, now_ms, source)
@@ -339,7 +345,7 @@ class TransactionEvents:
         at_ms: int,
         now_ms: int,
     ) -> None:
-        last = _last(found)
+        last = registers.last(found)
         final = event.kind is Kind.ENDED
         if not final and last is None and not (known.end_asked and event.trigger == "trigger"):
             if known.evse and not known.end_asked:
@@ -348,7 +354,12 @@ class TransactionEvents:
             return
         reason = event.stopped_reason or ("Local" if final else "Remote")
         number = -1 if known.number is None else known.number
-        await self._stop(number, None if last is None else last.register_wh, at_ms, reason)
+        last_wh = None if last is None else last.register_wh
+        await self._stop(number, last_wh, at_ms, reason)
+        if final and known.number is None and not known.started_ms:
+            known.early_end = EarlyEnd(event.written_ms, last_wh, reason)
+            # For whom it is, and from which register on, is not for its end to say.
+            known.tag, known.told_ms, known.register_wh = "", 0, None
         if known.ended:
             return
         known.ended, known.sold = final, False
@@ -359,6 +370,13 @@ class TransactionEvents:
         if evses.last(known.evse) in POWERED and not older:
             await evses.show(known.evse, ConnectorStatus.FINISHING, at_ms)
 
+    async def _end_at_last(self, known: Transaction, end: EarlyEnd, now_ms: int) -> None:
+        """Report the end of a transaction that was told before its beginning."""
+        number = -1 if known.number is None else known.number
+        await self._stop(number, end.register_wh, self._clock.ours(end.at_ms, now_ms), end.reason)
+        known.early_end, known.sold = None, False
+        self._station.evses.begun(known.evse)
+
     async def _stop(self, number: int, register_wh: int | None, at_ms: int, reason: str) -> None:
         """Report the end of a transaction; it is never found by guessing, so without a tag."""
         await self._charge_point.transaction_stopped(
@@ -366,10 +384,11 @@ class TransactionEvents:
         )
 
 
-def _last(found: list[Reading]) -> Reading | None:
-    """The latest reading of a register: stations write them in any order."""
-    readings = [one for one in found if one.register_wh is not None]
-    if not readings:
-        return None
-    latest = max(timestamps.parse(one.written) or 0 for one in readings)
-    return [one for one in readings if (timestamps.parse(one.written) or 0) == latest][-1]
+def _flowed(known: Transaction, found: list[Reading], tally: Tally) -> bool:
+    """Whether a transaction that has not begun shows that energy flowed."""
+    if known.register_wh is None:
+        return tally.energy_mwh > tally.start_mwh
+    read_wh = [one.register_wh or 0 for one in found]
+    if known.early_end is not None:
+        read_wh.append(known.early_end.register_wh or 0)
+    return max(read_wh, default=0) > known.register_wh

@@ -182,7 +182,7 @@ class Inbound201:
             meter_value = payload.get("meterValue")
             await self._samples.keep_signed(meter_value, evse, None, now_ms)
             found = await self._samples.read(meter_value, now_ms)
-            await self._events.metered_outside(evse, found, now_ms)
+            found = await self._events.metered_outside(evse, found, now_ms)
             await self._samples.report(found, evse, None, now_ms)
         return frames.EMPTY
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent.ports.charge_point import ChargePoint
+from bridge.ocpp.intervals import Tally
 from bridge.ocpp.v201_evses import Evses
 from bridge.ocpp.v201_values import State
 
@@ -41,6 +42,20 @@ class RemoteStart(msgspec.Struct):
     transaction: str = ""
 
 
+class EarlyEnd(msgspec.Struct, frozen=True):
+    """The end of a transaction whose beginning is still on its way.
+
+    Attributes:
+        at_ms: when it was, by the station's clock.
+        register_wh: the last register; None for none.
+        reason: why it ended.
+    """
+
+    at_ms: int
+    register_wh: int | None
+    reason: str
+
+
 class Transaction(msgspec.Struct):
     """A transaction as the station told of it.
 
@@ -61,6 +76,9 @@ class Transaction(msgspec.Struct):
         ended: whether it is over.
         asked: whether its register was asked for.
         end_asked: the same for the last one.
+        is_counted: whether it has no register, and is billed by its intervals.
+        intervals: what was counted of them.
+        early_end: its end, where that was told before it began.
     """
 
     name: str
@@ -77,12 +95,16 @@ class Transaction(msgspec.Struct):
     ended: bool = False
     asked: bool = False
     end_asked: bool = False
+    is_counted: bool = False
+    intervals: Tally = Tally()
+    early_end: EarlyEnd | None = None
 
     def begins_anew(self) -> None:
         """It goes on for somebody else from now on."""
         self.tag, self.number, self.sold = "", None, False
         self.told_ms, self.register_wh = 0, None
         self.stopping = self.left = self.ended = self.asked = self.end_asked = False
+        self.is_counted = False
 
 
 class _Kept(msgspec.Struct):
@@ -123,6 +145,12 @@ class Station:
         """The name of a transaction by Strom's number."""
         found = (one.name for one in self._transactions.values() if one.number == number)
         return next(found, None)
+
+    def counted_wh(self) -> int:
+        """What the transactions that were billed by intervals came to: the next one goes on from
+        there, as it would with a meter."""
+        counted = (one.intervals.register_wh for one in self._transactions.values())
+        return max(counted, default=0)
 
     async def gone(self, name: str) -> None:
         """The station says that a transaction is over of which it never told the end."""

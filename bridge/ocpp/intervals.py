@@ -1,0 +1,189 @@
+"""Energy of stations that tell it by intervals alone (`Energy.Active.Import.Interval`).
+
+OCPP 2.0.1 part 2, MeasurandEnumType and ReadingContextEnumType; OCPP 1.6 sections 7.31 and 7.35.
+
+A value says how much flowed in an interval and its time when that was over; when it began is
+nowhere. So it is reckoned to have begun where the one before it of its kind was over, and it is
+added only where that is not before what is counted already: what may have been counted, or may
+have flowed for somebody else, is never added. What was lost on the way is lost for the bill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bridge.ocpp.readings import objects
+
+INTERVAL = "Energy.Active.Import.Interval"
+"""The measurand."""
+
+_PERIODIC, _CLOCK, _END = "Sample.Periodic", "Sample.Clock", "Transaction.End"
+
+
+class Row(StrEnum):
+    """The rows of intervals: those of one follow each other without a gap.
+
+    What a station tells with the end of a transaction has intervals of its own, and repeats what
+    was told before (SampledDataCtrlr.TxEndedInterval, AlignedDataCtrlr.TxEndedInterval).
+    """
+
+    PERIODIC = "periodic"
+    CLOCK = "clock"
+    ENDED_PERIODIC = "ended periodic"
+    ENDED_CLOCK = "ended clock"
+    WHOLE = "whole"
+
+
+_UPDATED = {_PERIODIC: Row.PERIODIC, _CLOCK: Row.CLOCK}
+_ENDED = {_PERIODIC: Row.ENDED_PERIODIC, _CLOCK: Row.ENDED_CLOCK, _END: Row.WHOLE}
+_OF_TRIGGERS = {"metervalueperiodic": _PERIODIC, "metervalueclock": _CLOCK}
+_ORDER = tuple(Row)
+
+
+def contexts(trigger: str, *, ended: bool) -> dict[str, Row]:
+    """The contexts of values that may be counted in an event, and what they are then.
+
+    A station that repeats its last values with every event would have them counted twice: but
+    for the end of a transaction, they count only where they are why the event was sent.
+
+    Args:
+        trigger: why it was sent (TriggerReasonEnumType), in lower case.
+        ended: whether it is the end of the transaction.
+    """
+    if ended:
+        return _ENDED | {"": Row.WHOLE}
+    context = _OF_TRIGGERS.get(trigger)
+    return {context: _UPDATED[context], "": _UPDATED[context]} if context else {}
+
+
+def samples(element: dict[str, Any], context: str) -> list[dict[str, Any]]:
+    """The interval values of a context in an element of a `meterValue` list."""
+    return [
+        sample
+        for sample in objects(element.get("sampledValue"))
+        if sample.get("measurand") == INTERVAL and (sample.get("context") or "") == context
+    ]
+
+
+class Interval(Struct, frozen=True):
+    """One value.
+
+    Attributes:
+        row: which row it belongs to.
+        until_ms: when it was over, by the station's clock.
+        energy_mwh: what flowed, in thousandths of a Wh.
+    """
+
+    row: Row
+    until_ms: int
+    energy_mwh: int
+
+
+class Tally(Struct, frozen=True, omit_defaults=True):
+    """What is counted of one transaction for one driver, as a register would show it.
+
+    All times are the station's own.
+
+    Attributes:
+        energy_mwh: the register, in thousandths of a Wh.
+        start_mwh: the same when the transaction began to be his.
+        since_ms: when that was; 0 while it is nobody's.
+        until_ms: up to when all is counted that ever will be.
+        is_all_his: whether it is his from its beginning on.
+        ends: when the last interval of each row was over.
+        seq_no: the number of the last event with intervals; None for none.
+        offset_mwh: what the meter's own register shows besides; None while it was not read.
+    """
+
+    energy_mwh: int = 0
+    start_mwh: int = 0
+    since_ms: int = 0
+    until_ms: int = 0
+    is_all_his: bool = False
+    ends: dict[Row, int] = {}
+    seq_no: int | None = None
+    offset_mwh: int | None = None
+
+    @property
+    def register_wh(self) -> int:
+        """The register in Wh, rounded down."""
+        return self.energy_mwh // 1000
+
+    @property
+    def start_wh(self) -> int:
+        """The same of the one that it began with."""
+        return self.start_mwh // 1000
+
+    @property
+    def was_told(self) -> bool:
+        """Whether the transaction has intervals at all."""
+        return bool(self.ends) or self.energy_mwh > self.start_mwh
+
+    def anew(self, since_ms: int, start_wh: int, *, is_all_his: bool) -> Tally:
+        """For the next driver, who pays for nothing before that."""
+        start_mwh = start_wh * 1000
+        ends, seq_no = self.ends, self.seq_no
+        return Tally(start_mwh, start_mwh, since_ms, since_ms, is_all_his, ends, seq_no)
+
+    def after(self, intervals: Sequence[Interval], seq_no: int | None) -> Tally:
+        """With what an event brought.
+
+        Args:
+            intervals: in any order.
+            seq_no: the number of the event; None where it has none. One that is not higher than
+                the last is a repetition, whatever times it has now, or comes too late.
+        """
+        known = self.seq_no
+        is_old = seq_no is not None and known is not None and seq_no <= known
+        if is_old or not intervals:
+            return self
+        tally = self
+        for one in sorted(intervals, key=_in_order):
+            tally = tally._with(one)
+        return replace(tally, seq_no=known if seq_no is None else seq_no)
+
+    def _with(self, one: Interval) -> Tally:
+        if one.energy_mwh < 0 or one.until_ms <= 0:
+            return self
+        if one.row is Row.WHOLE:
+            return self._ended(one)
+        began_ms = self.ends.get(one.row, self._row_began_ms(one.row))
+        ends = self.ends | {one.row: max(one.until_ms, self.ends.get(one.row, 0))}
+        if not self.since_ms or began_ms < self.until_ms or one.until_ms <= self.until_ms:
+            return replace(self, ends=ends)
+        energy_mwh = self.energy_mwh + one.energy_mwh
+        return replace(self, energy_mwh=energy_mwh, until_ms=one.until_ms, ends=ends)
+
+    def _row_began_ms(self, row: Row) -> int:
+        """When the first interval of a row began; 0 where that is not known, as of one between
+        two strokes of the clock."""
+        is_clock = row in (Row.CLOCK, Row.ENDED_CLOCK)
+        return self.since_ms if self.is_all_his and not is_clock else 0
+
+    def _ended(self, one: Interval) -> Tally:
+        """The value of the end is of the whole transaction or of its last interval: that is
+        believed which adds less."""
+        if not self.is_all_his or one.until_ms < self.until_ms:
+            return self
+        energy_mwh = max(self.energy_mwh, self.start_mwh + one.energy_mwh)
+        return replace(self, energy_mwh=energy_mwh, until_ms=one.until_ms)
+
+    def read(self, register_mwh: int, at_ms: int) -> Tally:
+        """With the meter's own register where that is read after all: what flowed between the
+        last interval and the first such reading is not counted."""
+        if not self.since_ms or at_ms < self.until_ms:
+            return self
+        offset_mwh = self.offset_mwh
+        if offset_mwh is None:
+            offset_mwh = register_mwh - self.energy_mwh
+        energy_mwh = max(self.energy_mwh, register_mwh - offset_mwh)
+        return replace(self, energy_mwh=energy_mwh, until_ms=at_ms, offset_mwh=offset_mwh)
+
+
+def _in_order(one: Interval) -> tuple[int, int]:
+    return one.until_ms, _ORDER.index(one.row)

@@ -1,0 +1,109 @@
+"""The registers by which transactions of OCPP 2.0.1 are billed, read or reckoned.
+
+A register that was read always counts. Only a transaction that began without one is billed by
+intervals, as one whose register is their sum (`bridge.ocpp.intervals`).
+"""
+
+from __future__ import annotations
+
+from bridge.ocpp import timestamps
+from bridge.ocpp.intervals import Tally
+from bridge.ocpp.readings import Reading
+from bridge.ocpp.v201_transactions import Transaction
+from bridge.ocpp.v201_values import Kind, TransactionEvent, intervals
+
+
+def last(found: list[Reading]) -> Reading | None:
+    """The latest reading of a register: stations write them in any order."""
+    readings = _with_register(found)
+    if not readings:
+        return None
+    latest = max(_at_ms(one) for one in readings)
+    return [one for one in readings if _at_ms(one) == latest][-1]
+
+
+def take_first(
+    known: Transaction, tag: str, event: TransactionEvent, found: list[Reading], counted_wh: int
+) -> None:
+    """Keep the register from which on a transaction is to be billed.
+
+    That is the one of the moment in which it became known for whom it is, or the last before
+    it: what flowed until then nobody had ordered.
+
+    Args:
+        known: the transaction.
+        tag: for whom it is; "" while that is not known.
+        event: what told that.
+        found: the readings in it.
+        counted_wh: where the sum of its intervals begins.
+    """
+    if known.number is not None:
+        return
+    readings = sorted(_with_register(found), key=_at_ms)
+    if not tag:
+        known.register_wh = readings[-1].register_wh if readings else known.register_wh
+        return
+    if not known.tag:
+        known.tag, known.told_ms = tag, event.written_ms
+        is_all_his = event.kind is Kind.STARTED
+        known.intervals = known.intervals.anew(event.written_ms, counted_wh, is_all_his=is_all_his)
+        late = event.kind is Kind.ENDED and readings
+        if late:
+            known.told_ms = _at_ms(readings[0]) or known.told_ms
+        if readings:
+            known.register_wh = readings[0].register_wh
+    elif known.register_wh is None and readings:
+        known.register_wh = readings[0].register_wh
+
+
+def counted(known: Transaction, event: TransactionEvent, found: list[Reading]) -> Tally:
+    """What is counted with an event; nothing is where there is a register."""
+    if known.register_wh is not None and not known.is_counted:
+        return known.intervals
+    return with_registers(known, found).after(intervals(event), event.seq_no)
+
+
+def with_registers(known: Transaction, found: list[Reading]) -> Tally:
+    """What is counted with registers that are read after all: they come before intervals."""
+    tally = known.intervals
+    for one in sorted(_with_register(found), key=_at_ms) if known.is_counted else ():
+        tally = tally.read((one.register_wh or 0) * 1000 + one.fraction_mwh, _at_ms(one))
+    return tally
+
+
+def choose(known: Transaction, tally: Tally, found: list[Reading]) -> None:
+    """Settle by what a transaction is billed that began without a register."""
+    if known.number is None or known.register_wh is not None:
+        return
+    readings = _with_register(found)
+    if readings:
+        known.register_wh = readings[0].register_wh
+    elif tally.was_told:
+        known.register_wh, known.is_counted = tally.start_wh, True
+
+
+def reckoned(known: Transaction, tally: Tally, found: list[Reading]) -> list[Reading]:
+    """Readings of a transaction as they are billed: where it is counted, what is counted by now
+    is in the place of their registers."""
+    if not known.is_counted:
+        return found
+    billed: list[Reading] = []
+    is_new = tally.energy_mwh > known.intervals.energy_mwh
+    is_new = is_new or tally.until_ms > known.intervals.until_ms
+    for one in found:
+        is_last = is_new and _at_ms(one) == tally.until_ms
+        if is_last or one.power_w is not None:
+            register_wh = tally.register_wh if is_last else None
+            billed.append(Reading(one.written, register_wh, one.power_w))
+            is_new = is_new and not is_last
+    if is_new:
+        billed.append(Reading(timestamps.render(tally.until_ms), tally.register_wh, None))
+    return billed
+
+
+def _with_register(found: list[Reading]) -> list[Reading]:
+    return [one for one in found if one.register_wh is not None]
+
+
+def _at_ms(reading: Reading) -> int:
+    return timestamps.parse(reading.written) or 0
