@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.config.keys import identity_of, open_identities
+from agent.config.models import Wishes
 from agent.config.secret_files import read_secret
 from agent.config.tables import ChargePointConfig, Config
 from agent.config.values import LOOPBACK_HOSTS
@@ -213,13 +214,17 @@ class App:
             await group.start(server.run, http)
             yield app
 
-    def ocpp_settings(self, charge_point_id: str, nameplate: Nameplate) -> Mapping[str, str]:
+    def ocpp_settings(self, charge_point_id: str, nameplate: Nameplate) -> Wishes:
         """The OCPP configuration keys that the operator wants a charge point to have."""
         plate = (nameplate.vendor, nameplate.model, nameplate.firmware)
         wanted: dict[str, str] = {}
+        own: set[str] = set()
         for model in self.config.ocpp_models:
-            wanted |= model.settings if model.fits(*plate) else {}
-        return wanted | self._point(charge_point_id).ocpp_settings
+            if model.fits(*plate):
+                wanted |= model.settings
+                own |= set() if model.is_for_many else model.settings.keys()
+        settings = self._point(charge_point_id).ocpp_settings
+        return Wishes(wanted | settings, frozenset(own | settings.keys()))
 
     def _point(self, charge_point_id: str) -> ChargePointConfig:
         return next(p for p in self.config.charge_points if p.id == charge_point_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, cast
 
@@ -57,3 +59,22 @@ class OcppModelConfig(Table):
         """Whether a charger is of this make; upper and lower case are the same."""
         pairs = ((vendor, self.vendor), (model, self.model), (firmware, self.firmware))
         return all(fnmatchcase(said.lower(), glob.lower()) for said, glob in pairs)
+
+    @property
+    def is_for_many(self) -> bool:
+        """Whether it is for chargers of several makes or models."""
+        return any(sign in glob for glob in (self.vendor, self.model) for sign in "*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How one charger shall be configured.
+
+    Attributes:
+        settings: values by their keys.
+        own: those of the keys that were written for this charger or its model, and not for
+            chargers of many kinds.
+    """
+
+    settings: Mapping[str, str]
+    own: frozenset[str] = frozenset()

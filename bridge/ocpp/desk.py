@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.config.models import Wishes
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from bridge.ocpp.actions import Version
@@ -114,7 +115,7 @@ class Desk:
         self,
         clock: Callable[[], int],
         stations: Stations,
-        wanted: Callable[[str, Nameplate], Mapping[str, str]],
+        wanted: Callable[[str, Nameplate], Wishes],
     ) -> None:
         self._clock = clock
         self._stations = stations
@@ -215,5 +216,5 @@ class Desk:
             now_ms=self._clock(),
             commitments=commitments,
             transactions=frozenset(transactions - {""}),
-            wanted=self._wanted(charge_point.id, nameplate),
+            wanted=self._wanted(charge_point.id, nameplate).settings,
         )

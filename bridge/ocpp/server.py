@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from agent.alerts import Alerts
+from agent.config.models import Wishes
 from agent.config.ocpp import MUTUAL_TLS
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
@@ -100,7 +101,7 @@ class OcppServer:
         limits: Limits | None = None,
         log: FrameLog | None = None,
         tls: TlsListener | None = None,
-        settings: Callable[[str, Nameplate], Mapping[str, str]] | None = None,
+        settings: Callable[[str, Nameplate], Wishes] | None = None,
         names_file: Path | None = None,
         alerts: Alerts | None = None,
     ) -> None:
@@ -357,9 +358,9 @@ def _port(server: Server) -> int:
     return int(next(iter(server.sockets)).getsockname()[1])
 
 
-def _nothing(charge_point_id: str, nameplate: Nameplate) -> Mapping[str, str]:
+def _nothing(charge_point_id: str, nameplate: Nameplate) -> Wishes:
     del charge_point_id, nameplate
-    return {}
+    return Wishes({})
 
 
 def _called(path: str) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from agent.alerts import Alerts
+from agent.config.models import Wishes
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError
@@ -72,7 +73,7 @@ class Upkeep:
 
     def __init__(
         self,
-        wished: Callable[[str, Nameplate], Mapping[str, str]],
+        wished: Callable[[str, Nameplate], Wishes],
         clock: Callable[[], int],
         alerts: Alerts | None,
     ) -> None:
@@ -146,13 +147,14 @@ class Upkeep:
         # Near the end of a charge its sample interval is Strom's own.
         return not (await tended.charge_point.commitments()).connectors
 
-    async def _wishes(self, tended: Tended) -> Mapping[str, str]:
+    async def _wishes(self, tended: Tended) -> Wishes:
         nameplate = await tended.charge_point.nameplate()
         return self._wished(tended.charge_point.id, nameplate)
 
     async def _compare(self, tended: Tended) -> None:
         charge_point = tended.charge_point
-        wished = await self._wishes(tended)
+        wishes = await self._wishes(tended)
+        wished, own = wishes.settings, _lower(wishes.own)
         before = {key.key: key for key in (await self.report(charge_point)).keys}
         needs = [need for need in tended.needs if need.key.lower() not in _lower(wished)]
         names = [key for key in wished if tended.keys.foreign(key) is None]
@@ -165,14 +167,15 @@ class Upkeep:
         except CallRefused as refused:
             if refused.code not in _UNKNOWN_THERE:
                 raise
-            await self._untold(tended, wished, str(refused))
+            await self._untold(tended, wishes, str(refused))
             return
         await self._compare_connectors(charge_point, present.get(tended.count_key.lower()))
         found: list[KeyReport] = []
         for key, value in wished.items():
             foreign = tended.keys.foreign(key)
             if foreign is not None:
-                found.append(_foreign(key, value, *foreign, among=_lower(wished)))
+                is_told = key.lower() in own and foreign[1].lower() not in _lower(wished)
+                found.append(_foreign(key, value, *foreign, matters=is_told))
                 continue
             found.append(await _wish(tended.keys, key, value, present.get(key.lower())))
         for need in needs:
@@ -183,19 +186,19 @@ class Upkeep:
             _tell(charge_point.id, key, present.get(key.key.lower()), before.get(key.key))
         tended.booted = tended.booted and not booted
         found = await self._settle(tended, found, booted)
-        report = Report(self._clock(), _digest(wished), found)
+        report = Report(self._clock(), _digest(wishes), found)
         await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
         self._count(charge_point.id, report)
 
-    async def _untold(self, tended: Tended, wished: Mapping[str, str], trouble: str) -> None:
+    async def _untold(self, tended: Tended, wishes: Wishes, trouble: str) -> None:
         """Note a charger that tells nobody how it is configured: it is asked again tomorrow."""
         charge_point = tended.charge_point
         logger.info("%s: its configuration cannot be compared: %s", charge_point.id, trouble)
         tended.booted = False
-        report = Report(self._clock(), _digest(wished), trouble=trouble)
+        report = Report(self._clock(), _digest(wishes), trouble=trouble)
         await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
         self._count(charge_point.id, report)
-        if wished and self._alerts is not None:
+        if wishes.settings and self._alerts is not None:
             self._alerts.raised(
                 f"settings {charge_point.id}",
                 f"{charge_point.id} does not take its configuration: {trouble}",
@@ -296,13 +299,13 @@ async def _wish(keys: Keys, key: str, value: str, has: Present | None) -> KeyRep
     return KeyReport(key, shown, shown if done else present, taken, matters=not done)
 
 
-def _foreign(key: str, value: str, state: Taken, here: str, *, among: set[str]) -> KeyReport:
+def _foreign(key: str, value: str, state: Taken, here: str, *, matters: bool) -> KeyReport:
     """A key of the version of OCPP that the charger does not speak.
 
-    It matters where the file does not say the same in the words of the other one.
+    It matters where it was written for this very charger, and the file does not say the same in
+    the words of the other version.
     """
     shown = MASK if is_secret(key) else value
-    matters = bool(here) and here.lower() not in among
     return KeyReport(key, shown, "", state, matters, here)
 
 
@@ -363,10 +366,11 @@ def _same(present: str, wanted: str) -> bool:
     return plain(present) == plain(wanted)
 
 
-def _lower(wished: Mapping[str, str]) -> set[str]:
-    return {key.lower() for key in wished}
+def _lower(keys: Iterable[str]) -> set[str]:
+    return {key.lower() for key in keys}
 
 
-def _digest(wished: Mapping[str, str]) -> str:
+def _digest(wishes: Wishes) -> str:
     """Among the wishes may be passwords."""
-    return hashlib.sha256(msgspec.json.encode(dict(wished), order="sorted")).hexdigest()
+    written = (dict(wishes.settings), sorted(wishes.own))
+    return hashlib.sha256(msgspec.json.encode(written, order="sorted")).hexdigest()

@@ -65,3 +65,17 @@ def test_an_unknown_key_of_a_model_is_refused() -> None:
 )
 def test_which_chargers_a_model_is_for(globs: dict[str, str], fits: bool) -> None:
     assert OcppModelConfig.model_validate(globs).fits("Acme", "Wall One", "1.2") is fits
+
+
+@pytest.mark.parametrize(
+    ("globs", "many"),
+    [
+        ({}, True),
+        ({"vendor": "Acme"}, True),
+        ({"vendor": "Acme", "model": "Wall ?"}, True),
+        ({"vendor": "[AB]cme", "model": "Wall"}, True),
+        ({"vendor": "Acme", "model": "Wall", "firmware": "1.*"}, False),
+    ],
+)
+def test_whether_a_model_is_one_make_s_alone(globs: dict[str, str], many: bool) -> None:
+    assert OcppModelConfig.model_validate(globs).is_for_many is many

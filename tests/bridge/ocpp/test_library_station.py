@@ -17,6 +17,7 @@ from ocpp.v201 import ChargePoint, call, call_result
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from agent.config.models import Wishes
 from agent.machine.model import Ending, SessionState
 from agent.ports.charger import Nameplate
 from agent.ports.quotes import Quote
@@ -129,9 +130,9 @@ class Transactions:
 async def standing(folder: Path) -> AsyncGenerator[tuple[Stage, Model]]:
     """A site whose operator has wishes, and a model that no station has yet."""
 
-    def wished(charge_point_id: str, nameplate: Nameplate) -> dict[str, str]:
+    def wished(charge_point_id: str, nameplate: Nameplate) -> Wishes:
         assert (charge_point_id, nameplate.vendor) == ("CP001", "Library")
-        return WISHES
+        return Wishes(WISHES)
 
     async with running(folder) as world:
         server = OcppServer(
