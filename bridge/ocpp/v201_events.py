@@ -188,8 +188,9 @@ class TransactionEvents:
         elif known.number is not None and event.tag and event.tag != known.tag:
             # Somebody stops it with a card of his own: that says nothing of the card.
             return await self._charge_point.may_charge(event.tag)
-        tag = tag or next(iter(told), "")
-        registers.take_first(known, tag, event, found, self._station.counted_wh())
+        if known.number is None:
+            tag = tag or next(iter(told), "")
+            registers.take_first(known, tag, event, found, self._station.counted_wh())
         return allowed
 
     def _told(self, known: Transaction, event: TransactionEvent) -> list[str]:

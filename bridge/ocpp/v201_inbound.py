@@ -187,7 +187,11 @@ class Inbound201:
         return frames.EMPTY
 
     async def transaction_event(self, payload: Payload, now_ms: int) -> bytes:
-        """Use cases E01 to E15; acknowledged whatever it says."""
+        """Use cases E01 to E15; acknowledged whatever it says.
+
+        No totalCost is told (use cases I02 and I03): it would be in the station's own
+        TariffCostCtrlr.Currency, a code of ISO 4217, and satoshis have none.
+        """
         accepted = await self._events.take(transaction_event(payload), now_ms)
         if accepted is None:
             return frames.EMPTY

@@ -25,7 +25,7 @@ def last(found: list[Reading]) -> Reading | None:
 def take_first(
     known: Transaction, tag: str, event: TransactionEvent, found: list[Reading], counted_wh: int
 ) -> None:
-    """Keep the register from which on a transaction is to be billed.
+    """Keep the register from which on a transaction that has not begun is to be billed.
 
     That is the one of the moment in which it became known for whom it is, or the last before
     it: what flowed until then nobody had ordered.
@@ -37,8 +37,6 @@ def take_first(
         found: the readings in it.
         counted_wh: where the sum of its intervals begins.
     """
-    if known.number is not None:
-        return
     readings = sorted(_with_register(found), key=_at_ms)
     if not tag:
         known.register_wh = readings[-1].register_wh if readings else known.register_wh
