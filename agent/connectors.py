@@ -48,6 +48,7 @@ class Connectors:
         self._sessions = sessions
         self._commons = commons
         self._statuses: dict[int, ConnectorStatus] = {}
+        self._reported: dict[int, ConnectorStatus] = {}
         self._was_here = False
         self.connected = False
         self.answering = True
@@ -66,7 +67,8 @@ class Connectors:
     def resume(self) -> None:
         """Take up what the journal knows of them."""
         journal = self._commons.journal
-        self._statuses = journal.connectors(self._config.id)
+        self._reported = journal.connectors(self._config.id)
+        self._statuses = dict(self._reported)
         self.enabled = journal.setting(f"disabled:{self._config.id}") != "yes"
 
     def attached(self) -> None:
@@ -75,9 +77,12 @@ class Connectors:
 
     async def reported(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         """The charger reported a state (connector 0: the charge point as a whole)."""
-        if self._statuses.get(connector) is not status:
-            self._statuses[connector] = status
+        known = self._statuses.get(connector)
+        self._statuses[connector] = status
+        if self._reported.get(connector) is not status:
             await self._commons.journal.set_connector(self._config.id, connector, status, at_ms)
+            self._reported[connector] = status
+        if known is not status:
             self._commons.herald.status_changed(self._config.id)
         if status in WITHOUT_POWER:
             self._has_stopped(connector)

@@ -29,6 +29,7 @@ class Stray:
         since_ms: since when it is known here, Unix ms.
         over_at_ms: since when it is over, Unix ms; None while it goes on.
         ran: whether energy may have flowed in it.
+        stopped: whether its charger said that it has ended.
     """
 
     transaction_id: int
@@ -36,6 +37,7 @@ class Stray:
     since_ms: int
     over_at_ms: int | None = None
     ran: bool = True
+    stopped: bool = False
 
 
 class Strays:
@@ -123,7 +125,7 @@ class Strays:
 
         Some chargers go on naming an old one: a later one runs where there is any, and a session
         that waits for its start, or was shown to go on, has the benefit of the doubt. One that
-        looked over goes on if it was read after that.
+        looked over goes on if it was read after that, unless its charger ended it.
         """
         place = self.place(transaction.connector)
         stray = self._last.get(place)
@@ -133,7 +135,7 @@ class Strays:
             return None
         if stray.over_at_ms is None:
             return stray
-        if sampled_at_ms <= stray.over_at_ms:
+        if stray.stopped or sampled_at_ms <= stray.over_at_ms:
             return None
         session = self._sessions.on(place)
         if session is not None:
@@ -155,6 +157,7 @@ class Strays:
         for stray in self._last.values():
             if stray.transaction_id == report.transaction_id:
                 stray.over_at_ms = self._commons.clock()
+                stray.stopped = True
                 stray.ran = report.register_wh is None or report.register_wh != stray.register_wh
                 return True
         return False
