@@ -14,7 +14,8 @@ from agent.commitments import commitments
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
 from agent.connectors import POWERED, WITHOUT_POWER, Connectors, presumed_status
-from agent.journal.journal import Task, Transaction
+from agent.journal.journal import Task
+from agent.journal.transactions import Transaction
 from agent.machine.events import (
     ConnectorStatus,
     ConnectorStatusChanged,
@@ -170,15 +171,15 @@ class ChargePointAgent:
             return await self._begin(report)
 
     async def _begin(self, report: StartReport) -> StartVerdict:
-        known = self._commons.journal.find_transaction(self.id, report)
+        known = self._commons.journal.transactions.find(self.id, report)
         if known is not None:
             open_ids = {session.id for session in self.sessions.open()}
             return StartVerdict(known.id, known.session_id in open_ids)
-        transaction_id = self._commons.journal.next_transaction_id()
+        transaction_id = self._commons.journal.transactions.next_id()
         session = self._owners.by_tag(report.id_tag) or self._owners.past_by_tag(report.id_tag)
         if session is None:
             await self._end_unheard(report.connector, transaction_id)
-            await self._commons.journal.add_transaction(self.id, transaction_id, report)
+            await self._commons.journal.transactions.add(self.id, transaction_id, report)
             self._strays.began(report.connector, transaction_id, report.register_wh)
             return StartVerdict(transaction_id, accepted=False)
         if self._owners.is_repeated(session, report):

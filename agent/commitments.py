@@ -30,7 +30,7 @@ def commitments(
         now_ms: Unix ms.
     """
     running = list(sessions.open())
-    invoices = any(quote.charge_point == view.id for quote in journal.unsettled_quotes(now_ms))
+    invoices = any(quote.charge_point == view.id for quote in journal.quotes.unsettled(now_ms))
     in_use = any(connector.status in _IN_USE for connector in view.connectors)
     return Commitments(
         connectors=frozenset(session.connector for session in running),

@@ -95,7 +95,7 @@ class Holds:
         async with anyio.create_task_group() as group:
             self._group = group
             now_ms = self._clock()
-            for quote in self._journal.unsettled_quotes(now_ms - PATIENCE_S * 1000):
+            for quote in self._journal.quotes.unsettled(now_ms - PATIENCE_S * 1000):
                 self.watch(quote)
             await anyio.sleep_forever()
 
@@ -138,7 +138,7 @@ class Holds:
 
     async def _end(self, payment_hash: str, *, take: bool) -> None:
         """Bring a held payment to its end; raises Retry while the wallet does not say which."""
-        quote = self._journal.quote(payment_hash)
+        quote = self._journal.quotes.get(payment_hash)
         wallet = self._wallet
         if quote is None or not isinstance(wallet, HoldWallet):
             return

@@ -259,7 +259,7 @@ class OutsidePayments:
             await self._credit(quote, settlement)
             return
         await self._book.dismiss(receipt.event_id, now_ms)
-        if self._commons.journal.quote(quote.payment_hash) is None:
+        if self._commons.journal.quotes.get(quote.payment_hash) is None:
             reason = "its zap request was paid before"
             hash_, amount_msat = quote.payment_hash, settlement.amount_msat
             stray = Unattributed(hash_, amount_msat, settlement.settled_at_ms, reason)
@@ -278,7 +278,7 @@ class OutsidePayments:
             ),
             None,
         )
-        first = self._commons.journal.quotes_of(own.id)[0] if own else None
+        first = self._commons.journal.quotes.of_session(own.id)[0] if own else None
         # The invoice was made when the driver saw the price; what his zap request says of the
         # time is his own word.
         made_at_ms = receipt.invoice.made_at_s * 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from agent.commons import Commons
-from agent.journal.journal import Transaction
+from agent.journal.transactions import Transaction
 from agent.machine.metering import Source
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartReport, StopReport
@@ -58,7 +58,7 @@ class Owners:
 
     def past_by_tag(self, id_tag: str) -> Session | None:
         """The session that was started under a tag, open or not."""
-        session = self._commons.journal.session(id_tag.strip().lower()[:16])
+        session = self._commons.journal.sessions.get(id_tag.strip().lower()[:16])
         return session if session and session.charge_point == self._charge_point_id else None
 
     def by_sample(
@@ -78,7 +78,7 @@ class Owners:
                 return session
         named = report.transaction_id
         if named is not None and named not in known:
-            known[named] = self._commons.journal.transaction(named)
+            known[named] = self._commons.journal.transactions.get(named)
         other = None if named is None else known[named]
         # A number of another charge point's is none of Strom's: this charger counts by itself.
         if other is not None and other.charge_point == self._charge_point_id:
@@ -102,7 +102,7 @@ class Owners:
         """
         if session.state is SessionState.CLOSED or session.transaction_id is None:
             return False
-        running = self._commons.journal.transaction(session.transaction_id)
+        running = self._commons.journal.transactions.get(session.transaction_id)
         return running is not None and (running.connector, running.register_wh) == (
             report.connector,
             report.register_wh,
@@ -111,7 +111,9 @@ class Owners:
     def by_signed_values(self, connector: int, transaction_id: int | None) -> str:
         """The id of the session that signed values belong to; "" for none."""
         known = (
-            None if transaction_id is None else self._commons.journal.transaction(transaction_id)
+            None
+            if transaction_id is None
+            else self._commons.journal.transactions.get(transaction_id)
         )
         if known is not None and known.charge_point == self._charge_point_id:
             return known.session_id
@@ -124,7 +126,7 @@ class Owners:
         Returns:
             The session's id, "" for none, and the id of the transaction that ended.
         """
-        transaction = self._commons.journal.transaction(report.transaction_id)
+        transaction = self._commons.journal.transactions.get(report.transaction_id)
         if transaction is not None and transaction.charge_point == self._charge_point_id:
             return transaction.session_id, report.transaction_id
         session = self.by_tag(report.id_tag)

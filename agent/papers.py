@@ -37,7 +37,7 @@ class Papers:
 
     def receipt(self, session: Session) -> Receipt:
         """The receipt of a closed session; raises Refused while it is open."""
-        events = self._journal.events_of(session.id, without=["MeterSampled"])
+        events = self._journal.sessions.events(session.id, without=["MeterSampled"])
         signed = self._journal.signed.of(session.id)
         receipt = receipt_of(session, events, self._seller(session.charge_point), signed)
         if receipt is None:
@@ -64,6 +64,6 @@ class Papers:
         """The power measured so far, oldest first."""
         return [
             PowerSample(event.at_ms, event.power_w)
-            for event in self._journal.events_of(session.id, only=MeterSampled)
+            for event in self._journal.sessions.events(session.id, only=MeterSampled)
             if isinstance(event, MeterSampled) and event.power_w is not None
         ]

@@ -121,7 +121,7 @@ class Payouts:
             UnknownSession: no refund has this key.
             Refused: the key is used up, or the invoice is not what was offered.
         """
-        found = self._commons.journal.refund_of_key(k1)
+        found = self._commons.journal.sessions.refund_of_key(k1)
         if found is None:
             raise UnknownSession("this refund link is not known here")
         session = self._session(found[0])
@@ -193,9 +193,9 @@ class Payouts:
                 word="network",
                 network=network,
             )
-        if self._commons.journal.quote(invoice.payment_hash) is not None:
+        if self._commons.journal.quotes.get(invoice.payment_hash) is not None:
             raise Refused("this invoice is one of our own; make one in your wallet", word="own")
-        if self._commons.journal.has_event(f"claimed:{invoice.payment_hash}"):
+        if self._commons.journal.sessions.has_event(f"claimed:{invoice.payment_hash}"):
             raise Refused("this invoice was used before; make a new one", word="used")
         return invoice.payment_hash
 
@@ -311,7 +311,7 @@ class Payouts:
                 raise Retry("the wallet cannot say yet whether the refund arrived")
 
     def _session(self, session_id: str) -> Session:
-        stored = self._commons.journal.session(session_id)
+        stored = self._commons.journal.sessions.get(session_id)
         if stored is None:
             raise UnknownSession("there is no such session")
         return self._sessions_of(stored.charge_point).get(session_id)

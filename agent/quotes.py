@@ -132,5 +132,5 @@ async def make(
         preimage=invoice.preimage,
         hold=holder is not None,
     )
-    await commons.journal.add_quote(quote)
+    await commons.journal.quotes.add(quote)
     return quote

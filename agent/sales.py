@@ -143,7 +143,7 @@ class Sales:
     def _topped_up(self, request: QuoteRequest) -> tuple[Session | None, str]:
         """The open session that the money would be added to, and its secret."""
         if request.topup_secret is not None:
-            for quote in self._commons.journal.quotes_by_secret(request.topup_secret)[:1]:
+            for quote in self._commons.journal.quotes.by_secret(request.topup_secret)[:1]:
                 session = self._sessions.get(quote.session_id)
                 return session, quote.secret
             raise Refused("this session does not exist")
@@ -151,5 +151,5 @@ class Sales:
             for session in self._sessions.open():
                 wanted = request.connector in (None, session.connector)
                 if wanted and session.payer.pubkey == request.payer.pubkey:
-                    return session, self._commons.journal.quotes_of(session.id)[0].secret
+                    return session, self._commons.journal.quotes.of_session(session.id)[0].secret
         return None, ""

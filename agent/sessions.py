@@ -106,7 +106,7 @@ class Sessions:
 
     def get(self, session_id: str) -> Session:
         """A session of this charge point, live or past; raises UnknownSession."""
-        session = self._live.get(session_id) or self._commons.journal.session(session_id)
+        session = self._live.get(session_id) or self._commons.journal.sessions.get(session_id)
         if session is None:
             raise UnknownSession("there is no such session")
         return session
@@ -200,7 +200,7 @@ class Sessions:
 
     def _known(self, quote: Quote) -> Session | None:
         journal = self._commons.journal
-        return self._live.get(quote.session_id) or journal.session(quote.session_id)
+        return self._live.get(quote.session_id) or journal.sessions.get(quote.session_id)
 
     def _start_deadline_ms(self, now_ms: int) -> int:
         return now_ms + self._commons.sessions.start_timeout_s * 1000

@@ -128,7 +128,7 @@ class Settlements:
             WalletUnavailable: the wallet does not answer.
         """
         now_ms = self._commons.clock()
-        waiting = iter(self._commons.journal.unsettled_quotes(now_ms - look_back_ms))
+        waiting = iter(self._commons.journal.quotes.unsettled(now_ms - look_back_ms))
         lost: list[WalletUnavailable] = []
 
         async def ask() -> None:
@@ -158,7 +158,7 @@ class Settlements:
 
     async def take(self, settlement: Settlement) -> None:
         """Credit one settlement, if a quote of ours asked for it."""
-        quote = self._commons.journal.quote(settlement.payment_hash)
+        quote = self._commons.journal.quotes.get(settlement.payment_hash)
         if quote is None:
             await self._unexplained(settlement)
         elif quote.settled_at_ms is None:

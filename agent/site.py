@@ -190,7 +190,7 @@ class Site:
     async def _resume(self) -> None:
         """Load what was open when Strom last stopped."""
         sessions: dict[str, list[Session]] = {}
-        for session in self._journal.live_sessions():
+        for session in self._journal.sessions.live():
             sessions.setdefault(session.charge_point, []).append(session)
         for agent in self._agents.values():
             agent.resume()
@@ -303,13 +303,13 @@ class Site:
 
     async def _hold_canceled(self, quote: Quote, event: PaymentCanceled) -> None:
         """A held payment went back: its session, if it opened one, must know."""
-        if self._journal.session(quote.session_id) is not None:
+        if self._journal.sessions.get(quote.session_id) is not None:
             await self._sessions_of(quote.charge_point).submit(quote.session_id, [event])
 
     def session_of_secret(self, secret: str) -> Session:
         """The session that a secret owns; raises UnknownSession."""
-        for quote in self._journal.quotes_by_secret(secret):
-            stored = self._journal.session(quote.session_id)
+        for quote in self._journal.quotes.by_secret(secret):
+            stored = self._journal.sessions.get(quote.session_id)
             if stored is not None:
                 return self._sessions_of(stored.charge_point).get(stored.id)
         raise UnknownSession("this link belongs to no session here")
@@ -317,7 +317,7 @@ class Site:
     async def session(self, secret: str) -> SessionView:
         """The session that a secret owns; raises UnknownSession."""
         session = self.session_of_secret(secret)
-        events = self._journal.events_of(session.id, without=["MeterSampled"])
+        events = self._journal.sessions.events(session.id, without=["MeterSampled"])
         return session_view(session, secret, events)
 
     async def sessions_of(self, charge_point_id: str, pubkey: str) -> list[SessionView]:
@@ -326,12 +326,12 @@ class Site:
         Only that identity may see them: they carry the secret.
         """
         known = self.charge_point(charge_point_id).id
-        sessions = self._journal.sessions_of(known, pubkey)
+        sessions = self._journal.sessions.of_payer(known, pubkey)
         views = [self._own_view(session) for session in sessions]
         return sorted(views, key=lambda view: view.closed_at_ms is not None)
 
     def _own_view(self, session: Session) -> SessionView:
-        secret = self._journal.quotes_of(session.id)[0].secret
+        secret = self._journal.quotes.of_session(session.id)[0].secret
         return session_view(session, secret)
 
     async def open_sessions(self) -> list[SessionView]:
@@ -363,12 +363,12 @@ class Site:
 
     def owed(self) -> list[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
-        return owed_refunds(self._journal.live_sessions())
+        return owed_refunds(self._journal.sessions.live())
 
     async def charges(self, charge_point_id: str, most: int) -> list[Charge]:
         """The closed sessions of a charge point, the latest first."""
         known = self.charge_point(charge_point_id).id
-        return [charge_of(session) for session in self._journal.closed_sessions(most, known)]
+        return [charge_of(session) for session in self._journal.sessions.closed(most, known)]
 
     async def wallet_state(self) -> WalletState:
         """How the wallet is."""
@@ -396,10 +396,10 @@ class Site:
 
     async def session_of_key(self, linking_key: str) -> SessionView:
         """The latest session that a linking key owns (LUD-04); raises UnknownSession."""
-        session = self._journal.session_of_linking_key(linking_key)
+        session = self._journal.sessions.of_linking_key(linking_key)
         if session is None:
             raise UnknownSession("this key owns no session here")
-        return await self.session(self._journal.quotes_of(session.id)[0].secret)
+        return await self.session(self._journal.quotes.of_session(session.id)[0].secret)
 
     async def receipt(self, secret: str) -> Receipt:
         """The receipt of a closed session; raises UnknownSession, or Refused while it is open."""
@@ -419,7 +419,7 @@ class Site:
 
     async def quote_of(self, payment_hash: str) -> Quote:
         """The quote behind an invoice; raises UnknownSession."""
-        quote = self._journal.quote(payment_hash)
+        quote = self._journal.quotes.get(payment_hash)
         if quote is None:
             raise UnknownSession("this invoice is not one of ours")
         return quote
@@ -434,7 +434,7 @@ class Site:
         Raises:
             UnknownSession: no such session.
         """
-        session = self._journal.session(session_id)
+        session = self._journal.sessions.get(session_id)
         if session is None:
             raise UnknownSession("there is no such session")
         await self._stop(session, StopBy.OPERATOR)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agent.commons import Commons
 from agent.connectors import POWERED
-from agent.journal.journal import Transaction
+from agent.journal.transactions import Transaction
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import StopReport
 from agent.sessions import Sessions
@@ -68,7 +68,7 @@ class Strays:
         journal, now_ms = self._commons.journal, self._commons.clock()
         statuses = journal.connectors(self._id)
         for connector in self._connectors:
-            transaction = journal.last_transaction(self._id, connector)
+            transaction = journal.transactions.last_on(self._id, connector)
             if transaction is None or self._was_paid_for(transaction):
                 continue
             session = self._sessions.on(connector)
@@ -93,7 +93,7 @@ class Strays:
         """Whether it is a session's, and did not begin after that was over."""
         if not transaction.session_id:
             return False
-        session = self._commons.journal.session(transaction.session_id)
+        session = self._commons.journal.sessions.get(transaction.session_id)
         if session is None or session.state is not SessionState.CLOSED:
             return True
         return session.transaction_id is not None and session.transaction_id >= transaction.id

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from agent.alerts import QUIET_MS
 from agent.commons import Commons
 from agent.connectors import Connectors
-from agent.journal.journal import Task, Transaction
+from agent.journal.journal import Task
+from agent.journal.transactions import Transaction
 from agent.machine.effects import CutPower, Effect, StopCharging
 from agent.machine.metering import Source
 from agent.owners import FRESH_MS, Owners
@@ -101,7 +102,7 @@ class Unsold:
 
     def ended(self, report: StopReport) -> None:
         """A transaction ended that is no session's: the operator hears what it gave away."""
-        transaction = self._commons.journal.transaction(report.transaction_id)
+        transaction = self._commons.journal.transactions.get(report.transaction_id)
         if transaction is None or transaction.charge_point != self._id:
             return
         place = self._strays.place(transaction.connector)
@@ -156,7 +157,7 @@ class Unsold:
                 outcome = await charger.stop(transaction_id)
                 log.info("%s: stop of transaction %d: %s", self._id, transaction_id, outcome)
             case CutPower(transaction_id):
-                transaction = self._commons.journal.transaction(transaction_id)
+                transaction = self._commons.journal.transactions.get(transaction_id)
                 if transaction is not None and self._goes_on(transaction):
                     done = await charger.cut_power(transaction.connector, transaction_id)
                     log.info("%s: power of transaction %d cut: %s", self._id, transaction_id, done)

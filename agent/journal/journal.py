@@ -1,5 +1,6 @@
 """The journal: typed questions and answers over the database; no SQL stands anywhere else.
 
+What concerns one subject alone is in a book of its own: sessions, quotes, transactions and more.
 One transaction holds an event, the snapshot it led to and the effects it asks for. Reads go
 over a connection of their own and see what is committed.
 """
@@ -7,8 +8,8 @@ over a connection of their own and see what is committed.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,18 +18,20 @@ from sqlite_utils import Database
 from agent.journal import codec
 from agent.journal.errors import JournalUnusable
 from agent.journal.nostr_book import NostrBook
-from agent.journal.outside import OutsideBook, store_quote
+from agent.journal.outside import OutsideBook
 from agent.journal.pruning import Pruning
-from agent.journal.restoring import Tails, restored
+from agent.journal.quotes import QuoteBook
+from agent.journal.restoring import Tails
 from agent.journal.schema import MIGRATIONS
+from agent.journal.sessions import SessionBook
 from agent.journal.signed import SignedBook
+from agent.journal.transactions import TransactionBook, store_transaction
 from agent.journal.writer import Writer
 from agent.machine.effects import Effect
 from agent.machine.events import ConnectorStatus, Event, MeterSampled
 from agent.machine.model import CLOSED, Session
 from agent.machine.refund import RefundState
 from agent.ports.charger import StartReport
-from agent.ports.quotes import Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +42,6 @@ class Task:
     session_id: str
     target: str
     effect: Effect
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """A charger's transaction; `session_id` is "" when nobody paid for it.
-
-    `register_wh` is where its meter began, None for unknown.
-    """
-
-    id: int
-    charge_point: str
-    connector: int
-    session_id: str
-    register_wh: int | None = None
 
 
 class Step(Struct, frozen=True):
@@ -100,16 +89,6 @@ _SESSION = (
     " snapshot_seq = excluded.snapshot_seq"
 )
 _OUTBOX = "INSERT INTO outbox(session_id, target, kind, body) VALUES(?, ?, ?, ?)"
-_TRANSACTIONS = "SELECT id, charge_point, connector, session_id, register_wh FROM transactions"
-_LAST_TRANSACTION = "SELECT max(id) FROM transactions WHERE charge_point = ? AND connector = ?"
-_TRANSACTION = (
-    "INSERT INTO transactions(id, charge_point, connector, id_tag, started_at_ms, register_wh,"
-    " session_id) VALUES(?, ?, ?, ?, ?, ?, ?)"
-)
-
-
-_NO_REGISTER = -1
-"""Stands for a register that the charger did not name."""
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -130,9 +109,10 @@ class Journal:
         self.outside = OutsideBook(self._writer, reading)
         self.nostr = NostrBook(self._writer, reading)
         self.pruning = Pruning(self._writer, reading)
+        self.quotes = QuoteBook(self._writer, reading)
+        self.sessions = SessionBook(reading)
         self.signed = SignedBook(self._writer, reading)
-        row = reading.execute("SELECT coalesce(max(id), 0) FROM transactions").fetchone()
-        self._last_transaction_id: int = row[0]
+        self.transactions = TransactionBook(self._writer, reading)
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -223,7 +203,7 @@ class Journal:
                     step.quote_settled,
                 )
             if step.transaction is not None:
-                _store_transaction(db, session.charge_point, session.id, *step.transaction)
+                store_transaction(db, session.charge_point, session.id, *step.transaction)
             if step.withdraw_key is not None:
                 k1, refund_no = step.withdraw_key
                 db.execute(
@@ -251,148 +231,6 @@ class Journal:
             Task(seq, session_id, target, codec.decode_effect(kind, body))
             for seq, session_id, target, kind, body in rows
         ]
-
-    def live_sessions(self) -> list[Session]:
-        """Every session that is open or whose money has not all gone back."""
-        return self._sessions("live = 1")
-
-    def closed_sessions(self, most: int, charge_point: str = "") -> list[Session]:
-        """The sessions that closed, the latest opened first; of one charge point where named."""
-        latest = "ORDER BY opened_at_ms DESC, rowid DESC LIMIT ?"
-        if charge_point:
-            where = f"charge_point = ? AND state = 'CLOSED' {latest}"
-            return self._sessions(where, charge_point, most)
-        return self._sessions(f"state = 'CLOSED' {latest}", most)
-
-    def session(self, session_id: str) -> Session | None:
-        """A session as it is on the disk."""
-        return next(iter(self._sessions("id = ?", session_id)), None)
-
-    def sessions_of(self, charge_point: str, pubkey: str, most: int = 5) -> list[Session]:
-        """The latest sessions that a nostr identity paid for here, newest first."""
-        return self._sessions(
-            "charge_point = ? AND owner_pubkey = ? ORDER BY opened_at_ms DESC LIMIT ?",
-            charge_point,
-            pubkey,
-            most,
-        )
-
-    def session_of_linking_key(self, linking_key: str) -> Session | None:
-        """The latest session that a linking key owns. Looks at all of them: few ask for it."""
-        found = self._sessions(
-            "instr(CAST(snapshot AS TEXT), ?) ORDER BY opened_at_ms DESC LIMIT 1",
-            f'"{linking_key}"',
-        )
-        return found[0] if found else None
-
-    def _sessions(self, where: str, *values: str | int) -> list[Session]:
-        rows = self._reading.execute(
-            f"SELECT snapshot, snapshot_seq FROM sessions WHERE {where}",  # noqa: S608  constant
-            values,
-        ).fetchall()
-        return [restored(self._reading, snapshot, seq) for snapshot, seq in rows]
-
-    def events_of(
-        self, session_id: str, *, without: Iterable[str] = (), only: type[Event] | None = None
-    ) -> list[Event]:
-        """The events of a session, oldest first.
-
-        Args:
-            session_id: whose.
-            without: names of classes to leave out.
-            only: the one class that is wanted; None for all.
-        """
-        left_out = set(without)
-        kind = only.__name__ if only else ""
-        rows = self._reading.execute(
-            "SELECT kind, body FROM events WHERE session_id = ?1 AND (?2 = '' OR kind = ?2)"
-            " ORDER BY seq",
-            (session_id, kind),
-        )
-        return [codec.decode_event(kind, body) for kind, body in rows if kind not in left_out]
-
-    def has_event(self, key: str) -> bool:
-        """Whether an event of this key is stored; readings of meters have none."""
-        row = self._reading.execute(
-            "SELECT 1 FROM events WHERE key = ? AND kind != 'MeterSampled'", (key,)
-        )
-        return row.fetchone() is not None
-
-    async def add_quote(self, quote: Quote) -> None:
-        """Store a quote before its invoice is shown to anyone."""
-        await self._writer.write(lambda db: store_quote(db, quote))
-
-    def quote(self, payment_hash: str) -> Quote | None:
-        """The quote behind an invoice."""
-        quotes = self._quotes("payment_hash = ?", (payment_hash,))
-        return quotes[0] if quotes else None
-
-    def quotes_of(self, session_id: str) -> list[Quote]:
-        """All quotes of a session, oldest first."""
-        return self._quotes("session_id = ? ORDER BY rowid", (session_id,))
-
-    def quotes_by_secret(self, secret: str) -> list[Quote]:
-        """All quotes that carry a session's secret, oldest first."""
-        return self._quotes("secret = ? ORDER BY rowid", (secret,))
-
-    def unsettled_quotes(self, expired_after_ms: int) -> list[Quote]:
-        """Unpaid quotes that expired after the given time, or have not expired."""
-        return self._quotes("settled_at_ms IS NULL AND expires_at_ms > ?", (expired_after_ms,))
-
-    def _quotes(self, where: str, values: tuple[str | int, ...]) -> list[Quote]:
-        rows = self._reading.execute(
-            f"SELECT body, settled_at_ms FROM quotes WHERE {where}",  # noqa: S608  constant text
-            values,
-        )
-        return [replace(codec.decode(body, Quote), settled_at_ms=at_ms) for body, at_ms in rows]
-
-    def refund_of_key(self, k1: str) -> tuple[str, int] | None:
-        """Session and refund number that a withdraw key stands for."""
-        row = self._reading.execute(
-            "SELECT session_id, refund_no FROM withdraw_keys WHERE k1 = ?", (k1,)
-        ).fetchone()
-        return (row[0], row[1]) if row else None
-
-    def next_transaction_id(self) -> int:
-        """An id that no transaction of this Strom has had."""
-        self._last_transaction_id += 1
-        return self._last_transaction_id
-
-    def find_transaction(self, charge_point: str, report: StartReport) -> Transaction | None:
-        """The transaction that a charger reported before in the same words."""
-        row = self._reading.execute(
-            f"{_TRANSACTIONS} WHERE charge_point = ? AND connector = ? AND id_tag = ?"
-            " AND started_at_ms = ? AND register_wh = ?",
-            (
-                charge_point,
-                report.connector,
-                report.id_tag,
-                report.started_at_ms,
-                _stored(report.register_wh),
-            ),
-        ).fetchone()
-        return _transaction(row)
-
-    def transaction(self, transaction_id: int) -> Transaction | None:
-        """A transaction by its id."""
-        row = self._reading.execute(f"{_TRANSACTIONS} WHERE id = ?", (transaction_id,)).fetchone()
-        return _transaction(row)
-
-    def last_transaction(self, charge_point: str, connector: int) -> Transaction | None:
-        """The transaction that began last on a connector, by the charger's name of it."""
-        row = self._reading.execute(
-            f"{_TRANSACTIONS} WHERE id = ({_LAST_TRANSACTION})",
-            (charge_point, connector),
-        ).fetchone()
-        return _transaction(row)
-
-    async def add_transaction(
-        self, charge_point: str, transaction_id: int, report: StartReport
-    ) -> None:
-        """Store a transaction that nobody paid for."""
-        await self._writer.write(
-            lambda db: _store_transaction(db, charge_point, "", transaction_id, report)
-        )
 
     async def post(self, target: str, effects: Sequence[Effect]) -> list[Task]:
         """Store effects that belong to no session; they are delivered like all others."""
@@ -464,36 +302,3 @@ def is_live(session: Session) -> bool:
     if session.state is not CLOSED or session.held:
         return True
     return any(refund.state is not RefundState.PAID for refund in session.refunds)
-
-
-def _store_transaction(
-    db: sqlite3.Connection,
-    charge_point: str,
-    session_id: str,
-    transaction_id: int,
-    report: StartReport,
-) -> None:
-    db.execute(
-        _TRANSACTION,
-        (
-            transaction_id,
-            charge_point,
-            report.connector,
-            report.id_tag,
-            report.started_at_ms,
-            _stored(report.register_wh),
-            session_id,
-        ),
-    )
-
-
-def _stored(register_wh: int | None) -> int:
-    return _NO_REGISTER if register_wh is None else register_wh
-
-
-def _transaction(row: tuple[int, str, int, str, int] | None) -> Transaction | None:
-    if row is None:
-        return None
-    number, charge_point, connector, session_id, stored = row
-    register_wh = None if stored == _NO_REGISTER else stored
-    return Transaction(number, charge_point, connector, session_id, register_wh)

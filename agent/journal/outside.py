@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.journal import codec
 from agent.journal.nostr_book import Handled, store_handled
+from agent.journal.quotes import store_quote
 from agent.journal.writer import Writer
 from agent.ports.quotes import Quote
 from agent.tariff.model import Tariff
@@ -36,21 +37,6 @@ class Unattributed:
     settled_at_ms: int
     reason: str
     told: bool = False
-
-
-def store_quote(db: sqlite3.Connection, quote: Quote) -> None:
-    """Insert a quote; raises sqlite3.IntegrityError when its payment hash is known."""
-    db.execute(
-        "INSERT INTO quotes(payment_hash, session_id, secret, expires_at_ms, body)"
-        " VALUES(?, ?, ?, ?, ?)",
-        (
-            quote.payment_hash,
-            quote.session_id,
-            quote.secret,
-            quote.expires_at_ms,
-            codec.encode(quote),
-        ),
-    )
 
 
 class OutsideBook:

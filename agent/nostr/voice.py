@@ -72,7 +72,7 @@ class Voice:
                 raise TypeError(f"not to be said: {other}")
 
     async def _publish_receipt(self, identity: Identity, payment_hash: str, seq: int) -> None:
-        quote = self._journal.quote(payment_hash)
+        quote = self._journal.quotes.get(payment_hash)
         if quote is None or quote.zap_request is None or quote.settled_at_ms is None:
             return
         try:
@@ -96,8 +96,8 @@ class Voice:
     async def _send_message(
         self, identity: Identity, session_id: str, effect: SendMessage, seq: int
     ) -> None:
-        session = self._journal.session(session_id)
-        quotes = self._journal.quotes_of(session_id)
+        session = self._journal.sessions.get(session_id)
+        quotes = self._journal.quotes.of_session(session_id)
         if session is None or session.payer.pubkey is None or not quotes:
             return
         text = await self._announce(session, effect, quotes[0])

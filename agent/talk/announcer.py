@@ -48,7 +48,7 @@ class Announcer:
         """
         if effect.topic is Topic.RECEIPT:
             return await self._receipt(quote)
-        events = self._journal.events_of(session.id, without=["MeterSampled"])
+        events = self._journal.sessions.events(session.id, without=["MeterSampled"])
         return announce(
             words(quote.language or self._language),
             effect,

@@ -43,7 +43,7 @@ def owed(
     if path.exists():
         journal = Journal.open(path)
         try:
-            refunds = owed_refunds(journal.live_sessions())
+            refunds = owed_refunds(journal.sessions.live())
             strays = journal.outside.unattributed()
         finally:
             journal.close()

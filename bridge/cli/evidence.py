@@ -46,8 +46,8 @@ def sessions(
     if path.exists():
         journal = Journal.open(path)
         try:
-            one = journal.session(session.lower()) if session else None
-            closed = journal.closed_sessions(most) if not session else [one] if one else []
+            one = journal.sessions.get(session.lower()) if session else None
+            closed = journal.sessions.closed(most) if not session else [one] if one else []
         finally:
             journal.close()
     closed.sort(key=lambda one: one.closed_at_ms or 0, reverse=True)

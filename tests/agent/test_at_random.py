@@ -169,7 +169,7 @@ async def pay_back(world: World, secret: str) -> None:
 def is_on_the_disk(world: World) -> bool:
     """Whether the sessions are read as they are in memory."""
     live = world.point.sessions.live()
-    return all(world.journal.session(session.id) == session for session in live)
+    return all(world.journal.sessions.get(session.id) == session for session in live)
 
 
 def check(world: World) -> None:
@@ -225,7 +225,7 @@ async def test_whatever_happens_the_money_adds_up(tmp_path: Path, seed: int) -> 
                     await asyncio.sleep(0)
         cost_msat = 0
         for session_id in {quote.session_id for quote in quotes}:
-            session = world.journal.session(session_id)
+            session = world.journal.sessions.get(session_id)
             assert session is not None
             assert session.energy_wh <= station.given_wh[session_id]
             cost_msat += session.cost_msat + session.rounding_msat

@@ -39,7 +39,7 @@ async def reserve(world: World, sats: int = 1000) -> tuple[Quote, asyncio.Task[s
     assert quote.hold
     assert quote.preimage not in repr(quote)
     paying = asyncio.create_task(world.wallet.driver_pay(quote.bolt11))
-    await world.until(lambda: world.journal.session(quote.session_id) is not None)
+    await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
     return quote, paying
 
 
@@ -63,7 +63,7 @@ async def test_charging_takes_the_payment(tmp_path: Path) -> None:
         assert await paying == quote.preimage
         await world.until(lambda: session_of(world, quote).paid_msat == 1_000_000)
         assert session_of(world, quote).held_msat == 0
-        stored = world.journal.quote(quote.payment_hash)
+        stored = world.journal.quotes.get(quote.payment_hash)
         assert stored is not None
         assert stored.settled_at_ms is not None
         await world.point.transaction_stopped(StopReport(transaction, 11_000, world.clock()))
@@ -91,7 +91,7 @@ async def test_a_start_that_does_not_come_lets_it_go(tmp_path: Path, why: str) -
         told = [e for _, e in world.ear.said if isinstance(e, SendMessage)]
         assert told[-1].topic is Topic.NOT_STARTED
         # Nothing is live any more: the journal has nothing to take up at a start.
-        assert world.journal.live_sessions() == []
+        assert world.journal.sessions.live() == []
 
 
 async def test_an_occupied_connector_lets_it_go_at_once(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_an_occupied_connector_lets_it_go_at_once(tmp_path: Path) -> None:
         await world.point.connector_status(1, ConnectorStatus.FAULTED, world.clock())
         with pytest.raises(WalletRefused):
             await world.wallet.driver_pay(quote.bolt11)
-        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
         assert session_of(world, quote).obstacle is Obstacle.FAULTED
         assert session_of(world, quote).paid_msat == 0
 
@@ -132,7 +132,7 @@ async def test_a_restart_forgets_nothing_that_is_held(tmp_path: Path, when: str)
         quote = await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
         if when == "after":
             paying = asyncio.create_task(world.wallet.driver_pay(quote.bolt11))
-            await world.until(lambda: world.journal.session(quote.session_id) is not None)
+            await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
             paying.cancel()
     if when == "before Strom noticed":
         wallet = DevWallet(tmp_path, clock)
@@ -142,7 +142,7 @@ async def test_a_restart_forgets_nothing_that_is_held(tmp_path: Path, when: str)
         paying.cancel()
         await wallet.close()
     async with held_world(tmp_path, clock) as (world, _):
-        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
         await begin(world, quote)
         await world.until(lambda: session_of(world, quote).paid_msat == 1_000_000)
         assert await world.wallet.driver_pay(quote.bolt11) == quote.preimage

@@ -56,7 +56,7 @@ async def test_of_two_transactions_that_which_the_meter_shows_is_stopped(tmp_pat
         await world.until(lambda: ("stop", numbers[0], "") in charger.asked)
         stop = StopReport(numbers[0], 110, world.clock())
         await world.point.transaction_stopped(stop)
-        session = world.journal.session(quote.session_id)
+        session = world.journal.sessions.get(quote.session_id)
         assert session is not None
         assert (session.state, session.energy_wh) == (SessionState.CLOSED, 110)
 

@@ -94,8 +94,8 @@ class Elsewhere:
         return found
 
     def maybe_session_of(self, receipt: NostrEvent) -> Session | None:
-        quote = self.world.journal.quote(decode(receipt.tag("bolt11") or "").payment_hash)
-        return quote and self.world.journal.session(quote.session_id)
+        quote = self.world.journal.quotes.get(decode(receipt.tag("bolt11") or "").payment_hash)
+        return quote and self.world.journal.sessions.get(quote.session_id)
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def test_a_zap_that_the_wallet_confirms_starts_charging(tmp_path: Path) ->
         session = await at.zapped(comment="Säule 1, bitte")
         assert (session.state, session.paid_msat) == (SessionState.STARTING, 1_000_000)
         assert (session.payer.pubkey, session.connector) == (DRIVER.pubkey, 1)
-        quote = at.world.journal.quotes_of(session.id)[0]
+        quote = at.world.journal.quotes.of_session(session.id)[0]
         assert (quote.language, quote.zap_request) == ("de", None)
         await at.world.until(lambda: Topic.PLUG_IN in at.world.ear.topics())
         assert at.world.journal.outside.unattributed() == []
@@ -180,7 +180,7 @@ async def test_a_payment_taken_before_a_crash_is_credited_after_it(tmp_path: Pat
     await wallet.driver_pay(invoice.bolt11)
     await wallet.close()
     async with elsewhere(tmp_path, provider, clock) as at:
-        await at.world.until(lambda: at.world.journal.session(quote.session_id) is not None)
+        await at.world.until(lambda: at.world.journal.sessions.get(quote.session_id) is not None)
         assert at.world.point.sessions.get(quote.session_id).paid_msat == 1_000_000
 
 

@@ -34,13 +34,13 @@ async def test_an_invoice_that_is_paid_after_that_is_owed_back(tmp_path: Path) -
     await wallet.driver_pay(quote.bolt11)
     await wallet.close()
     async with running(tmp_path, clock, renamed()) as world:
-        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
         view = await world.site.session(quote.secret)
         assert (view.obstacle, view.owed_msat) == (Obstacle.UNAVAILABLE, 1_000_000)
         offer = await world.site.offer_refund(quote.secret)
         bolt11, payment_hash = await world.wallet.driver_invoice(offer.amount_msat)
         await world.site.claim_refund(offer.k1, bolt11)
-        await world.until(lambda: world.journal.live_sessions() == [])
+        await world.until(lambda: world.journal.sessions.live() == [])
         assert await world.wallet.driver_invoice_paid(payment_hash)
 
 

@@ -32,7 +32,7 @@ async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(
         sample = MeterReport(1, verdict.transaction_id, world.clock(), 6000, 11_000)
         await world.point.meter_sampled([sample])
         await world.point.meter_sampled([sample])
-        assert len(world.journal.events_of(quote.session_id, only=MeterSampled)) == 1
+        assert len(world.journal.sessions.events(quote.session_id, only=MeterSampled)) == 1
         view = await world.site.session(quote.secret)
         assert (view.state, view.energy_wh, view.cost_msat) == ("CHARGING", 1000, 300_000)
         await world.site.stop(quote.secret)
@@ -88,7 +88,7 @@ async def test_a_charger_that_does_not_answer_takes_no_money_and_keeps_none(
         with pytest.raises(Refused, match="the charger does not answer at the moment"):
             await world.point.quote(request)
         await world.wallet.driver_pay(quote.bolt11)
-        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
         view = await world.site.session(quote.secret)
         assert (view.obstacle, view.owed_msat) == (Obstacle.NOT_ANSWERING, 1_000_000)
         assert charger.asked == []
@@ -189,7 +189,7 @@ async def test_a_connector_is_taken_from_the_moment_its_session_can_be_read(
             first = await world.point.quote(request)
             assert await world.point.obstacle(connector) is None
             await world.wallet.driver_pay(first.bolt11)
-            while world.journal.session(first.session_id) is None:
+            while world.journal.sessions.get(first.session_id) is None:
                 await asyncio.sleep(0)
             assert await world.point.obstacle(connector) is Obstacle.OCCUPIED
             with pytest.raises(NotThePayer):

@@ -158,7 +158,7 @@ async def test_one_that_began_where_a_driver_charged_is_stopped_and_his_session_
         world.clock.advance(41)
         await world.site.ring_due()
         await world.until(lambda: not world.point.sessions.open())
-        session = world.journal.session(quote.session_id)
+        session = world.journal.sessions.get(quote.session_id)
         assert session is not None
         assert (session.energy_wh, session.charging_ms) == (100, 30_000)
 

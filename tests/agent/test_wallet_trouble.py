@@ -55,7 +55,7 @@ async def charge(world: World, backend: Backend) -> tuple[Quote, int]:
     """A session under power."""
     quote = await world.point.quote(ONE_SESSION)
     await backend.peer.pay(quote.bolt11)
-    await world.until(lambda: world.journal.session(quote.session_id) is not None)
+    await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
     report = StartReport(1, quote.session_id, 10_000, now_ms())
     return quote, (await world.point.transaction_started(report)).transaction_id
 
@@ -74,7 +74,7 @@ async def test_lost_while_charging_and_back_with_a_backlog(tmp_path: Path) -> No
             await world.point.meter_sampled([MeterReport(1, transaction, now_ms(), 11_000, 11_000)])
             assert world.point.sessions.get(quote.session_id).energy_wh == 1_000
             await backend.peer.pay(waiting.bolt11)
-        await world.until(lambda: world.journal.session(waiting.session_id) is not None)
+        await world.until(lambda: world.journal.sessions.get(waiting.session_id) is not None)
         assert world.point.sessions.get(waiting.session_id).paid_msat == 2_000_000
         await world.until(lambda: alerts.current() == {})
         # The backlog and the look-up both told of it: it is credited once.
@@ -100,7 +100,7 @@ async def test_down_at_the_start(tmp_path: Path) -> None:
                 await world.until(lambda: world.site.settlements.trouble is None)
                 quote = await world.point.quote(ONE_SESSION)
                 await NodePeer(peer).pay(quote.bolt11)
-                await world.until(lambda: world.journal.session(quote.session_id) is not None)
+                await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
         finally:
             await wallet.close()
 
@@ -166,7 +166,7 @@ async def test_a_refund_that_never_reached_the_wallet_is_free_again_once_its_inv
         await world.ready()
         quote = await world.point.quote(ONE_SESSION)
         await wallet.driver_pay(quote.bolt11)
-        await world.until(lambda: world.journal.session(quote.session_id) is not None)
+        await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
         await world.site.stop(quote.secret)
         first, first_hash = await wallet.driver_invoice(1_000_000, expiry_s=60)
         await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, first)

@@ -113,7 +113,7 @@ class World:
         request = QuoteRequest(sats * 1000, Origin.LNURL, connector=connector)
         quote = await self.point.quote(request)
         await self.wallet.driver_pay(quote.bolt11)
-        await self.until(lambda: self.journal.session(quote.session_id) is not None)
+        await self.until(lambda: self.journal.sessions.get(quote.session_id) is not None)
         return quote
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -92,7 +92,7 @@ async def test_readings_go_by_and_by_and_what_decided_stays(tmp_path: Path) -> N
     async with running(tmp_path, clock) as world:
         charge = await charged(world, readings=600, restarts=True)
         journal, session_id = world.journal, charge.session_id
-        before = journal.events_of(session_id, without=["MeterSampled"])
+        before = journal.sessions.events(session_id, without=["MeterSampled"])
         receipt = await world.site.receipt(charge.secret)
         assert len(readings(journal, session_id)) == 600
         # Money is still owed: it is not over.
@@ -114,7 +114,7 @@ async def test_readings_go_by_and_by_and_what_decided_stays(tmp_path: Path) -> N
         assert await journal.pruning.prune(closed_ms + EVIDENCE_MS + 1, KEEP_MS) == len(kept) - 5
         assert charge.deciding <= set(readings(journal, session_id))
         # The books stay, and so does what the receipt says.
-        after = journal.events_of(session_id, without=["MeterSampled"])
+        after = journal.sessions.events(session_id, without=["MeterSampled"])
         assert after[: len(before)] == before
         now = await world.site.receipt(charge.secret)
         assert (now.meter, now.lines, now.paid_msat) == (
@@ -134,11 +134,11 @@ async def test_what_guards_money_is_never_forgotten(tmp_path: Path) -> None:
     async with running(tmp_path, clock) as world:
         await later(world, 2000 * DAY_MS)
         assert await world.journal.pruning.prune(clock(), KEEP_MS) > 0
-        events = world.journal.events_of(session.id, without=["MeterSampled"])
+        events = world.journal.sessions.events(session.id, without=["MeterSampled"])
         keys = {event.key.partition(":")[0] for event in events}
         assert {"paid", "claimed", "sent", "started", "stopped"} <= keys
         for event in events:
-            assert world.journal.has_event(event.key)
+            assert world.journal.sessions.has_event(event.key)
             assert await world.journal.commit(Step(session, [event])) is None
 
 
@@ -257,7 +257,7 @@ def readings(journal: Journal, session_id: str) -> list[tuple[int, int]]:
     """Time and register of the readings that are kept."""
     return [
         (event.at_ms, event.register_wh or 0)
-        for event in journal.events_of(session_id, only=MeterSampled)
+        for event in journal.sessions.events(session_id, only=MeterSampled)
         if isinstance(event, MeterSampled)
     ]
 
@@ -273,7 +273,7 @@ class Charge:
 
     @property
     def session(self) -> Session:
-        session = self.world.journal.session(self.session_id)
+        session = self.world.journal.sessions.get(self.session_id)
         assert session is not None
         return session
 
@@ -337,7 +337,7 @@ async def test_starts_that_were_refused_are_forgotten_and_those_that_were_paid_a
         refused = [await begun("BB2TBR09") for _ in range(AT_ONCE + 20)]
         assert await world.journal.pruning.prune(clock(), KEEP_MS) == AT_ONCE + 10
         assert await world.journal.pruning.prune(clock(), KEEP_MS) == 0
-        known = [n for n in (paid, *refused) if world.journal.transaction(n) is not None]
+        known = [n for n in (paid, *refused) if world.journal.transactions.get(n) is not None]
         assert known == [paid, *refused[-10:]]
 
 

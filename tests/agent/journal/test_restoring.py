@@ -53,12 +53,12 @@ async def test_readings_since_the_snapshot_are_stepped_through_again(
         for number in range(1, readings + 1):
             at_ms = T0 + (10 + number) * SECOND
             session = await _take(journal, session, examples.sampled(at_ms, 40_000 + number, 3_600))
-            assert journal.session(session.id) == session
+            assert journal.sessions.get(session.id) == session
         assert (_snapshots(journal) == first) is (readings <= MOST_READINGS)
     async with opened(tmp_path) as journal:
-        assert journal.session(session.id) == session
-        assert journal.live_sessions() == [session]
-        sampled = journal.events_of(session.id, only=MeterSampled)
+        assert journal.sessions.get(session.id) == session
+        assert journal.sessions.live() == [session]
+        sampled = journal.sessions.events(session.id, only=MeterSampled)
         assert len(sampled) == readings
 
 
@@ -110,7 +110,7 @@ def test_whatever_happened_the_disk_has_what_memory_has(happenings: list[Happeni
                 for number, happening in enumerate(happenings):
                     session = await _take(journal, session, happening(number))
             async with opened(Path(folder)) as journal:
-                assert journal.session(session.id) == session
+                assert journal.sessions.get(session.id) == session
 
     anyio.run(play)
 
@@ -122,7 +122,7 @@ async def test_of_a_step_with_a_known_event_nothing_is_stored(tmp_path: Path) ->
         session = await _take(journal, session, reading)
         both = Step(session, [reading, examples.begun()])
         assert await journal.commit(both) is None
-        assert journal.events_of(session.id) == [examples.begun(), reading]
+        assert journal.sessions.events(session.id) == [examples.begun(), reading]
 
 
 async def test_readings_that_an_older_snapshot_has_are_not_taken_again(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ async def test_readings_that_an_older_snapshot_has_are_not_taken_again(tmp_path:
                 values,
             )
     async with opened(tmp_path) as journal:
-        assert journal.live_sessions() == [session]
+        assert journal.sessions.live() == [session]
         later = await _take(journal, session, examples.sampled(T0 + 30 * SECOND, 42_000))
-        assert journal.live_sessions() == [later]
-        assert len(journal.events_of(session.id)) == 3
+        assert journal.sessions.live() == [later]
+        assert len(journal.sessions.events(session.id)) == 3

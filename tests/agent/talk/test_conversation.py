@@ -39,7 +39,7 @@ class Talk:
         await self.world.wallet.driver_pay(bolt11)
 
         def sessions() -> list[str]:
-            found = self.world.journal.sessions_of("CP001", DRIVER)
+            found = self.world.journal.sessions.of_payer("CP001", DRIVER)
             return [s.id for s in found if s.paid_msat]
 
         await self.world.until(lambda: bool(sessions()))
@@ -81,7 +81,7 @@ async def test_a_driver_charges_by_words_alone(tmp_path: Path) -> None:
         assert "Pay 1,000 sat and plug in at connector 1." in answer
         assert answer.splitlines()[-1].startswith("LNURL1")
         session_id = await talk.pay(answer)
-        quote = talk.world.journal.quotes_of(session_id)[0]
+        quote = talk.world.journal.quotes.of_session(session_id)[0]
         assert (quote.payer.pubkey, quote.reply, quote.language) == (DRIVER, "nip17", "en")
         assert "Paid: 1,000 sat" in await talk.say("status")
         topup = await talk.say("topup 500")
@@ -124,7 +124,7 @@ async def test_stop_refund_and_receipt_of_the_payer(tmp_path: Path) -> None:
 async def test_a_bystander_changes_nothing_and_learns_nothing(tmp_path: Path) -> None:
     async with talking(tmp_path) as talk:
         session_id, _ = await talk.charging()
-        secret = talk.world.journal.quotes_of(session_id)[0].secret
+        secret = talk.world.journal.quotes.of_session(session_id)[0].secret
         asked = list(talk.charger.asked)
         bolt11, _ = await talk.world.wallet.driver_invoice(700_000)
         for text in (
@@ -160,7 +160,7 @@ async def test_old_commands_are_refused(tmp_path: Path) -> None:
             assert "5 min old" in await talk.say(text, age_ms=OLDEST_COMMAND_MS + 1)
         assert "5 min old" in await talk.say("reset", OPERATOR, age_ms=OLDEST_COMMAND_MS + 1)
         assert talk.charger.asked == []
-        assert talk.world.journal.unsettled_quotes(0) == []
+        assert talk.world.journal.quotes.unsettled(0) == []
         assert "Pay 1,000 sat" in await talk.say("start 1000 please", age_ms=OLDEST_COMMAND_MS)
 
 
@@ -224,7 +224,7 @@ async def test_a_page_full_of_words_costs_nothing(tmp_path: Path) -> None:
     async with talking(tmp_path) as talk:
         assert await talk.say("stop " * 10_000) != ""
         assert await talk.say("start 1000 " * 5_000) == ""
-        assert talk.world.journal.unsettled_quotes(0) == []
+        assert talk.world.journal.quotes.unsettled(0) == []
 
 
 async def test_the_operators_language_holds_until_the_driver_shows_his(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Stage:
 
     def session(self, quote: Quote) -> Session:
         """The session that a quote opened, as it is on the disk."""
-        session = self.world.journal.session(quote.session_id)
+        session = self.world.journal.sessions.get(quote.session_id)
         assert session is not None
         return session
 

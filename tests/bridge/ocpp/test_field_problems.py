@@ -436,7 +436,7 @@ async def test_21_a_second_stop_with_another_register_settles_nothing(stage: Sta
         assert billed(after) == billed(before) == (1000, 300_000, 700_000)
         stops = [
             event.register_wh
-            for event in stage.world.journal.events_of(quote.session_id)
+            for event in stage.world.journal.sessions.events(quote.session_id)
             if isinstance(event, TransactionStopped)
         ]
         assert stops == [METER_START + 1000, METER_START + 1234]

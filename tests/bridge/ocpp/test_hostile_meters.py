@@ -63,8 +63,8 @@ async def test_meter_values_with_a_number_of_another_charge_point(stage: Stage) 
     """The charger counts its transactions by itself, and its number is that of somebody else."""
     async with booted(stage) as raw:
         journal = stage.world.journal
-        other = journal.next_transaction_id()
-        await journal.add_transaction("CP777", other, StartReport(1, "04AABBCC", 0, 0))
+        other = journal.transactions.next_id()
+        await journal.transactions.add("CP777", other, StartReport(1, "04AABBCC", 0, 0))
         quote, transaction_id = await stage.charging(raw)
         assert other != transaction_id
         await stage.sample(raw, METER_START + 300, transactionId=other)

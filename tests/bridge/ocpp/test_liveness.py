@@ -33,7 +33,7 @@ async def nobody_can_pay(stage: Stage, obstacle: Obstacle) -> None:
     with pytest.raises(Refused) as caught:
         await point.quote(PAYMENT)
     assert caught.value.obstacle is obstacle
-    assert stage.world.journal.unsettled_quotes(0) == []
+    assert stage.world.journal.quotes.unsettled(0) == []
     view = await point.view()
     assert not view.online
     assert view.connectors[0].status is ConnectorStatus.OFFLINE

@@ -48,7 +48,7 @@ def money(session: Session) -> tuple[int, int, int, int]:
 def stops(stage: Stage, quote: Quote) -> list[int | None]:
     return [
         event.register_wh
-        for event in stage.world.journal.events_of(quote.session_id)
+        for event in stage.world.journal.sessions.events(quote.session_id)
         if isinstance(event, TransactionStopped)
     ]
 

@@ -158,5 +158,5 @@ async def test_money_adds_up_and_the_connector_is_free_in_the_end(
 async def last_quote(stage: Stage) -> Quote | None:
     """The quote of a session that is open from before."""
     for session in stage.world.point.sessions.open():
-        return stage.world.journal.quotes_of(session.id)[0]
+        return stage.world.journal.quotes.of_session(session.id)[0]
     return None
