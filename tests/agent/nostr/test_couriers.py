@@ -39,9 +39,12 @@ def state(text: str, identifier: str = "CP001:1") -> NostrEvent:
 
 async def has(reader: RelayPool, *events: NostrEvent) -> None:
     """Return once the relay has these events."""
-    wanted = {event.id for event in events}
-    while wanted - {event.id for event in await reader.fetch(Filter(authors=(CHARGER.pubkey,)))}:
-        await anyio.sleep(0.02)
+    await reader.subscribe("watched", Filter(authors=(CHARGER.pubkey,)))
+    missing = {event.id for event in events}
+    async for incoming in reader.incoming():
+        missing.discard(incoming.event.id)
+        if not missing:
+            return
 
 
 async def delivered(made: Couriers) -> None:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from agent.config.tables import Config, checked
@@ -21,6 +20,7 @@ from nips.identity import Identity
 from nips.relays import RelayPool
 from nips.status import KIND_DELETION
 from tests.bridge.ocpp.wire import now_ms
+from tests.nips.support import until
 
 POINT: dict[str, Any] = {
     "name": "Old Mill",
@@ -45,6 +45,7 @@ class Reader:
 
     def __init__(self, pool: RelayPool) -> None:
         self._pool = pool
+        self._incoming = pool.incoming()
 
     async def of(self, pubkey: str, *kinds: int) -> list[NostrEvent]:
         return await self._pool.fetch(Filter(kinds=kinds, authors=(pubkey,)))
@@ -53,8 +54,9 @@ class Reader:
         self, pubkey: str, kinds: tuple[int, ...], fits: Callable[[list[NostrEvent]], bool]
     ) -> list[NostrEvent]:
         """What the relay has of somebody once that fits."""
+        await self._pool.subscribe("watched", Filter(kinds=kinds, authors=(pubkey,)))
         while not fits(found := await self.of(pubkey, *kinds)):
-            await anyio.sleep(0.02)
+            await anext(self._incoming)
         return found
 
 
@@ -121,8 +123,7 @@ async def test_a_charge_point_whose_key_is_gone_is_told(
         (tmp_path / "own").unlink()
         async with served(config(tmp_path, url, [TWO[0]])) as app:
             await reader.until(app.identities["CP001"].pubkey, (30_716,), bool)
-            while "CP002: the key under which it published is gone" not in caplog.text:
-                await anyio.sleep(0.02)
+            await until(lambda: "CP002: the key under which it published is gone" in caplog.text)
 
 
 async def test_places_in_two_drafts_where_they_are_wanted(tmp_path: Path) -> None:
