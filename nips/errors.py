@@ -4,8 +4,7 @@ NostrError
 ├── InvalidEvent             not a nostr event, or its id or signature is wrong
 │   ├── InvalidZapRequest    NIP-57: refused before an invoice exists; the text is for the driver
 │   ├── InvalidZapReceipt    NIP-57: not a proof of anything
-│   ├── InvalidMessage       NIP-04, NIP-17: not a readable direct message
-│   └── InvalidHttpAuth      NIP-98: not a valid authorization
+│   └── InvalidMessage       NIP-04, NIP-17: not a readable direct message
 ├── InvalidKey               a key, mnemonic or NIP-19 code that is none
 ├── InvalidRelayUrl          not a URL of a relay
 ├── NotConnected             asked of a relay that is not connected now
@@ -32,10 +31,6 @@ class InvalidZapReceipt(InvalidEvent):
 
 class InvalidMessage(InvalidEvent):
     """An event that is no readable direct message to us."""
-
-
-class InvalidHttpAuth(InvalidEvent):
-    """An Authorization header that NIP-98 refuses."""
 
 
 class InvalidKey(NostrError):

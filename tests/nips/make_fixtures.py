@@ -6,7 +6,6 @@ and kept. Run this again when cases are added; to record one anew, remove its li
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from nostr_sdk import Nip44Version, PublicKey, nip44_encrypt
 
 from nips.dms import write_message
 from nips.event import Coordinate, NostrEvent
-from nips.http_auth import authorization
 from nips.identity import Identity, encode_naddr, encode_nprofile
 from nips.location import geohash_ladder
 from nips.private_zaps import private_zap_request
@@ -408,24 +406,6 @@ def published() -> list[Case]:
     ]  # fmt: skip
 
 
-def http_auth() -> list[Case]:
-    """NIP-98: `event` is what the header holds; checked at `now`."""
-    url = "https://charge.example.com/admin"
-
-    def made(url: str = url, method: str = "GET", at: int = NOW_S) -> str:
-        header = authorization(DRIVER, url, method, at)
-        return base64.b64decode(header.split()[1]).decode()
-
-    cases = [
-        case("sound", "NIP-98", True, made()),
-        case("another URL", "NIP-98 u", False, made(url + "/x")),
-        case("another method", "NIP-98 method", False, made(method="POST")),
-        case("too old", "NIP-98 created_at", False, made(at=NOW_S - 61)),
-        case("wrong kind", "NIP-98 kind", False, DRIVER.sign(1, "", [["u", url]], NOW_S)),
-    ]
-    return [line | {"url": url, "method": "GET", "now": NOW_S} for line in cases]
-
-
 def expirations() -> list[Case]:
     """NIP-40: valid is what still holds at `now`."""
     held = CHARGER.sign_template(user_status(UserStatus("Hi", expires_at=NOW_S + 300)), NOW_S)
@@ -464,7 +444,6 @@ FILES = {
     "zap-receipts": zap_receipts,
     "messages": messages,
     "published": published,
-    "http-auth": http_auth,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from nips.dms import read_message
 from nips.errors import InvalidEvent, NostrError
 from nips.event import NostrEvent
-from nips.http_auth import HttpAuth
 from nips.identity import Identity, decode_naddr, decode_nprofile, decode_npub
 from nips.profile import parse_dm_relays, parse_listing, parse_profile, parse_relay_list
 from nips.status import (
@@ -90,11 +88,6 @@ def check_published(line: Line) -> None:
         assert found == ConnectorState(**fields)
 
 
-def check_http_auth(line: Line) -> None:
-    header = "Nostr " + base64.b64encode(line["event"].encode()).decode()
-    HttpAuth(lambda: line["now"] * 1000).verify(header, line["url"], line["method"])
-
-
 def check_expiration(line: Line) -> None:
     if is_expired(NostrEvent.parse(line["event"]), line["now"]):
         raise InvalidEvent("expired")
@@ -117,7 +110,6 @@ CHECKS = {
     "zap-receipts": check_zap_receipt,
     "messages": check_message,
     "published": check_published,
-    "http-auth": check_http_auth,
 }
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from nips.dms import read_message, write_message
 from nips.event import Coordinate, NostrEvent
-from nips.http_auth import HttpAuth, authorization
 from nips.identity import Identity, decode_naddr, decode_nprofile, encode_naddr
 from nips.profile import Profile, profile
 from nips.status import UserStatus, user_status
@@ -190,18 +189,6 @@ async def test_its_receipt_of_a_request_says_what_ours_says() -> None:
     assert its["created_at"] == ours.created_at
     assert {tuple(tag) for tag in its["tags"]} <= set(ours.tags)
     assert hashlib.sha256((ours.tag("description") or "").encode()).hexdigest()
-
-
-async def test_http_authorizations_go_both_ways() -> None:
-    url = "https://charge.example.com/admin"
-    token = authorization(DRIVER, url, "GET", now_s())
-    accepted, its = await ask(
-        {"op": "httpAuth", "token": token, "url": url, "method": "get"},
-        {"op": "httpAuthToken", "secret": secret(DRIVER), "url": url, "method": "GET"},
-    )
-    assert accepted is True
-    auth = HttpAuth(lambda: now_s() * 1000)
-    assert auth.verify(its, url, "GET") == DRIVER.pubkey
 
 
 async def test_a_package_folder_is_there(node_modules: Path) -> None:

@@ -6,7 +6,6 @@ import * as nip05 from "nostr-tools/nip05"
 import * as nip17 from "nostr-tools/nip17"
 import * as nip19 from "nostr-tools/nip19"
 import * as nip57 from "nostr-tools/nip57"
-import * as nip98 from "nostr-tools/nip98"
 import { normalizeURL } from "nostr-tools/utils"
 
 const bytes = (hex) => Uint8Array.from(Buffer.from(hex, "hex"))
@@ -26,11 +25,6 @@ const answers = {
     finalizeEvent(nip57.makeZapRequest(params), bytes(secret)),
   validateZapRequest: ({ text }) => nip57.validateZapRequest(text),
   zapReceipt: ({ params }) => nip57.makeZapReceipt({ ...params, paidAt: new Date(params.paidAt) }),
-  httpAuth: ({ token, url, method, body }) =>
-    nip98.validateToken(token, url, method).then(() =>
-      body === undefined ? true : nip98.unpackEventFromToken(token).then((e) => nip98.validateEvent(e, url, method, body))),
-  httpAuthToken: ({ secret, url, method, body }) =>
-    nip98.getToken(url, method, (event) => finalizeEvent(event, bytes(secret)), true, body),
   isNip05: ({ text }) => nip05.isNip05(text),
   normalizeURL: ({ text }) => normalizeURL(text),
 }
