@@ -11,16 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from lnurl import InvalidLnurl
-from lnurl.helpers import url_decode
-
 from agent.ports.errors import Refused
 from bridge.fetch import Fetcher, FetchError
-from nips.public_hosts import PublicHosts, is_loopback
+from bridge.targets import NoTarget, target_url
+from nips.public_hosts import PublicHosts
 from wallet.bolt11 import InvalidInvoice, decode
 
-_ADDRESS = re.compile(r"([a-z0-9._+-]+)@([a-z0-9.-]+(?::[0-9]{1,5})?)")
-_MAX_TARGET_CHARS = 2_048
 _MAX_REASON_CHARS = 200
 
 
@@ -37,7 +33,7 @@ class LnurlPayees:
 
     async def invoice(self, target: str, amount_msat: int, comment: str) -> str:
         """A BOLT 11 invoice over exactly `amount_msat`; raises Refused with the reason."""
-        url = pay_url(target)
+        url = _url_of(target)
         try:
             offer = await self._fetcher.get_json(url)
             self._check_offer(offer, amount_msat)
@@ -56,7 +52,7 @@ class LnurlPayees:
     async def zapper(self, address: str) -> str:
         """See `agent.ports.addresses.Providers`."""
         try:
-            offer = await self._fetcher.get_json(pay_url(address))
+            offer = await self._fetcher.get_json(_url_of(address))
         except FetchError as error:
             raise Refused(f"its provider does not say who signs its zaps: {error}") from None
         _check_error(offer)
@@ -85,36 +81,11 @@ class LnurlPayees:
             raise Refused("that wallet's answer is not complete")
 
 
-def pay_url(target: str) -> str:
-    """The URL that a lightning address, LNURL, lnurlp:// or https:// link stands for.
-
-    Raises:
-        Refused: it is none of these.
-    """
-    text = target.strip()
-    if len(text) > _MAX_TARGET_CHARS:
-        raise Refused("that is too long for a lightning address or LNURL", word="no_target")
-    if text.lower().startswith("lightning:"):
-        text = text[len("lightning:") :].removeprefix("//")
-    match = _ADDRESS.fullmatch(text.lower())
-    if match:
-        return f"{_scheme(match[2])}://{match[2]}/.well-known/lnurlp/{match[1]}"
-    if text.lower().startswith("lnurl1"):
-        try:
-            return url_decode(text)
-        except (InvalidLnurl, ValueError, AssertionError):
-            raise Refused("this LNURL cannot be read", word="no_target") from None
-    scheme, _, rest = text.partition("://")
-    if scheme.lower() == "lnurlp" and rest:
-        return f"{_scheme(rest.partition('/')[0])}://{rest}"
-    if scheme.lower() in ("https", "http") and rest:
-        return text
-    raise Refused("give a lightning address, an LNURL or an invoice", word="no_target")
-
-
-def _scheme(authority: str) -> str:
-    """LUD-16 and LUD-17: https, but for this machine itself."""
-    return "http" if is_loopback(authority.partition(":")[0]) else "https"
+def _url_of(target: str) -> str:
+    try:
+        return target_url(target)
+    except NoTarget as error:
+        raise Refused(str(error), word="no_target") from None
 
 
 def _check_error(answer: Mapping[str, Any]) -> None:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx
 
 from agent.config.values import LOOPBACK_HOSTS
 from bridge.driver.errors import DriverError
-from nips import bech32
+from bridge.targets import NoTarget, target_url
 from nips.bolt11_facts import InvoiceFacts, decode_invoice
 from nips.errors import NostrError
 from nips.event import NostrEvent
 
-_ADDRESS = re.compile(r"([a-z0-9_.+-]+)@([a-z0-9.-]+(?::\d{1,5})?)", re.IGNORECASE)
 _LONGEST_ANSWER = 100_000
 _TIMEOUT_S = 20.0
 
@@ -78,24 +76,10 @@ def url_of(target: str) -> str:
     Raises:
         DriverError: it is none of them, or not https (http is for loopback only).
     """
-    text = target.strip()
-    text = re.sub(r"^lightning:(//)?", "", text, flags=re.IGNORECASE)
-    address = _ADDRESS.fullmatch(text)
-    if address is not None:
-        name, host = address.groups()
-        return _safe(f"{_scheme(host)}://{host.lower()}/.well-known/lnurlp/{name.lower()}")
-    if text.lower().startswith("lnurl1"):
-        try:
-            return _safe(bech32.decode("lnurl", text).decode())
-        except (NostrError, ValueError):
-            raise DriverError("this LNURL has a wrong or missing letter") from None
-    parts = urlsplit(text)
-    if parts.scheme in ("lnurlp", "lnurlw"):
-        return _safe(urlunsplit(parts._replace(scheme=_scheme(parts.netloc))))
-    if parts.scheme in ("http", "https"):
-        inner = parse_qs(parts.query).get("lightning")
-        return url_of(inner[0]) if inner else _safe(text)
-    raise DriverError("expected a lightning address, an LNURL or the web address of one")
+    try:
+        return _safe(target_url(target))
+    except NoTarget as error:
+        raise DriverError(str(error)) from None
 
 
 async def read(http: httpx.AsyncClient, target: str) -> PayOffer | WithdrawOffer:
@@ -262,16 +246,15 @@ def _whole(answer: dict[str, object], key: str) -> int:
     return value
 
 
-def _scheme(host: str) -> str:
-    return "http" if _is_loopback(f"//{host}") else "https"
-
-
 def _is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in LOOPBACK_HOSTS
 
 
 def _safe(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise DriverError("the LNURL holds no web address") from None
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(url)):
         raise DriverError("expected an https address (http is for loopback only)")
     return url

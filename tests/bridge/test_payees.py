@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent.ports.errors import Refused
-from bridge.payees import LnurlPayees, pay_url
+from bridge.payees import LnurlPayees
 from tests.bridge.far_server import far_server
 from wallet.bolt11 import decode, sign
 
@@ -132,15 +132,7 @@ async def test_a_provider_that_signs_no_zaps(offer: dict[str, Any], reason: str)
             await PAYEES.zapper(f"mill@{url.partition('://')[2]}")
 
 
-@pytest.mark.parametrize(
-    "target",
-    ["", "hello", "a@b@c", "lnurl1qqqqqq", "LNURL1!!!", "ftp://x", "lnurlp://", "x" * 3000, "@"],
-)
-def test_what_names_no_wallet(target: str) -> None:
-    with pytest.raises(Refused):
-        pay_url(target)
-
-
-def test_addresses_are_reached_by_https() -> None:
-    assert pay_url("me@wallet.example") == "https://wallet.example/.well-known/lnurlp/me"
-    assert pay_url("lnurlp://wallet.example/p/1") == "https://wallet.example/p/1"
+async def test_what_names_no_wallet() -> None:
+    with pytest.raises(Refused, match="expected a lightning address") as refused:
+        await PAYEES.invoice("hello", 700_000, "")
+    assert refused.value.word == "no_target"
