@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from playwright.async_api import expect
 
 from agent.machine.model import SessionState
 from bridge.web.console import COOKIE, SIGNED_IN_MS
 from tests.agent.world import ManualClock
 from tests.bridge.http_world import HttpWorld, serving
+from tests.bridge.web.browser import chromium, visiting
 
 PASSWORD = "a-long-password"
 
@@ -65,11 +67,30 @@ async def test_the_operator_sees_what_runs_and_what_is_owed_and_stops(world: Htt
 async def test_a_form_of_another_site_does_nothing(world: HttpWorld) -> None:
     view = await world.charging()
     await sign_in(world)
-    answer = await world.http.post(
-        "/admin/stop", data={"session": view.id}, headers={"Origin": "https://evil.example"}
-    )
-    assert answer.status_code == 403
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null", "Sec-Fetch-Site": "same-site"},
+    ):
+        answer = await world.http.post("/admin/stop", data={"session": view.id}, headers=headers)
+        assert answer.status_code == 403, headers
     assert (await world.site.session(view.secret)).state == SessionState.CHARGING
+
+
+async def test_the_buttons_work_in_a_browser(world: HttpWorld) -> None:
+    """A page without Referer sends its forms with the Origin "null"."""
+    view = await world.charging()
+    async with chromium() as browser, visiting(browser, world.url) as watched:
+        page = watched.page
+        await page.goto("/admin")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.get_by_text("Stopping")).to_be_visible()
+        assert (await world.site.session(view.secret)).state == SessionState.STOPPING
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_label("Password")).to_be_visible()
 
 
 async def test_posters_are_given_out(world: HttpWorld) -> None:
