@@ -38,6 +38,11 @@ class Alerts:
         self._told_at_ms: dict[str, int] = {}
         self._told: set[str] = set()
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+        self._on_change: list[Callable[[], None]] = []
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Call this whenever what is wrong has changed."""
+        self._on_change.append(call)
 
     def raised(self, name: str, sentence: str, *, again: bool = False) -> None:
         """Something is wrong; nothing happens when that is known already.
@@ -48,7 +53,9 @@ class Alerts:
             again: tell of it although it is known: it got worse.
         """
         known = name in self._troubles
-        self._troubles[name] = sentence
+        if self._troubles.get(name) != sentence:
+            self._troubles[name] = sentence
+            self._changed()
         if known and not again:
             return
         log.warning("%s", sentence)
@@ -61,6 +68,7 @@ class Alerts:
         """It is well again; nothing happens when nothing was wrong."""
         if self._troubles.pop(name, None) is None:
             return
+        self._changed()
         log.warning("%s", sentence)
         if name in self._told:
             self._told.discard(name)
@@ -80,6 +88,10 @@ class Alerts:
     def current(self) -> Mapping[str, str]:
         """What is wrong now, by name."""
         return dict(self._troubles)
+
+    def _changed(self) -> None:
+        for call in self._on_change:
+            call()
 
     def _message(self, name: str, text: str) -> None:
         self._told_at_ms[name] = self._clock()

@@ -35,8 +35,12 @@ class Timers(Protocol):
         ...
 
 
+ANYTHING = ""
+"""Watched in place of a session: all that the operator sees."""
+
+
 class Changes:
-    """Wakes who watches a session."""
+    """Wakes who watches a session, or anything."""
 
     def __init__(self) -> None:
         self._watchers: dict[str, set[asyncio.Event]] = {}
@@ -54,10 +58,24 @@ class Changes:
         if not watchers:
             self._watchers.pop(session_id, None)
 
-    def tell(self, session_id: str) -> None:
-        """The session changed."""
-        for watcher in self._watchers.get(session_id, ()):
-            watcher.set()
+    def tell(self, session_id: str = ANYTHING) -> None:
+        """The session changed, or something else that the operator sees."""
+        for watched in {session_id, ANYTHING}:
+            for watcher in self._watchers.get(watched, ()):
+                watcher.set()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedHerald:
+    """A herald whose news also wake who watches anything."""
+
+    herald: Herald
+    changes: Changes
+
+    def status_changed(self, charge_point_id: str) -> None:
+        """See `Herald`."""
+        self.herald.status_changed(charge_point_id)
+        self.changes.tell()
 
 
 class HoldInvoices(Protocol):

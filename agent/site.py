@@ -20,7 +20,7 @@ from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
 from agent.charges import Charge, charge_of
 from agent.clock import Clock
-from agent.commons import Commons, Herald
+from agent.commons import ANYTHING, Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
 from agent.holds import Holds
 from agent.journal.journal import Journal, Task
@@ -111,6 +111,8 @@ class Site:
             config.wallet.reserve_sat * MSAT_PER_SAT,
             self._alerts,
         )
+        changes = Changes()
+        self._alerts.on_change(changes.tell)
         self._holds = Holds(
             journal,
             wallet,
@@ -125,7 +127,7 @@ class Site:
             wallet=wallet,
             clock=clock,
             sessions=config.sessions,
-            herald=herald,
+            herald=WatchedHerald(herald, changes),
             timers=self._timers,
             post=self._post,
             started_at_ms=clock(),
@@ -133,6 +135,7 @@ class Site:
             admit=self._admit,
             holds=self._holds,
             rate=rate,
+            changes=changes,
         )
         self._agents: dict[str, ChargePointAgent] = {}
         for point in config.charge_points:
@@ -393,6 +396,18 @@ class Site:
                 await watcher.wait()
         finally:
             self.commons.changes.unwatch(session_id, watcher)
+
+    async def changes(self, at_least_every_s: float) -> AsyncIterator[None]:
+        """Once now, then after whatever the operator sees changed, or after so long."""
+        watcher = self.commons.changes.watch(ANYTHING)
+        try:
+            while True:
+                watcher.clear()
+                yield
+                with anyio.move_on_after(at_least_every_s):
+                    await watcher.wait()
+        finally:
+            self.commons.changes.unwatch(ANYTHING, watcher)
 
     async def session_of_key(self, linking_key: str) -> SessionView:
         """The latest session that a linking key owns (LUD-04); raises UnknownSession."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +60,13 @@ class Office(Protocol):
 
     def troubles(self) -> Mapping[str, str]:
         """What is wrong now, by name."""
+        ...
+
+    def changes(self, at_least_every_s: float) -> AsyncIterator[None]:
+        """Once now, then after whatever the operator sees changed, or after so long.
+
+        Changes that come while the one before is dealt with count as one.
+        """
         ...
 
     async def charges(self, charge_point_id: str, most: int) -> Sequence[Charge]:

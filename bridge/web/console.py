@@ -15,7 +15,7 @@ from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 
 from agent.ports.errors import AgentError
@@ -24,8 +24,11 @@ from agent.talk.words import LANGUAGES, words
 from bridge.charger_sheet import Chargers
 from bridge.limits import Rate, RateLimit
 from bridge.paper.poster import Paper, poster_pdf, poster_svg
-from bridge.web import console_chargers
+from bridge.web import console_chargers, console_live
+from bridge.web.console_chargers import Desk
+from bridge.web.console_live import overview_values
 from bridge.web.context import BadForm, Context, TooManyRequests, client_address, form
+from bridge.web.parts import is_foreign
 
 COOKIE = "strom_console"
 SIGNED_IN_MS = 12 * 3_600_000
@@ -78,15 +81,6 @@ class _Guests:
         self._until_ms.pop(_fingerprint(token), None)
 
 
-def _is_foreign(request: Request) -> bool:
-    """Whether a page of another site asks."""
-    origin = request.headers.get("origin")
-    if origin == "null":
-        # So are forms of pages that send no Referer, as ours are (Fetch, section 3.2).
-        return request.headers.get("sec-fetch-site") != "same-origin"
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-
-
 def _fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -98,33 +92,25 @@ def routes(context: Context, console: Console) -> APIRouter:
     guesses = RateLimit(_GUESSES, context.clock)
     secure = urlsplit(context.settings.links.public_url).scheme == "https"
 
-    def signed_in(request: Request) -> bool:
-        token = request.cookies.get(COOKIE, "")
+    def signed_in(connection: HTTPConnection) -> bool:
+        token = connection.cookies.get(COOKIE, "")
         return bool(token) and guests.knows(token, context.clock())
 
     def check(request: Request) -> None:
         """Raises NotSignedIn, also for a form that another site sent."""
-        if _is_foreign(request) or not signed_in(request):
+        if is_foreign(request) or not signed_in(request):
             raise NotSignedIn("Sign in at /admin first.")
+
+    desk = Desk(console.office, console.chargers, check)
 
     @router.get("")
     async def overview(request: Request) -> Response:
         context.look(request)
         if not signed_in(request):
             return context.renderer.page(request, "console/sign_in.html", wrong=False)
-        site = context.site
-        return context.renderer.page(
-            request,
-            "console/overview.html",
-            points=[await site.charge_point(name).view() for name in site.charge_point_ids()],
-            sessions=await console.office.open_sessions(),
-            owed=console.office.owed(),
-            wallet=await console.office.wallet_state(),
-            now_ms=context.clock(),
-            papers=get_args(Paper),
-            troubles=sorted(console.office.troubles().values()),
-            presence={name: console.chargers.presence(name) for name in site.charge_point_ids()},
-        )
+        values = await overview_values(context, desk)
+        wallet = await console.office.wallet_state()
+        return context.renderer.page(request, "console/overview.html", wallet=wallet, **values)
 
     @router.post("/sign-in")
     async def sign_in(request: Request) -> Response:
@@ -196,9 +182,6 @@ def routes(context: Context, console: Console) -> APIRouter:
             },
         )
 
-    router.include_router(
-        console_chargers.routes(
-            context, console_chargers.Desk(console.office, console.chargers, check)
-        )
-    )
+    router.include_router(console_chargers.routes(context, desk))
+    router.include_router(console_live.routes(context, desk, signed_in))
     return router

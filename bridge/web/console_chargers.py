@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+from zlib import crc32
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -17,7 +19,6 @@ from agent.talk.evidence import evidence_details, evidence_line
 from agent.talk.words import Words
 from bridge.charger_sheet import Chargers, LogQuery, Setting, SpokenLine
 from bridge.charger_words import (
-    ago_words,
     certificate_words,
     clock_words,
     heard_words,
@@ -31,6 +32,17 @@ CHARGES_SHOWN = 8
 EVENTS_SHOWN = 8
 MESSAGES_SHOWN = 12
 MESSAGES_OF_A_PAGE = 100
+
+FRAGMENTS = (
+    "head",
+    "troubles",
+    "connection",
+    "charger",
+    "settings",
+    "charges",
+    "events",
+    "messages",
+)
 
 _LONGEST_TEXT = 100
 _SIDES = {"": None, "charger": True, "strom": False}
@@ -76,40 +88,8 @@ def routes(context: Context, desk: Desk) -> APIRouter:
     async def charger(request: Request, name: str) -> Response:
         """Everything about one charge point's charger."""
         desk.check(request)
-        point = context.site.charge_point(name)
-        said, now_ms, chargers = context.words(request), context.clock(), desk.chargers
-        sheet = await chargers.sheet(point.id)
-        settings = await chargers.settings(point.id)
-        events = await chargers.events(point.id)
-        return context.renderer.page(
-            request,
-            "console/charger.html",
-            view=await point.view(),
-            sheet=sheet,
-            presence=chargers.presence(point.id),
-            heard=heard_words(sheet, now_ms, said),
-            ping=ping_words(sheet, said),
-            clock=clock_words(sheet.clock_behind_ms, said),
-            certificate=certificate_words(sheet, now_ms, said),
-            certificate_ends=(sheet.certificate_expires_at_ms or 0) - now_ms,
-            settings=settings,
-            compared_ms=max(0, now_ms - settings.checked_at_ms),
-            differing=[setting for setting in settings.keys if _stands_out(setting)],
-            well=sum(not _stands_out(setting) for setting in settings.keys),
-            state_words=state_words,
-            means_words=means_words,
-            events=events[:EVENTS_SHOWN],
-            charges=[
-                _shown(charge, said)
-                for charge in await desk.office.charges(point.id, CHARGES_SHOWN)
-            ],
-            messages=by_day(await chargers.log(point.id, LogQuery(MESSAGES_SHOWN))),
-            pretty=pretty,
-            clock_of=clock_of,
-            day_of=day_of,
-            now_ms=now_ms,
-            ago=ago_words,
-        )
+        values = await charger_values(context, desk, name, context.words(request))
+        return context.renderer.page(request, "console/charger.html", **values)
 
     @router.get("/{name}/log")
     async def log(request: Request, name: str) -> Response:
@@ -136,9 +116,44 @@ def routes(context: Context, desk: Desk) -> APIRouter:
             older=messages[-1].at_ms if len(messages) == MESSAGES_OF_A_PAGE else None,
             pretty=pretty,
             clock_of=clock_of,
+            key_of=key_of,
         )
 
     return router
+
+
+async def charger_values(context: Context, desk: Desk, name: str, said: Words) -> dict[str, Any]:
+    """What the parts of a charger's page are rendered from; raises UnknownChargePoint."""
+    point = context.site.charge_point(name)
+    now_ms, chargers = context.clock(), desk.chargers
+    sheet = await chargers.sheet(point.id)
+    settings = await chargers.settings(point.id)
+    events = await chargers.events(point.id)
+    charges = await desk.office.charges(point.id, CHARGES_SHOWN)
+    return {
+        "view": await point.view(),
+        "sheet": sheet,
+        "presence": chargers.presence(point.id),
+        "heard": heard_words(sheet, now_ms, said),
+        "ping": ping_words(sheet, said),
+        "clock": clock_words(sheet.clock_behind_ms, said),
+        "certificate": certificate_words(sheet, now_ms, said),
+        "certificate_ends": (sheet.certificate_expires_at_ms or 0) - now_ms,
+        "settings": settings,
+        "compared_ms": max(0, now_ms - settings.checked_at_ms),
+        "differing": [setting for setting in settings.keys if _stands_out(setting)],
+        "well": sum(not _stands_out(setting) for setting in settings.keys),
+        "state_words": state_words,
+        "means_words": means_words,
+        "events": events[:EVENTS_SHOWN],
+        "charges": [_shown(charge, said) for charge in charges],
+        "messages": by_day(await chargers.log(point.id, LogQuery(MESSAGES_SHOWN))),
+        "pretty": pretty,
+        "clock_of": clock_of,
+        "key_of": key_of,
+        "day_of": day_of,
+        "now_ms": now_ms,
+    }
 
 
 def _stands_out(setting: Setting) -> bool:
@@ -151,6 +166,12 @@ def _shown(charge: Charge, said: Words) -> ShownCharge:
     return ShownCharge(
         charge, evidence_line(charge.meter, said), evidence_details(charge.meter, said)
     )
+
+
+def key_of(message: SpokenLine) -> str:
+    """What tells a message from all others that a page shows."""
+    words = f"{message.incoming}{message.action}{message.said}".encode()
+    return f"{message.at_ms}-{crc32(words):x}"
 
 
 def by_day(messages: Sequence[SpokenLine]) -> list[ShownDay]:

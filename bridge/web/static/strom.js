@@ -3,21 +3,39 @@
 
 const MAX_WAIT_MS = 20000;
 
-/* Replaces the element of an id by new HTML of ours, and keeps what was opened and typed. */
-function replace(id, html) {
+/* Makes the element of an id as new HTML of ours says. */
+function update(id, html) {
   const old = document.getElementById(id);
   if (!old) return;
-  const focused = old.contains(document.activeElement) && document.activeElement.name;
-  const typed = new Map([...old.querySelectorAll("input[name]:not([type=radio])")].map((i) => [i.name, i.value]));
-  const opened = [...old.querySelectorAll("details")].map((d) => d.open);
   const shell = document.createElement("template");
   shell.innerHTML = html;
-  const fresh = shell.content.querySelector("#" + id);
-  for (const input of fresh.querySelectorAll("input[name]")) if (typed.get(input.name)) input.value = typed.get(input.name);
-  [...fresh.querySelectorAll("details")].forEach((d, i) => { if (i < opened.length) d.open = opened[i]; });
-  old.replaceWith(fresh);
-  if (focused) fresh.querySelector(`[name="${focused}"]`)?.focus();
-  dress(fresh);
+  dress(shell.content);
+  liken(old, shell.content.getElementById(id));
+  tick();
+}
+
+/* Only what differs is touched: focus, what was typed, opened or is being pressed stays. What has
+   a data-key is the same thing wherever it stands: no button becomes that of another charge. */
+function liken(old, fresh) {
+  for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const keyed = new Map([...old.children].filter((c) => c.dataset.key).map((c) => [c.dataset.key, c]));
+  const wanted = new Set([...fresh.children].map((c) => c.dataset.key));
+  for (const [key, child] of keyed) if (!wanted.has(key)) child.remove();
+  let at = old.firstChild;
+  const skip = () => { const gone = at; at = at.nextSibling; gone.remove(); };
+  for (const child of [...fresh.childNodes]) {
+    const key = child.dataset?.key;
+    const alike = at && !at.dataset?.key && at.nodeName === child.nodeName;
+    const same = key ? keyed.get(key) : alike ? at : null;
+    if (!same) { old.insertBefore(child, at); continue; }
+    keyed.delete(key);
+    while (at && at !== same && !at.dataset?.key) skip();
+    if (at === same) at = at.nextSibling; else old.insertBefore(same, at);
+    if (child.nodeType === Node.ELEMENT_NODE) liken(same, child);
+    else if (same.data !== child.data) same.data = child.data;
+  }
+  while (at) skip();
 }
 
 /* What only a script can offer: copy buttons, local times, countdowns. */
@@ -43,7 +61,7 @@ function tick() {
   }
 }
 
-/* The session page: a websocket that comes back, and gets everything anew when it does. */
+/* A page that stays live: a websocket that comes back, and gets everything anew when it does. */
 function live(path) {
   const status = document.getElementById("link");
   let wait = 500, timer = 0, socket = null, over = false;
@@ -54,13 +72,14 @@ function live(path) {
     socket.onopen = () => { wait = 500; if (status) status.textContent = ""; };
     socket.onmessage = (message) => {
       const parts = JSON.parse(message.data);
-      for (const id in parts) replace(id, parts[id]);
+      for (const id in parts) update(id, parts[id]);
       const topup = document.getElementById("topup");
       const now = document.getElementById("now");
       if (topup && now) topup.hidden = !["STARTING", "CHARGING", "SUSPENDED"].includes(now.dataset.state);
     };
     socket.onclose = (event) => {
       if (event.code === 4000 || event.code === 4404) { over = true; return; }
+      if (event.code === 4401) { location.assign(document.body.dataset.out); return; }
       if (status) status.textContent = status.dataset.lost;
       timer = setTimeout(connect, wait * (0.5 + Math.random()));
       wait = Math.min(wait * 2, MAX_WAIT_MS);
@@ -96,7 +115,7 @@ function refresh(element) {
     if (document.hidden) return;
     try {
       const answer = await fetch(path, { cache: "no-store" });
-      if (answer.ok) replace(id, await answer.text());
+      if (answer.ok) update(id, await answer.text());
     } catch { /* no reception: what is shown stays */ }
   }, 5000);
 }

@@ -10,7 +10,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from bridge.web.live import CLOSE_OVER, CLOSE_TOO_MANY, CLOSE_UNKNOWN, MAX_VIEWERS_PER_SESSION
+from bridge.web.live import MAX_VIEWERS_PER_SESSION
+from bridge.web.parts import CLOSE_OVER, CLOSE_TOO_MANY, CLOSE_UNKNOWN
 from tests.bridge.http_world import HttpWorld
 
 
