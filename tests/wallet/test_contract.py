@@ -1,21 +1,19 @@
-"""One contract for all backends: the same cases, whoever moves the money."""
+"""One contract for all backends: the same cases, whoever moves the money.
+
+Hold invoices are in `test_hold_contract`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncGenerator
 from contextlib import suppress
-from pathlib import Path
 
 import anyio
 import pytest
 
-from tests.wallet.backends.dev import dev_backend
-from tests.wallet.backends.lnbits import lnbits_backend
-from tests.wallet.backends.lnd import REAL_LND, lnd_backend, real_lnd_backend
-from tests.wallet.backends.nwc import nwc_backend
+from tests.wallet.backends.lnd import REAL_LND
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import (
     PATIENCE_S,
@@ -27,10 +25,8 @@ from tests.wallet.contract import (
     stream,
     until_available,
 )
-from tests.wallet.lnbits_server import LnbitsServer
 from wallet import bolt11
 from wallet.base import (
-    HoldWallet,
     Invoice,
     InvoiceState,
     PaymentOutcome,
@@ -43,61 +39,6 @@ from wallet.base import (
 SAT = 1000
 TIMEOUT_S = 20
 FEE_LIMIT_MSAT = 2000 * SAT
-SLOW = pytest.mark.timeout(600)  # a backend may have to be installed first
-
-
-@pytest.fixture(scope="module")
-async def dev(
-    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
-) -> AsyncGenerator[Backend]:
-    async with dev_backend(tmp_path_factory.mktemp("dev")) as backend:
-        yield backend
-
-
-@pytest.fixture(scope="module")
-async def on_lnbits(lnbits: LnbitsServer, tmp_path_factory: pytest.TempPathFactory) -> Backend:
-    return await lnbits_backend(lnbits, tmp_path_factory.mktemp("contract"))
-
-
-@pytest.fixture(scope="module")
-async def lnd(
-    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
-) -> AsyncGenerator[Backend]:
-    async with lnd_backend(tmp_path_factory.mktemp("lnd")) as backend:
-        yield backend
-
-
-@pytest.fixture(scope="module")
-async def real_lnd(
-    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
-) -> AsyncGenerator[Backend]:
-    async with real_lnd_backend(tmp_path_factory.mktemp("real-lnd")) as backend:
-        yield backend
-
-
-@pytest.fixture(scope="module")
-async def nwc(
-    lnbits: LnbitsServer, node_modules: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[Backend]:
-    async with nwc_backend(lnbits, tmp_path_factory.mktemp("nwc")) as backend:
-        yield backend
-
-
-BACKENDS = ["dev", pytest.param("on_lnbits", marks=SLOW), "lnd", pytest.param("nwc", marks=SLOW)]
-
-
-@pytest.fixture(scope="module", params=[*BACKENDS, "real_lnd"] if REAL_LND else BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each backend in turn."""
-    made: Backend = request.getfixturevalue(request.param)
-    return made
-
-
-@pytest.fixture
-async def wallet(backend: Backend) -> AsyncGenerator[Wallet]:
-    opened = await backend.connect()
-    yield opened
-    await opened.close()
 
 
 async def receive(backend: Backend, wallet: Wallet, amount_msat: int = 1000 * SAT) -> Invoice:
@@ -445,81 +386,3 @@ async def test_restart_of_the_backend(backend: Backend, wallet: Wallet) -> None:
     await backend.peer.pay(opened.bolt11)
     seen = await settlements_until(wallet, cursor, {opened.payment_hash})
     assert seen[opened.payment_hash].amount_msat == 55 * SAT
-
-
-async def held_invoice(backend: Backend, wallet: Wallet) -> tuple[HoldWallet, Invoice, bytes]:
-    """A hold invoice and its preimage; skips where the backend cannot hold."""
-    if not (isinstance(wallet, HoldWallet) and (await wallet.info()).holds):
-        pytest.skip(f"{backend.name}: no hold invoices")
-    preimage = os.urandom(32)
-    invoice = await wallet.create_hold_invoice(
-        hashlib.sha256(preimage).hexdigest(),
-        900 * SAT,
-        memo="",
-        description=b"hold",
-        expiry_s=600,
-    )
-    assert bolt11.decode(invoice.bolt11).amount_msat == 900 * SAT
-    return wallet, invoice, preimage
-
-
-async def test_held_payment_is_settled(backend: Backend, wallet: Wallet) -> None:
-    holder, invoice, preimage = await held_invoice(backend, wallet)
-    before = await balance_msat(backend, wallet)
-    paid: list[str] = []
-
-    async def peer_pays() -> None:
-        paid.append(await backend.peer.pay(invoice.bolt11))
-
-    with anyio.fail_after(PATIENCE_S):
-        async with anyio.create_task_group() as group:
-            group.start_soon(peer_pays)
-            assert await holder.await_held(invoice.payment_hash) is InvoiceState.HELD
-            assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.HELD
-            await holder.settle_held(preimage)
-    assert paid[0] in (preimage.hex(), "")
-    assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.SETTLED
-    assert await balance_msat(backend, wallet) == before + 900 * SAT
-    seen = await settlements_until(wallet, "", {invoice.payment_hash})
-    assert seen[invoice.payment_hash].amount_msat == 900 * SAT
-    await holder.settle_held(preimage)
-    with pytest.raises(WalletRefused):
-        await holder.cancel_held(invoice.payment_hash)
-
-
-async def test_held_payment_is_canceled(backend: Backend, wallet: Wallet) -> None:
-    holder, invoice, preimage = await held_invoice(backend, wallet)
-    before = await balance_msat(backend, wallet)
-
-    async def peer_pays() -> None:
-        with pytest.raises(PeerRefused):
-            await backend.peer.pay(invoice.bolt11)
-
-    with anyio.fail_after(PATIENCE_S):
-        async with anyio.create_task_group() as group:
-            group.start_soon(peer_pays)
-            assert await holder.await_held(invoice.payment_hash) is InvoiceState.HELD
-            await holder.cancel_held(invoice.payment_hash)
-    assert (await wallet.lookup_invoice(invoice.payment_hash))[0] is InvoiceState.CANCELED
-    assert await balance_msat(backend, wallet) == before
-    await holder.cancel_held(invoice.payment_hash)
-    with pytest.raises(WalletRefused):
-        await holder.settle_held(preimage)
-
-
-async def test_open_hold_invoice_is_canceled(backend: Backend, wallet: Wallet) -> None:
-    holder, invoice, _ = await held_invoice(backend, wallet)
-    await holder.cancel_held(invoice.payment_hash)
-    with pytest.raises(PeerRefused):
-        await backend.peer.pay(invoice.bolt11)
-
-
-async def test_unknown_hold_invoice(backend: Backend, wallet: Wallet) -> None:
-    holder, _, _ = await held_invoice(backend, wallet)
-    unknown = secrets.token_hex(32)
-    with pytest.raises(WalletRefused):
-        await holder.settle_held(os.urandom(32))
-    with pytest.raises(WalletRefused):
-        await holder.cancel_held(unknown)
-    with anyio.fail_after(PATIENCE_S), pytest.raises(WalletRefused):
-        await holder.await_held(unknown)

@@ -3,157 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
 import pytest
 
-from agent.alerts import Alerts
-from agent.config.models import Wishes
 from agent.ports.charge_point import Commitments
-from agent.ports.charger import Nameplate
-from bridge.ocpp.connection import Limits
-from bridge.ocpp.key_reports import Report
 from bridge.ocpp.keys import Taken
-from bridge.ocpp.server import AuthPolicy, OcppServer
-from bridge.ocpp.upkeep import DAY_MS, Upkeep
-from tests.agent.world import ManualClock
-from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
-from tests.bridge.ocpp.wire import RawCharger, charger
+from bridge.ocpp.upkeep import DAY_MS
+from tests.bridge.ocpp.shop import NEEDED, Box, Shop, opened_shop
+from tests.bridge.ocpp.wire import charger
 
 BUSY = Commitments(frozenset({1}), frozenset(), idle=False)
 IDLE = Commitments(frozenset(), frozenset(), idle=True)
 NONE: set[str] = set()
-NEEDED = "Energy.Active.Import.Register,Power.Active.Import"
-
-
-@dataclass
-class Box:
-    """A charger that is nothing but its keys, over any number of connections."""
-
-    values: dict[str, str]
-    readonly: set[str] = field(default_factory=set[str])
-    refuses: set[str] = field(default_factory=set[str])
-    reboots: set[str] = field(default_factory=set[str])
-    forgets: set[str] = field(default_factory=set[str])
-    most: int | None = None
-    changes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    asked: list[list[str]] = field(default_factory=list[list[str]])
-    resets: int = 0
-
-    def answer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        if action == "Reset":
-            self.resets += 1
-            return {"status": "Accepted"}
-        if action == "ChangeConfiguration":
-            key, value = payload["key"], payload["value"]
-            self.changes.append((key, value))
-            if value in self.refuses:
-                return {"status": "Rejected"}
-            if key not in self.forgets:
-                self.values[key] = value
-            return {"status": "RebootRequired" if key in self.reboots else "Accepted"}
-        if action == "TriggerMessage":
-            return {"status": "Accepted"}
-        assert action == "GetConfiguration"
-        names = payload["key"]
-        self.asked.append(names)
-        assert self.most is None or len(names) <= self.most
-        known = dict(self.values)
-        if self.most is not None:
-            known["GetConfigurationMaxKeys"] = str(self.most)
-        found = {n: known[k] for n in names for k in known if k.lower() == n.lower()}
-        return {
-            "configurationKey": [
-                {"key": name, "readonly": name in self.readonly, "value": value}
-                for name, value in found.items()
-            ],
-            "unknownKey": [name for name in names if name not in found],
-        }
-
-    async def run(self, raw: RawCharger) -> None:
-        while True:
-            frame = await raw.asked()
-            await raw.send([3, frame[1], self.answer(frame[2], frame[3])])
-
-
-@dataclass
-class Shop:
-    """A server whose operator wishes something."""
-
-    site: RecordingSite
-    clock: ManualClock = field(default_factory=ManualClock)
-    wishes: dict[str, str] = field(default_factory=dict[str, str])
-    own: bool = True
-    told: list[str] = field(default_factory=list[str])
-    server: OcppServer = field(init=False)
-    alerts: Alerts = field(init=False)
-
-    @property
-    def point(self) -> RecordingChargePoint:
-        return self.site.points["CP001"]
-
-    @property
-    def upkeep(self) -> Upkeep:
-        assert self.server.upkeep is not None
-        return self.server.upkeep
-
-    def wanted(self, charge_point_id: str, nameplate: Nameplate) -> Wishes:
-        assert nameplate.vendor == "Raw"
-        return Wishes(self.wishes, frozenset(self.wishes if self.own else ()))
-
-    async def tell(self, text: str) -> None:
-        self.told.append(text)
-
-    @asynccontextmanager
-    async def open(self) -> AsyncGenerator[None]:
-        self.alerts = Alerts(self.clock, self.tell)
-        server = self.server = OcppServer(
-            self.site,
-            "127.0.0.1:0",
-            lambda _: AuthPolicy(),
-            self.clock,
-            limits=Limits(silence_s=0.1, call_timeout_s=5),
-            settings=self.wanted,
-            alerts=self.alerts,
-        )
-        await server.start()
-        try:
-            yield
-        finally:
-            await server.close()
-
-    @asynccontextmanager
-    async def boots(self, box: Box) -> AsyncGenerator[None]:
-        """A charger boots and is compared."""
-        checked_before = (await self.report()).checked_at_ms
-        self.clock.advance(1)
-        async with charger(self.server) as raw, anyio.create_task_group() as group:
-            await raw.boot()
-            group.start_soon(box.run, raw)
-            await self.until(lambda report: report.checked_at_ms > checked_before)
-            yield
-            group.cancel_scope.cancel()
-
-    async def report(self) -> Report:
-        return await self.upkeep.report(self.point)
-
-    async def until(self, condition: Callable[[Report], bool]) -> None:
-        with anyio.fail_after(20):
-            while not condition(await self.report()):
-                await anyio.sleep(0.01)
-
-    async def states(self) -> dict[str, Taken]:
-        return {key.key: key.state for key in (await self.report()).keys}
 
 
 @pytest.fixture
 async def shop() -> AsyncGenerator[Shop]:
-    shop = Shop(RecordingSite("CP001"))
-    async with shop.open():
+    async with opened_shop() as shop:
         yield shop
 
 
@@ -390,119 +259,6 @@ async def test_a_charger_that_takes_no_list_of_keys(shop: Shop) -> None:
         await raw.send([3, asked[1], {"configurationKey": keys}])
         await shop.until(lambda report: report.checked_at_ms > 0)
         assert await shop.states() == {"A": Taken.SET}
-
-
-@pytest.mark.parametrize("own", [True, False])
-async def test_the_variables_of_2_0_1(shop: Shop, own: bool) -> None:
-    shop.own = own
-    shop.wishes = {
-        "OCPPCommCtrlr.HeartbeatInterval": "60",
-        "A[left].B[right]": "1",
-        "C.D": "1",
-        "Connector@1:2.Available": "false",
-        "HeartbeatInterval": "60",
-        "ConnectionTimeOut": "60",
-        "AcmeLight": "5",
-    }
-    values = {
-        ("Connector", "Available"): "true",
-        ("OCPPCommCtrlr", "HeartbeatInterval"): "300",
-        ("SampledDataCtrlr", "TxUpdatedMeasurands"): "Voltage",
-        ("SampledDataCtrlr", "TxUpdatedInterval"): "30",
-        ("DeviceDataCtrlr", "ItemsPerMessage"): "2",
-        ("A", "B"): "0",
-    }
-    changes: list[tuple[str, str]] = []
-
-    def answer(action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        field = "getVariable" if action == "GetVariables" else "setVariable"
-        results: list[dict[str, Any]] = []
-        for item in payload[f"{field}Data"]:
-            if item["component"]["name"] == "Connector":
-                assert item["component"]["evse"] == {"id": 1, "connectorId": 2}
-            name = (item["component"]["name"], item["variable"]["name"])
-            result: dict[str, Any] = {k: item[k] for k in ("component", "variable")}
-            if name == ("A", "B"):
-                # Seen of MicroOcpp: the answer is without the instance.
-                result["variable"] = {"name": "B"}
-            if name not in values:
-                result["attributeStatus"] = "UnknownVariable"
-            elif action == "GetVariables":
-                result |= {"attributeStatus": "Accepted", "attributeValue": values[name]}
-            elif name == ("A", "B"):
-                info = {"reasonCode": "ReadOnly"}
-                result |= {"attributeStatus": "Rejected", "attributeStatusInfo": info}
-            else:
-                changes.append((name[1], item["attributeValue"]))
-                result["attributeStatus"] = "Accepted"
-            results.append(result)
-        assert action == "SetVariables" or len(results) <= 2
-        return {f"{field}Result": results}
-
-    async with charger(shop.server, subprotocols=("ocpp2.0.1",)) as raw:
-        station = {"vendorName": "Raw", "model": "Frames"}
-        await raw.call("BootNotification", {"reason": "PowerUp", "chargingStation": station})
-        async with anyio.create_task_group() as group:
-
-            async def run() -> None:
-                while True:
-                    frame = await raw.asked()
-                    await raw.send([3, frame[1], answer(frame[2], frame[3])])
-
-            group.start_soon(run)
-            await shop.until(lambda report: report.checked_at_ms > 0)
-            group.cancel_scope.cancel()
-    assert changes == [
-        ("HeartbeatInterval", "60"),
-        ("Available", "false"),
-        ("TxUpdatedMeasurands", f"Voltage,{NEEDED}"),
-    ]
-    assert await shop.states() == {
-        "OCPPCommCtrlr.HeartbeatInterval": Taken.SET,
-        "A[left].B[right]": Taken.READONLY,
-        "C.D": Taken.UNKNOWN,
-        "Connector@1:2.Available": Taken.SET,
-        "HeartbeatInterval": Taken.ONLY_16,
-        "ConnectionTimeOut": Taken.ONLY_16,
-        "AcmeLight": Taken.ONLY_16,
-        "SampledDataCtrlr.TxUpdatedMeasurands": Taken.SET,
-    }
-    [trouble] = shop.alerts.current().values()
-    assert "C.D (unknown)" in trouble
-    told = "ConnectionTimeOut (only in OCPP 1.6: here TxCtrlr.EVConnectionTimeOut)" in trouble
-    assert told is own
-    assert ("AcmeLight (only in OCPP 1.6)" in trouble) is own
-    assert "HeartbeatInterval" not in trouble
-    assert shop.upkeep.differing == (4 if own else 2)
-
-
-@pytest.mark.parametrize("own", [True, False])
-async def test_variables_of_2_0_1_are_not_asked_of_a_charger_of_1_6(shop: Shop, own: bool) -> None:
-    """A file for chargers of both versions; one key is there in one of them. Operators hear of
-    that where it was written for this very charger."""
-    shop.own = own
-    shop.wishes = {
-        "HeartbeatInterval": "60",
-        "OCPPCommCtrlr.HeartbeatInterval": "60",
-        "TxCtrlr.EVConnectionTimeOut": "60",
-        "TxCtrlr.TxStartPoint": "EVConnected",
-        "acme.light": "5",
-    }
-    box = Box({"HeartbeatInterval": "300", "acme.light": "1"})
-    async with shop.boots(box):
-        assert await shop.states() == {
-            "HeartbeatInterval": Taken.SET,
-            "OCPPCommCtrlr.HeartbeatInterval": Taken.ONLY_201,
-            "TxCtrlr.EVConnectionTimeOut": Taken.ONLY_201,
-            "TxCtrlr.TxStartPoint": Taken.ONLY_201,
-            "acme.light": Taken.SET,
-        }
-        assert box.changes == [("HeartbeatInterval", "60"), ("acme.light", "5")]
-        said = "TxCtrlr.EVConnectionTimeOut (only in OCPP 2.0.1: here ConnectionTimeOut)"
-        troubles = shop.alerts.current().values()
-        assert any(said in trouble for trouble in troubles) is own
-        assert len(troubles) == own
-        assert shop.upkeep.differing == (2 if own else 0)
 
 
 @pytest.mark.parametrize("version", ["ocpp1.6", "ocpp2.0.1"])
