@@ -14,7 +14,6 @@ from nostr_sdk import Nip44Version, PublicKey, nip44_encrypt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.nostr.ears import SENDER_BURST
 from bridge.app import App
@@ -28,6 +27,7 @@ from nips.profile import Profile, profile
 from nips.relays import RelayPool
 from tests.bridge.far_server import far_server
 from tests.bridge.ocpp.wire import now_ms
+from tests.bridge.waiting import until_free
 from wallet.dev import DevWallet
 
 
@@ -88,8 +88,7 @@ async def mill(folder: Path) -> AsyncGenerator[Mill]:
         url = f"ws://127.0.0.1:{app.ocpp_port}/ocpp"
         charger = SimulatedChargePoint(url, "CP001", speed=20)
         group.start_soon(charger.run)
-        while (await app.site.view("CP001")).connectors[0].status is not ConnectorStatus.AVAILABLE:
-            await anyio.sleep(0.02)
+        await until_free(app.site)
         pool = RelayPool(now_ms, allow_loopback=True)
         await pool.open((app.relay_url,))
         stack.push_async_callback(pool.close)

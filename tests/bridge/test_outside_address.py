@@ -15,7 +15,6 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent.machine.events import ConnectorStatus
 from bridge.app import App
 from bridge.demo.run import demo_config
 from bridge.driver.errors import DriverError
@@ -28,6 +27,7 @@ from nips.relays import RelayPool
 from nips.zaps import zap_receipt
 from tests.bridge.far_server import far_server
 from tests.bridge.ocpp.wire import now_ms
+from tests.bridge.waiting import until_free
 from wallet.base import Wallet
 from wallet.dev import DevWallet
 
@@ -85,7 +85,7 @@ async def test_a_zap_elsewhere_charges_here_and_a_thiefs_does_not(tmp_path: Path
             ocpp_url = f"ws://127.0.0.1:{app.ocpp_port}/ocpp"
             charger = SimulatedChargePoint(ocpp_url, "CP001", speed=100)
             group.start_soon(charger.run)
-            await _until_free(app)
+            await until_free(app.site)
             assert isinstance(app.wallet, DevWallet)
             driver = Identity.generate()
             relays, pool = (app.relay_url,), RelayPool(now_ms, allow_loopback=True)
@@ -126,11 +126,6 @@ async def test_a_zap_elsewhere_charges_here_and_a_thiefs_does_not(tmp_path: Path
 
 def _waiting(app: App) -> list[Any]:
     return app.site.commons.journal.outside.waiting()
-
-
-async def _until_free(app: App) -> None:
-    while (await app.site.view("CP001")).connectors[0].status is not ConnectorStatus.AVAILABLE:
-        await anyio.sleep(0.02)
 
 
 async def _published(me: NostrDriver, pubkey: str) -> Profile:

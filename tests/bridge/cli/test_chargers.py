@@ -16,11 +16,11 @@ import anyio
 import httpx
 
 from agent.config.tables import load
-from agent.machine.events import ConnectorStatus
 from bridge.app import App
 from bridge.simulator import SimulatedChargePoint
 from tests.bridge.cli.command import Strom
 from tests.bridge.ocpp.wire import now_ms
+from tests.bridge.waiting import until, until_free
 from tests.test_docs import commands
 
 CONFIG = """
@@ -72,8 +72,7 @@ async def house(folder: Path, extra: str = "") -> AsyncGenerator[House]:
     ):
         charger = SimulatedChargePoint(f"ws://127.0.0.1:{app.ocpp_port}/ocpp", "CP001", speed=100)
         group.start_soon(charger.run)
-        while (await app.site.view("CP001")).connectors[0].status is not ConnectorStatus.AVAILABLE:
-            await anyio.sleep(0.02)
+        await until_free(app.site)
         yield House(app, charger, folder)
         group.cancel_scope.cancel()
 
@@ -182,8 +181,7 @@ settings = { HeartbeatInterval = 11 }
         keys = here.charger.keys
         while keys.text("HeartbeatInterval") != "77" or keys.text("ConnectionTimeOut") != "90":
             await anyio.sleep(0.02)
-        while not here.app.alerts.current():
-            await anyio.sleep(0.02)
+        await until(here.app.site, here.app.alerts.current)
         shown = await here.strom("settings", "cp001")
         assert [line.split() for line in shown.stdout.splitlines()[:5]] == [
             ["id", "key", "wanted", "present", "state"],
@@ -218,8 +216,7 @@ settings = { HeartbeatInterval = 77 }
     ]
     assert len(shown) == 5
     async with house(tmp_path, extra) as here:
-        while not here.app.alerts.current():
-            await anyio.sleep(0.02)
+        await until(here.app.site, here.app.alerts.current)
         for words, output in shown:
             ran = await here.strom(*words)
             lines = [line.rstrip() for line in (ran.stderr + ran.stdout).splitlines()]

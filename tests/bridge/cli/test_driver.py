@@ -13,13 +13,13 @@ from pathlib import Path
 
 import anyio
 
-from agent.machine.events import ConnectorStatus
 from bridge.app import App
 from bridge.demo.run import demo_config
 from bridge.simulator import SimulatedChargePoint
 from nips.identity import Identity
 from tests.bridge.cli.command import Strom
 from tests.bridge.ocpp.wire import now_ms
+from tests.bridge.waiting import until_free
 
 
 @dataclass
@@ -60,10 +60,10 @@ class Ground:
 async def ground(folder: Path) -> AsyncGenerator[Ground]:
     config = demo_config(folder, 0, 0, 0)
     async with App.open(config, now_ms) as app, anyio.create_task_group() as group:
-        charger = SimulatedChargePoint(f"ws://127.0.0.1:{app.ocpp_port}/ocpp", "CP001", speed=100)
+        # No faster: a charge must outlast several commands on a busy machine.
+        charger = SimulatedChargePoint(f"ws://127.0.0.1:{app.ocpp_port}/ocpp", "CP001", speed=10)
         group.start_soon(charger.run)
-        while (await app.site.view("CP001")).connectors[0].status is not ConnectorStatus.AVAILABLE:
-            await anyio.sleep(0.02)
+        await until_free(app.site)
         yield Ground(app, charger, folder)
         group.cancel_scope.cancel()
 
