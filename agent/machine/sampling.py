@@ -96,8 +96,10 @@ def metered(
     paced_wh = session.paced_wh if session.paced_at_ms else energy_wh
     unanswered, unheard_ms = session.asks_unanswered, session.unheard_since_ms
     limit_w = session.max_power_w if session.check_meter else 0
-    if power_w is not None and power_w * 100 > (limit_w or MOST_POWER_W) * MARGIN_PERCENT:
+    most_w = (session.max_power_w or MOST_POWER_W) * MARGIN_PERCENT
+    if power_w is not None and power_w * 100 > (most_w if session.check_meter else 6 * most_w):
         # It is written in another unit than it says: planned with, it would end the charge now.
+        # Unchecked, more is left to an operator's file that says too little.
         power_w = None
     if session.started_at_ms is not None and at_ms >= sampled_at_ms:
         sampled_at_ms = at_ms

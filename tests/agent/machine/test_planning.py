@@ -77,6 +77,9 @@ def test_power_that_no_such_connector_gives_is_not_planned_with() -> None:
         assert (session.power_w, session.plan_power_w) == (0, 11_000)
         session = after(session, sampled(BEGUN + MINUTE, 40_060, power_w))
         assert (session.power_w, session.plan_power_w) == (3_600, 3_600)
+    unchecked = replace(charging(330), check_meter=False)
+    assert after(unchecked, sampled(BEGUN + SECOND, None, 3_700_000)).plan_power_w == 11_000
+    assert after(unchecked, sampled(BEGUN + SECOND, None, 90_000)).plan_power_w == 90_000
     unknown = charging(330, max_power_w=0)
     assert after(unknown, sampled(BEGUN + SECOND, None, 10**13)).plan_power_w == 0
     little_more = after(charging(330), sampled(BEGUN + MINUTE, 40_060, 12_000))
