@@ -230,22 +230,12 @@ class ChargePointAgent:
             if session is None:
                 await self._unsold.sampled(report, known.get(report.transaction_id or 0))
             else:
-                at_ms, register_wh, power_w = (
-                    report.sampled_at_ms,
-                    report.register_wh,
-                    report.power_w,
-                )
-                key = f"meter:{session.id}:{at_ms}:{register_wh}:{power_w}"
                 events = samples.setdefault(session.id, [])
-                named = report.transaction_id
-                if named in known and named != session.transaction_id and known[named] is not None:
+                at_ms, named = report.sampled_at_ms, report.transaction_id
+                if named != session.transaction_id and known.get(named or 0) is not None:
                     shown = f"shown:{session.id}:{named}:{at_ms}"
-                    events.append(TransactionShown(shown, at_ms, named))
-                events.append(
-                    MeterSampled(
-                        key, at_ms, register_wh, power_w, report.fraction_mwh, report.source
-                    )
-                )
+                    events.append(TransactionShown(shown, at_ms, named or 0))
+                events.append(_sampled(session.id, report))
         for session_id, events in samples.items():
             self._meters.sampled(await self.sessions.submit(session_id, events))
 
@@ -367,3 +357,9 @@ class ChargePointAgent:
             await self._orders.deliver(task, recovered)
         else:
             await self._unsold.deliver(task, self._orders.charger)
+
+
+def _sampled(session_id: str, report: MeterReport) -> MeterSampled:
+    at_ms, register_wh, power_w = report.sampled_at_ms, report.register_wh, report.power_w
+    key = f"meter:{session_id}:{at_ms}:{register_wh}:{power_w}"
+    return MeterSampled(key, at_ms, register_wh, power_w, report.fraction_mwh, report.source)

@@ -60,6 +60,8 @@ class Changes:
 
     def tell(self, session_id: str = ANYTHING) -> None:
         """The session changed, or something else that the operator sees."""
+        if not self._watchers:
+            return
         for watched in {session_id, ANYTHING}:
             for watcher in self._watchers.get(watched, ()):
                 watcher.set()

@@ -18,6 +18,8 @@ LEAST_OF_TAG = 8
 KNOWN_AGAIN = 64
 """So many stops of nobody's are known again: some chargers repeat theirs for ever."""
 
+_SAMPLE = Source.SAMPLE
+
 FRESH_MS = 60_000
 """What a meter showed longer ago says nothing of whether power flows now."""
 
@@ -68,15 +70,12 @@ class Owners:
 
         A message may have thousands of readings: what the journal says is kept in `known`.
         """
-        for session in self._sessions.open():
-            if (
-                session.transaction_id is not None
-                and session.transaction_id == report.transaction_id
-            ):
-                if report.source is Source.SAMPLE:
-                    self._strays.paid_one_read(session, report.sampled_at_ms)
-                return session
         named = report.transaction_id
+        own = self._sessions.in_transaction(named)
+        if own is not None:
+            if report.source is _SAMPLE:
+                self._strays.paid_one_read(own, report.sampled_at_ms)
+            return own
         if named is not None and named not in known:
             known[named] = self._commons.journal.transactions.get(named)
         other = None if named is None else known[named]

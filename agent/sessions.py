@@ -115,6 +115,14 @@ class Sessions:
         """The sessions that have not ended."""
         return [s for s in self._live.values() if s.state is not CLOSED]
 
+    def in_transaction(self, transaction_id: int | None) -> Session | None:
+        """The open session that a transaction is of; None for none."""
+        if transaction_id is not None:
+            for session in self._live.values():
+                if session.transaction_id == transaction_id and session.state is not CLOSED:
+                    return session
+        return None
+
     def live(self) -> list[Session]:
         """The sessions that have not ended, or whose money has not all gone back."""
         return list(self._live.values())
@@ -240,19 +248,20 @@ class Sessions:
             IllegalEvent: a refund event that cannot happen now; nothing is stored.
         """
         async with self._lock:
-            if not await self._take(session_id, events, transaction) and len(events) > 1:
+            after = await self._take(session_id, events, transaction)
+            if after is None and len(events) > 1:
                 for event in events:
-                    await self._take(session_id, [event], None)
-            return self.get(session_id)
+                    after = await self._take(session_id, [event], None) or after
+            return after or self.get(session_id)
 
     async def _take(
         self,
         session_id: str,
         events: Sequence[Event],
         transaction: tuple[int, StartReport] | None,
-    ) -> bool:
-        """Step through events and store them; False when one of them was known already: then
-        nothing is stored."""
+    ) -> Session | None:
+        """The session after events, which are stored; None when one of them was known already:
+        then nothing is stored."""
         before = session = self.get(session_id)
         events = self._repeats.without(session_id, events)
         effects: list[Effect] = []
@@ -264,14 +273,16 @@ class Sessions:
                 withdraw_key = (event.k1, event.refund_no)
         idle = not effects and transaction is None and session == before
         if idle and all(isinstance(event, _FLEETING) for event in events):
-            return True
+            return session
         stored = await self._store(
             session, events, effects, transaction=transaction, withdraw_key=withdraw_key
         )
-        if stored:
-            self._repeats.heard(session_id, events)
+        if not stored:
+            return None
+        self._repeats.heard(session_id, events)
+        if session.state is not before.state:
             _tell(before, session)
-        return stored
+        return session
 
     def _late(self, quote: Quote, paid_at_ms: int, now_ms: int) -> Obstacle | None:
         """Whether the driver who paid this can no longer be expected at the charge point."""

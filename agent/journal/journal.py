@@ -44,6 +44,9 @@ class Task:
     effect: Effect
 
 
+_READINGS = {MeterSampled}
+
+
 class Step(Struct, frozen=True):
     """What one commit stores.
 
@@ -67,9 +70,7 @@ class Step(Struct, frozen=True):
     def only_sampled(self) -> bool:
         """Whether nothing but readings of a known session's meter is stored."""
         more = self.quote_settled or self.transaction or self.withdraw_key
-        if self.tasks or more or not self.events:
-            return False
-        return all(type(event) is MeterSampled for event in self.events)
+        return not self.tasks and not more and set(map(type, self.events)) == _READINGS
 
 
 _EVENT = (

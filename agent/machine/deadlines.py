@@ -25,5 +25,5 @@ def deadline(session: Session) -> int | None:
     else:
         stop_ms = stop_at(session)
         ends = (stop_ms, ask_at(session, stop_ms), no_energy_ends_at(session))
-        times.extend(at_ms for at_ms in ends if at_ms is not None)
-    return min(times, default=None)
+        times.extend([at_ms for at_ms in ends if at_ms is not None])
+    return min(times) if times else None

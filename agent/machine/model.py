@@ -221,7 +221,12 @@ class Session(Struct, frozen=True):
     @property
     def credit_msat(self) -> int:
         """What the session may cost at most while it is open."""
-        return _sum_msat(self.payments) + _sum_msat(self.held) - self.claimed_msat
+        credit_msat = -self.claimed_msat
+        for payment in self.payments:
+            credit_msat += payment.amount_msat
+        for payment in self.held:
+            credit_msat += payment.amount_msat
+        return credit_msat
 
     @property
     def usage(self) -> Usage:

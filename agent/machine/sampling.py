@@ -206,4 +206,5 @@ def _is_progress_due(session: Session, at_ms: int) -> bool:
     every_ms = session.policy.progress_ms
     if not every_ms or session.state is not CHARGING or not session.power_w:
         return False
-    return at_ms >= max(session.progress_told_at_ms, session.started_at_ms or 0) + every_ms
+    due_ms = at_ms - every_ms
+    return due_ms >= session.progress_told_at_ms and due_ms >= (session.started_at_ms or 0)

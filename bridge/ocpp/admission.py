@@ -18,7 +18,7 @@ from agent.config.ocpp import MUTUAL_TLS, TLS
 from agent.ports.charge_point import ChargePoint
 from bridge.ocpp.authority import Issued
 from bridge.ocpp.charger import OcppCharger
-from bridge.ocpp.liveness import HeardConnection
+from bridge.ocpp.heard_connection import HeardConnection
 from bridge.ocpp.tls import ClientCertificate
 from bridge.ocpp.v201_charger import Ocpp201Charger
 

@@ -14,8 +14,9 @@ from agent.journal.errors import JournalError
 from agent.ports.errors import AgentError
 from bridge.ocpp import frames
 from bridge.ocpp.errors import CallRefused, InvalidFrame, NoAnswer, NotSupported
+from bridge.ocpp.heard_connection import HeardConnection
 from bridge.ocpp.limits import Limits
-from bridge.ocpp.liveness import HeardConnection, Liveness
+from bridge.ocpp.liveness import Liveness
 from bridge.ocpp.schemas import Payload
 
 logger = logging.getLogger(__name__)
@@ -114,16 +115,16 @@ class Connection:
         try:
             try:
                 async with asyncio.timeout(self._limits.silence_s):
-                    frame = await self._socket.recv(decode=False)
+                    frame = await self._socket.hear()
             except TimeoutError:
                 self._is_ready()
-                frame = await self._socket.recv(decode=False)
+                frame = await self._socket.hear()
             while True:
                 await self._take(frame)
                 pause_s = self._owed_s()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
-                frame = await self._socket.recv(decode=False)
+                frame = await self._socket.hear()
         except ConnectionClosed as closed:
             logger.info("%s: the connection ended: %s", self.charge_point_id, _ending(closed))
         finally:

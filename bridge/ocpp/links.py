@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bridge.ocpp.admission import Visitor
 from bridge.ocpp.connection import Connection
-from bridge.ocpp.liveness import HeardConnection
+from bridge.ocpp.heard_connection import HeardConnection
 
 TLS, PASSWORD, CERTIFICATE = "tls", "password", "certificate"
 

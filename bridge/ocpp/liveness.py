@@ -10,8 +10,6 @@ the heartbeat alone, since many chargers send none and are well:
 - it is lost: no byte came for much longer. The connection is closed.
 - it never answers pings, as some do: then only its own word counts, within three intervals of
   the heartbeat.
-
-Websocket pings and pongs: RFC 6455 section 5.5.2, https://www.rfc-editor.org/rfc/rfc6455
 """
 
 from __future__ import annotations
@@ -20,9 +18,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from websockets.asyncio.server import ServerConnection
-from websockets.protocol import State
-
+from bridge.ocpp.heard_connection import HeardConnection
 from bridge.ocpp.limits import Limits
 
 logger = logging.getLogger(__name__)
@@ -35,64 +31,6 @@ LOST_AFTER = 3
 
 UNANSWERED = 2
 """So many calls in a row may go unanswered."""
-
-_PING = b"Strom"
-_OPEN = State.OPEN
-
-
-class HeardConnection(ServerConnection):
-    """A connection that knows when its peer was heard last, be it a part of a frame or a pong.
-
-    Attributes:
-        heard_at: when a byte last came, by the event loop's clock.
-        pongs: whether it ever answered a ping.
-        pinged_at: when a ping was last sent that has no answer yet; 0 for none.
-        ping_s: seconds that the last ping which was answered took there and back; None while
-            none was.
-        on_heard: called at the next byte, once.
-        version: the one subprotocol that is spoken on it; "" for any.
-    """
-
-    heard_at = 0.0
-    pongs = False
-    pinged_at = 0.0
-    ping_s: float | None = None
-    on_heard: Callable[[], None] | None = None
-    version = ""
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        self.heard_at = self.loop.time()
-        super().data_received(data)
-        if self.on_heard is not None:
-            told, self.on_heard = self.on_heard, None
-            told()
-
-    async def tell(self, frame: bytes) -> None:
-        """Send a text frame: `send` without what answers of a line have no need for.
-
-        Raises:
-            ConnectionClosed: the connection has ended.
-        """
-        if self.state is not _OPEN:
-            await self.send(frame, text=True)
-            return
-        self.protocol.send_text(frame)
-        try:
-            self.send_data()
-        except (OSError, RuntimeError):
-            # The socket is gone and nobody has said so yet: this waits for it, and raises.
-            await self.send(frame, text=True)
-        if self.paused:
-            await self.drain()
-
-    def acknowledge_pings(self, data: bytes) -> None:
-        """A pong came."""
-        self.pongs = True
-        if self.pinged_at and data == _PING:
-            self.ping_s = self.loop.time() - self.pinged_at
-            self.pinged_at = 0.0
-        super().acknowledge_pings(data)
 
 
 class Liveness:
@@ -147,7 +85,7 @@ class Liveness:
         """Begin to watch."""
         interval_s = self._limits.ping_interval_s
         if interval_s is not None:
-            self._ping()
+            self._socket.send_ping()
             self._timer = self._socket.loop.call_later(interval_s, self._look, interval_s)
 
     def stop(self) -> None:
@@ -182,7 +120,7 @@ class Liveness:
         if silent_s < interval_s:
             next_s = interval_s - silent_s
         else:
-            self._ping()
+            self._socket.send_ping()
             next_s = min(interval_s, limits.ping_timeout_s)
         if now - max(self._spoke_at, self._probed_at) >= ASK_AFTER * limits.heartbeat_s:
             self._ask()
@@ -211,12 +149,6 @@ class Liveness:
                 "answers again" if answers else "does not answer: no payment is taken for it",
             )
             self._on_change(answers)
-
-    def _ping(self) -> None:
-        if self._socket.state is State.OPEN:
-            self._socket.pinged_at = self._socket.pinged_at or self._socket.loop.time()
-            self._socket.protocol.send_ping(_PING)
-            self._socket.send_data()
 
     def _ask(self) -> None:
         self._probed_at = self._socket.loop.time()

@@ -36,9 +36,10 @@ from bridge.ocpp.connection import Connection, FrameLog, NoLog
 from bridge.ocpp.desk import Desk, Line
 from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen, OcppError
+from bridge.ocpp.heard_connection import HeardConnection
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.links import Links, shown
-from bridge.ocpp.liveness import HeardConnection, Liveness
+from bridge.ocpp.liveness import Liveness
 from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.signing import Signing
 from bridge.ocpp.timestamps import Clock

@@ -1,0 +1,118 @@
+"""A charger's websocket, as the server has it: when its peer was heard, and no detours.
+
+What a charger and Strom say to each other is nearly always one frame at a time, and the one that
+the other waits for: such a frame goes to who waits for it, past the library's queues.
+
+Websocket frames, pings and pongs: RFC 6455 section 5, https://www.rfc-editor.org/rfc/rfc6455
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event, State
+
+_PING = b"Strom"
+_OPEN = State.OPEN
+_TEXT, _BINARY = Opcode.TEXT, Opcode.BINARY
+
+
+class HeardConnection(ServerConnection):
+    """A connection that knows when its peer was heard last, be it a part of a frame or a pong.
+
+    Attributes:
+        heard_at: when a byte last came, by the event loop's clock.
+        pongs: whether it ever answered a ping.
+        pinged_at: when a ping was last sent that has no answer yet; 0 for none.
+        ping_s: seconds that the last ping which was answered took there and back; None while
+            none was.
+        on_heard: called at the next byte, once.
+        version: the one subprotocol that is spoken on it; "" for any.
+    """
+
+    heard_at = 0.0
+    pongs = False
+    pinged_at = 0.0
+    ping_s: float | None = None
+    on_heard: Callable[[], None] | None = None
+    version = ""
+    _waiting: asyncio.Future[None] | None = None
+    _message: bytes | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self.heard_at = self.loop.time()
+        super().data_received(data)
+        if self.on_heard is not None:
+            told, self.on_heard = self.on_heard, None
+            told()
+
+    async def hear(self) -> bytes:
+        """The next message, whose text is not decoded: `recv` for one that is waited for.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+        """
+        if self._message is None and self.state is _OPEN and not len(self.recv_messages.frames):
+            self._waiting = self.loop.create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        message, self._message = self._message, None
+        return await self.recv(decode=False) if message is None else message
+
+    def process_event(self, event: Event) -> None:
+        """A frame came."""
+        waiting = self._waiting
+        if waiting is None or waiting.done() or not isinstance(event, Frame):
+            super().process_event(event)
+            return
+        if event.opcode is _TEXT or event.opcode is _BINARY:
+            waiting.set_result(None)
+            if event.fin:
+                self._message = bytes(event.data)
+                return
+        super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        super().connection_lost(exc)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def tell(self, frame: bytes) -> None:
+        """Send a text frame: `send` without what answers of a line have no need for.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+        """
+        if self.state is not _OPEN:
+            await self.send(frame, text=True)
+            return
+        self.protocol.send_text(frame)
+        try:
+            self.send_data()
+        except (OSError, RuntimeError):
+            # The socket is gone and nobody has said so yet: this waits for it, and raises.
+            await self.send(frame, text=True)
+        if self.paused:
+            await self.drain()
+
+    def send_ping(self) -> None:
+        """Ask for a pong; `pongs` and `ping_s` tell what came of it."""
+        if self.state is _OPEN:
+            self.pinged_at = self.pinged_at or self.loop.time()
+            self.protocol.send_ping(_PING)
+            self.send_data()
+
+    def acknowledge_pings(self, data: bytes) -> None:
+        """A pong came."""
+        self.pongs = True
+        if self.pinged_at and data == _PING:
+            self.ping_s = self.loop.time() - self.pinged_at
+            self.pinged_at = 0.0
+        super().acknowledge_pings(data)
