@@ -7,9 +7,12 @@ for the disk, runs in a thread. What arrives meanwhile makes up the next group.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, TypeVar
 
 import anyio
 
@@ -17,13 +20,40 @@ from agent.journal.errors import JournalClosed, JournalUnusable
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], Any]
+Rows = Sequence[tuple[Any, ...]]
+
+_REFUSED = (sqlite3.Error, ArithmeticError, TypeError, ValueError)
+"""What the database and the values for it raise: numbers too large, text that has no UTF-8."""
+
+log = logging.getLogger(__name__)
 
 
-class Rows(NamedTuple):
-    """Rows for one statement. Those of a whole group are written at once, after its units."""
+@dataclass
+class _Group:
+    """What one transaction stores.
 
-    statement: str
-    rows: Sequence[tuple[Any, ...]]
+    Attributes:
+        units: each with who waits for its result.
+        inserts: the rows for each statement, each with who waits; written after the units.
+    """
+
+    units: list[tuple[Unit, asyncio.Future[Any]]] = field(default_factory=list[Any])
+    inserts: dict[str, list[tuple[Rows, asyncio.Future[None]]]] = field(
+        default_factory=dict[str, Any]
+    )
+
+    def waiting(self) -> list[asyncio.Future[Any]]:
+        """All who wait, in the order of what they wait for."""
+        unit_futures = [future for _, future in self.units]
+        return unit_futures + [future for many in self.inserts.values() for _, future in many]
+
+    def singly(self) -> Iterator[_Group]:
+        """The same as groups of one."""
+        for unit in self.units:
+            yield _Group(units=[unit])
+        for statement, many in self.inserts.items():
+            for one in many:
+                yield _Group(inserts={statement: [one]})
 
 
 class Writer:
@@ -35,7 +65,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._waiting: list[tuple[Unit | Rows, asyncio.Future[Any]]] = []
+        self._next = _Group()
         self._wake = asyncio.Event()
         self._closing = False
         self.commits = 0
@@ -47,19 +77,26 @@ class Writer:
             JournalUnusable: the database refused; nothing of the unit is stored.
             JournalClosed: the journal is closing.
         """
-        return await self._queue(unit)
+        future = self._asked()
+        self._next.units.append((unit, future))
+        return await future
 
-    def insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> Awaitable[None]:
+    def insert(self, statement: str, rows: Rows) -> Awaitable[None]:
         """Write rows that nothing of the same group depends on; raises as `write`."""
-        return self._queue(Rows(statement, rows))
+        future = self._asked()
+        inserts = self._next.inserts
+        many = inserts.get(statement)
+        if many is None:
+            inserts[statement] = [(rows, future)]
+        else:
+            many.append((rows, future))
+        return future
 
-    def _queue(self, work: Unit | Rows) -> asyncio.Future[Any]:
+    def _asked(self) -> asyncio.Future[Any]:
         if self._closing:
             raise JournalClosed("the journal is closed")
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
         self._wake.set()
-        return future
+        return asyncio.get_running_loop().create_future()
 
     def close(self) -> None:
         """Let `run()` store what waits, and end."""
@@ -68,36 +105,36 @@ class Writer:
 
     async def run(self) -> None:
         """Store group after group until closed."""
-        while self._waiting or not self._closing:
-            await self._wake.wait()
-            self._wake.clear()
-            group, self._waiting = self._waiting, []
-            if group:
+        while True:
+            while self._next.units or self._next.inserts:
+                group, self._next = self._next, _Group()
                 await self._store(group)
+            if self._closing:
+                return
+            self._wake.clear()
+            await self._wake.wait()
 
-    async def _store(self, group: list[tuple[Unit | Rows, asyncio.Future[Any]]]) -> None:
-        results: list[Any] = []
+    async def _store(self, group: _Group) -> None:
+        waiting = group.waiting()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            batches: dict[str, list[tuple[Any, ...]]] = {}
-            for work, _ in group:
-                if isinstance(work, Rows):
-                    batches.setdefault(work.statement, []).extend(work.rows)
-                    results.append(None)
-                else:
-                    results.append(work(self._connection))
-            for statement, rows in batches.items():
+            results = [unit(self._connection) for unit, _ in group.units]
+            for statement, many in group.inserts.items():
+                rows = chain.from_iterable([rows for rows, _ in many])
                 self._connection.executemany(statement, rows)
             await self._commit()
-        except sqlite3.Error as error:
+        except _REFUSED as error:
             self._roll_back()
-            if len(group) > 1:
-                for single in group:
-                    await self._store([single])
+            if len(waiting) > 1:
+                for single in group.singly():
+                    await self._store(single)
                 return
-            _refuse(group[0][1], JournalUnusable(f"the database refused to store: {error}"))
+            if not isinstance(error, sqlite3.Error):
+                log.exception("what was to be stored cannot be")
+            _refuse(waiting[0], JournalUnusable(f"the database refused to store: {error}"))
             return
-        for (_, future), result in zip(group, results, strict=True):
+        results += [None] * (len(waiting) - len(results))
+        for future, result in zip(waiting, results, strict=True):
             if not future.done():
                 future.set_result(result)
 

@@ -58,13 +58,13 @@ class Samples:
         found = await self.read(meter_value, now_ms)
         await self.report(found, connector, transaction_id, now_ms, source)
 
-    async def take_read(
+    def take_read(
         self, readings: Sequence[Reading], connector: int, transaction_id: int | None, now_ms: int
-    ) -> None:
+    ) -> Awaitable[None]:
         """Report a few readings of the moment that none of the meter's signatures come with."""
         for reading in readings:
             self._clock.measure(reading.written, now_ms, live=False)
-        await self._report(readings, connector, transaction_id, now_ms, _SAMPLE)
+        return self._report(readings, connector, transaction_id, now_ms, _SAMPLE)
 
     async def read(self, meter_value: object, now_ms: int) -> list[Reading]:
         """The readings in a `meterValue` list, in their order."""

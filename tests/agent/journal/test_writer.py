@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import pytest
 
+from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal
 from tests.agent.journal.test_pruning import opened
 
@@ -32,3 +35,28 @@ async def test_a_cancellation_waits_for_the_commit_that_is_under_way(tmp_path: P
     assert hit
     async with opened(tmp_path) as journal:
         assert journal.setting("name") is None
+
+
+@pytest.mark.parametrize("value", [1 << 70, "\ud800", object(), "its own key"])
+async def test_what_cannot_be_stored_takes_nothing_with_it(tmp_path: Path, value: object) -> None:
+    """Neither what shares its group, nor the journal."""
+
+    async def refused(write: Awaitable[object]) -> None:
+        with pytest.raises(JournalUnusable):
+            await write
+
+    statement = "INSERT INTO settings(name, value) VALUES(?, ?)"
+    async with opened(tmp_path) as journal:
+        writer = journal._writer  # pyright: ignore[reportPrivateUsage]
+        await journal.set_setting("its own key", "kept")
+        bad = [("its own key" if value == "its own key" else "bad", value)]
+        async with anyio.create_task_group() as group:
+            group.start_soon(refused, writer.insert(statement, bad))
+            group.start_soon(refused, writer.write(lambda db: db.execute(statement, bad[0])))
+            writer.insert(statement, [("first", "1"), ("second", "2")])
+            group.start_soon(journal.set_setting, "third", "3")
+        known = {
+            name: journal.setting(name) for name in ("its own key", "first", "second", "third")
+        }
+        assert known == {"its own key": "kept", "first": "1", "second": "2", "third": "3"}
+        assert journal.setting("bad") is None
