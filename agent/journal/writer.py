@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
 
-import anyio
-
+from agent.journal.committing import Committing
 from agent.journal.errors import JournalClosed, JournalUnusable
 
 T = TypeVar("T")
@@ -65,6 +64,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._committing = Committing(connection)
         self._next = _Group()
         self._wake = asyncio.Event()
         self._closing = False
@@ -105,6 +105,10 @@ class Writer:
 
     async def run(self) -> None:
         """Store group after group until closed."""
+        with self._committing.running():
+            await self._run()
+
+    async def _run(self) -> None:
         while True:
             while self._next.units or self._next.inserts:
                 group, self._next = self._next, _Group()
@@ -122,7 +126,8 @@ class Writer:
             for statement, many in group.inserts.items():
                 rows = chain.from_iterable([rows for rows, _ in many])
                 self._connection.executemany(statement, rows)
-            await self._commit()
+            await self._committing.commit()
+            self.commits += 1
         except _REFUSED as error:
             self._roll_back()
             if len(waiting) > 1:
@@ -137,21 +142,6 @@ class Writer:
         for future, result in zip(waiting, results, strict=True):
             if not future.done():
                 future.set_result(result)
-
-    async def _commit(self) -> None:
-        """COMMIT in a thread; a cancellation waits for the disk's answer first."""
-        commit = asyncio.get_running_loop().run_in_executor(
-            None, self._connection.execute, "COMMIT"
-        )
-        try:
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            # A cancelled scope cancels whatever waits again and again, and the connection must
-            # not be closed under a thread that uses it.
-            with anyio.CancelScope(shield=True):
-                await commit
-            raise
-        self.commits += 1
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

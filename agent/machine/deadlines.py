@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
+from agent.machine.forecast import no_energy_ends_at, stop_repeats_at, unused_msat
 from agent.machine.model import CLOSED, STARTING, STOPPING, Session
 from agent.machine.planning import ask_at, stop_at
 
@@ -23,7 +23,8 @@ def deadline(session: Session) -> int | None:
         times.append(stop_repeats_at(session))
         times.append(session.stopping_since_ms + policy.stop_give_up_ms)
     else:
-        stop_ms = stop_at(session)
-        ends = (stop_ms, ask_at(session, stop_ms), no_energy_ends_at(session))
+        left_msat = unused_msat(session) if session.energy_wh else None
+        stop_ms = stop_at(session, left_msat)
+        ends = (stop_ms, ask_at(session, stop_ms, left_msat), no_energy_ends_at(session))
         times.extend([at_ms for at_ms in ends if at_ms is not None])
     return min(times) if times else None

@@ -24,21 +24,37 @@ def credit_ends_at(session: Session) -> int | None:
     return ends_at(session, session.power_w)
 
 
-def ends_at(session: Session, power_w: int) -> int | None:
+def unused_msat(session: Session, *, flows: bool = True) -> int:
+    """What is left of the credit; below zero where that does not reach.
+
+    Args:
+        session: an open session.
+        flows: whether energy is to flow: the first watt-hour brings in all that a session
+            without energy does not pay.
+    """
+    energy_wh = session.energy_wh or int(flows)
+    entry = Usage(energy_wh, session.charging_ms, session.idle_ms)
+    return session.credit_msat - total_msat(session.tariff, entry)
+
+
+def ends_at(session: Session, power_w: int, left_msat: int | None = None) -> int | None:
     """When the credit will be used up at a power, in Unix ms; None for never.
 
     Energy is reckoned from the last reading of the register and time from where it was
     last counted, so that samples of power alone do not put the end off. Prices are brought
     to one scale, msat * Wh/kWh * ms/h, to stay with integers.
+
+    Args:
+        session: of which.
+        power_w: with which it goes on.
+        left_msat: its `unused_msat` at that power, where that is known.
     """
     if session.state not in (CHARGING, SUSPENDED):
         return None
     tariff = session.tariff
     from_ms = session.counted_until_ms
-    # The first watt-hour brings in all that a session without energy does not pay.
-    energy_wh = session.energy_wh or int(power_w > 0)
-    entry = Usage(energy_wh, session.charging_ms, session.idle_ms)
-    left_msat = session.credit_msat - total_msat(tariff, entry)
+    if left_msat is None:
+        left_msat = unused_msat(session, flows=power_w > 0)
     rate = power_w * tariff.energy_per_kwh_msat
     left = left_msat * MW_MS_PER_WH * WH_PER_KWH - rate * (from_ms - session.metered_at_ms)
     if left < 0:

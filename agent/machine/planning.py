@@ -24,18 +24,24 @@ MOST_UNANSWERED = 2
 _RUNNING = (CHARGING, SUSPENDED)
 
 
-def stop_at(session: Session) -> int | None:
-    """When to ask for the stop, in Unix ms; None while the credit does not end."""
-    end_ms = ends_at(session, session.plan_power_w)
+def stop_at(session: Session, left_msat: int | None = None) -> int | None:
+    """When to ask for the stop, in Unix ms; None while the credit does not end.
+
+    Args:
+        session: an open session.
+        left_msat: its unused credit, where that is known and it has had energy.
+    """
+    end_ms = ends_at(session, session.plan_power_w, left_msat)
     return None if end_ms is None else end_ms - session.policy.stop_lead_ms
 
 
-def ask_at(session: Session, stop_ms: int | None) -> int | None:
+def ask_at(session: Session, stop_ms: int | None, left_msat: int | None = None) -> int | None:
     """When to ask for a reading; None for not before the meter is read, or the stop.
 
     Args:
         session: an open session.
         stop_ms: its planned stop.
+        left_msat: as for `stop_at`.
     """
     if session.asks_unanswered >= MOST_UNANSWERED or session.state not in _RUNNING:
         return None
@@ -50,7 +56,7 @@ def ask_at(session: Session, stop_ms: int | None) -> int | None:
         if left_ms >= LEAST_LEFT_MS:
             at_ms = max(stop_ms - max(ASK_BEFORE_MS, early_ms), last_ms + young_ms)
     if session.plan_power_w < session.max_power_w and session.state is CHARGING:
-        worst_ms = ends_at(session, session.max_power_w)
+        worst_ms = ends_at(session, session.max_power_w, left_msat)
         if worst_ms is not None:
             worst_ms = max(worst_ms, last_ms + ASK_AGAIN_MS)
             at_ms = worst_ms if at_ms is None else min(at_ms, worst_ms)

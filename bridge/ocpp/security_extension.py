@@ -79,11 +79,15 @@ class SecurityExtension:
         others: the handlers of all else.
         tell: keeps a security event.
         sign: decides on certificates that the charger wants to have signed.
+
+    Attributes:
+        decode: reads a frame, as the others do.
     """
 
     def __init__(self, charge_point_id: str, others: Handlers, tell: Tell, sign: Sign) -> None:
         self._id = charge_point_id
         self._others = others
+        self.decode = others.decode
         self._tell = tell
         self._sign = sign
 
@@ -96,10 +100,6 @@ class SecurityExtension:
     def nameless(self) -> str | None:
         """The id to answer a frame under whose own cannot be read; None for no answer."""
         return self._others.nameless
-
-    def decode(self, frame: bytes) -> frames.Message:
-        """Read a frame; raises InvalidFrame for one that is no message."""
-        return self._others.decode(frame)
 
     def answer(self, action: str, payload: Payload) -> Awaitable[bytes] | None:
         """The answer to a call, as JSON; None where there is none to such an action."""
