@@ -305,8 +305,7 @@ class Sessions:
         stored = await self._commons.journal.commit(Step(session, events, tasks, **more))
         if stored is None:
             return False
-        before = self._live.get(session.id, session)
-        if session.state is CLOSED and before.state is not CLOSED:
+        if session.state is CLOSED and self._live.get(session.id, session).state is not CLOSED:
             self._commons.tally.closed(session)
         if is_live(session):
             self._live[session.id] = session

@@ -18,6 +18,7 @@ from websockets.protocol import Event, State
 _PING = b"Strom"
 _OPEN = State.OPEN
 _TEXT, _BINARY = Opcode.TEXT, Opcode.BINARY
+_SHORT, _LONG = 126, 1 << 16
 
 
 class HeardConnection(ServerConnection):
@@ -93,9 +94,8 @@ class HeardConnection(ServerConnection):
         if self.state is not _OPEN:
             await self.send(frame, text=True)
             return
-        self.protocol.send_text(frame)
         try:
-            self.send_data()
+            self.transport.write(_text_frame(frame))
         except (OSError, RuntimeError):
             # The socket is gone and nobody has said so yet: this waits for it, and raises.
             await self.send(frame, text=True)
@@ -116,3 +116,13 @@ class HeardConnection(ServerConnection):
             self.ping_s = self.loop.time() - self.pinged_at
             self.pinged_at = 0.0
         super().acknowledge_pings(data)
+
+
+def _text_frame(text: bytes) -> bytes:
+    """A text in one frame, as servers send it (RFC 6455 section 5.2)."""
+    length = len(text)
+    if length < _SHORT:
+        return b"\x81%c%b" % (length, text)
+    if length < _LONG:
+        return b"\x81\x7e%b%b" % (length.to_bytes(2, "big"), text)
+    return b"\x81\x7f%b%b" % (length.to_bytes(8, "big"), text)

@@ -64,21 +64,20 @@ class MessageLog:
 
     def received(self, charge_point_id: str, frame: bytes) -> None:
         """A frame came in."""
-        self._keep(charge_point_id, b"<", frame)
-
-    def sent(self, charge_point_id: str, frame: bytes) -> None:
-        """A frame went out."""
-        self._keep(charge_point_id, b">", frame)
-
-    def _keep(self, charge_point_id: str, direction: bytes, frame: bytes) -> None:
-        if self._waiting_bytes > _MAX_WAITING:
-            self._lost += 1
-            return
         text = masked(frame[:_MAX_FRAME])
         # `in` takes five times as long: it asks first whether this is a number.
         if text.find(b"\n") >= 0 or text.find(b"\r") >= 0:
             text = text.replace(b"\n", b" ").replace(b"\r", b" ")
-        line = b"%d\t%b\t%b\n" % (self._clock(), direction, text)
+        self._keep(charge_point_id, b"%d\t<\t%b\n" % (self._clock(), text))
+
+    def sent(self, charge_point_id: str, frame: bytes) -> None:
+        """A frame went out; it is on one line, since Strom wrote it."""
+        self._keep(charge_point_id, b"%d\t>\t%b\n" % (self._clock(), masked(frame[:_MAX_FRAME])))
+
+    def _keep(self, charge_point_id: str, line: bytes) -> None:
+        if self._waiting_bytes > _MAX_WAITING:
+            self._lost += 1
+            return
         lines = self._waiting.get(charge_point_id)
         if lines is None:
             self._waiting[charge_point_id] = [line]
