@@ -384,6 +384,8 @@ class Listener:
             group.start_soon(ears.run)
             await self.relay.store(*events, self.words(last, "nip04"))
             await until(lambda: last in self.acted and len(self.acted) >= acts)
+            # What is cut off while it is answered is taken up the next time, and rightly so.
+            await until(lambda: not self.journal.nostr.begun())
             group.cancel_scope.cancel()
         await pool.close()
 
