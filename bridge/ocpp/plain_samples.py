@@ -35,15 +35,15 @@ class _Sample(Struct, forbid_unknown_fields=True, gc=False):
     unit: str = ""
 
 
-class _Element(Struct, forbid_unknown_fields=True):
+class _Element(Struct, rename="camel", forbid_unknown_fields=True):
     timestamp: str
-    sampledValue: list[_Sample]  # noqa: N815  OCPP's own spelling
+    sampled_value: list[_Sample]
 
 
-class _Payload(Struct, forbid_unknown_fields=True):
-    connectorId: Annotated[int, Meta(ge=0, le=1 << 31)]  # noqa: N815
-    meterValue: list[_Element]  # noqa: N815
-    transactionId: Annotated[int, Meta(ge=-(1 << 31), le=1 << 53)] | None = None  # noqa: N815
+class _Payload(Struct, rename="camel", forbid_unknown_fields=True):
+    connector_id: Annotated[int, Meta(ge=0, le=1 << 31)]
+    meter_value: list[_Element]
+    transaction_id: Annotated[int, Meta(ge=-(1 << 31), le=1 << 53)] | None = None
 
 
 class _Frame(Struct, array_like=True, forbid_unknown_fields=True):
@@ -73,17 +73,17 @@ def decode(frame: bytes) -> Call | None:
     except (ValueError, RecursionError):
         return None
     payload = message.payload
-    if len(payload.meterValue) > MOST_READINGS:
+    if len(payload.meter_value) > MOST_READINGS:
         return None
     readings: list[Reading] = []
-    for element in payload.meterValue:
+    for element in payload.meter_value:
         try:
             reading = _reading(element)
         except ValueError:
             return None
         if reading is not None:
             readings.append(reading)
-    plain = PlainSamples(payload.connectorId, payload.transactionId, readings)
+    plain = PlainSamples(payload.connector_id, payload.transaction_id, readings)
     return Call(message.message_id, METER_VALUES, plain)
 
 
@@ -91,7 +91,7 @@ def _reading(element: _Element) -> Reading | None:
     """The reading in an element; raises ValueError for one that takes more to be read."""
     register: float | None = None
     power: float | None = None
-    for sample in element.sampledValue:
+    for sample in element.sampled_value:
         measurand = sample.measurand
         if measurand == REGISTER:
             value = _quantity(sample)
