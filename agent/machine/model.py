@@ -91,14 +91,6 @@ class EarlyStop(Struct, frozen=True):
     reason: str
 
 
-def _sum_msat(payments: tuple[Payment, ...]) -> int:
-    """Asked for several times at each sample: a plain loop takes a third of a generator's time."""
-    total_msat = 0
-    for payment in payments:
-        total_msat += payment.amount_msat
-    return total_msat
-
-
 class Session(Struct, frozen=True):
     """One payer's use of one connector.
 
@@ -206,12 +198,12 @@ class Session(Struct, frozen=True):
     @property
     def paid_msat(self) -> int:
         """All that was settled."""
-        return _sum_msat(self.payments)
+        return sum(payment.amount_msat for payment in self.payments)
 
     @property
     def held_msat(self) -> int:
         """What is held and not settled yet."""
-        return _sum_msat(self.held)
+        return sum(payment.amount_msat for payment in self.held)
 
     @property
     def taken_msat(self) -> int:
@@ -221,6 +213,7 @@ class Session(Struct, frozen=True):
     @property
     def credit_msat(self) -> int:
         """What the session may cost at most while it is open."""
+        # Asked for at each sample: plain loops take a third of the time of generators.
         credit_msat = -self.claimed_msat
         for payment in self.payments:
             credit_msat += payment.amount_msat

@@ -58,14 +58,6 @@ class Reading(Struct, frozen=True):
     fraction_mwh: int = 0
 
 
-def readings(meter_value: object) -> Iterator[Reading]:
-    """The readings in a `meterValue` or `transactionData` list, those without use left out."""
-    for element in objects(meter_value):
-        reading = reading_of(element)
-        if reading is not None:
-            yield reading
-
-
 def reading_of(element: dict[str, Any]) -> Reading | None:
     """The reading in one element of a `meterValue` list; None for one without use."""
     register, power = _best(element.get("sampledValue"))

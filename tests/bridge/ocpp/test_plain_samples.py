@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from bridge.ocpp import frames
 from bridge.ocpp.errors import InvalidFrame
 from bridge.ocpp.plain_samples import MOST_READINGS, PlainSamples, decode
-from bridge.ocpp.readings import Reading, as_int, readings
+from bridge.ocpp.readings import Reading, as_int
 from bridge.ocpp.signed_values import signed_values
+from tests.bridge.ocpp.test_readings import readings_in
 
 USUAL: dict[str, Any] = {
     "connectorId": 1,
@@ -155,7 +156,7 @@ def test_both_ways_read_the_same(payload: dict[str, Any]) -> None:
     assert here.connector == as_int(tolerant.payload["connectorId"])
     assert here.transaction_id == as_int(tolerant.payload.get("transactionId"))
     elements = tolerant.payload["meterValue"]
-    assert here.readings == list(readings(elements))
+    assert here.readings == readings_in(elements)
     assert signed_values(elements, lambda _: 0) == []
 
 
@@ -170,4 +171,4 @@ def test_no_bytes_make_it_raise(junk: bytes, at: int, cut: int) -> None:
         except InvalidFrame:
             pytest.fail("the tolerant way refuses what is read here")
         assert isinstance(tolerant, frames.Call)
-        assert found(plain).readings == list(readings(tolerant.payload["meterValue"]))
+        assert found(plain).readings == readings_in(tolerant.payload["meterValue"])
