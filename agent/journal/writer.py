@@ -1,13 +1,16 @@
 """Group commit: units of many charge points share one transaction and one fsync.
 
 Statements run on the event loop, where they cost microseconds; only the COMMIT, which waits
-for the disk, runs in a thread. What arrives meanwhile makes up the next group.
+for the disk, runs in a thread. What arrives meanwhile makes up the next group. A COMMIT takes as
+much of the processor as several readings do: readings wait a few milliseconds for more of them,
+and what somebody decided on never waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +26,9 @@ Rows = Sequence[tuple[Any, ...]]
 
 _REFUSED = (sqlite3.Error, ArithmeticError, TypeError, ValueError)
 """What the database and the values for it raise: numbers too large, text that has no UTF-8."""
+
+GATHER_S = 0.004
+"""Rows alone are stored so long after the last group at the earliest, counted from its begin."""
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +66,20 @@ class Writer:
 
     `run()` must be running for `write()` to return. A unit that raises takes nothing with
     it: the others of its group are stored all the same.
+
+    Args:
+        connection: what nobody else writes to.
+        gather_s: seconds from the begin of one group to the next, where that is rows alone.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, gather_s: float = GATHER_S) -> None:
+        self._gather_s = gather_s
         self._connection = connection
         self._committing = Committing(connection)
         self._next = _Group()
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._began_s = -math.inf
         self._closing = False
         self.commits = 0
 
@@ -79,6 +92,7 @@ class Writer:
         """
         future = self._asked()
         self._next.units.append((unit, future))
+        self._urgent.set()
         return await future
 
     def insert(self, statement: str, rows: Rows) -> Awaitable[None]:
@@ -102,6 +116,7 @@ class Writer:
         """Let `run()` store what waits, and end."""
         self._closing = True
         self._wake.set()
+        self._urgent.set()
 
     async def run(self) -> None:
         """Store group after group until closed."""
@@ -111,12 +126,25 @@ class Writer:
     async def _run(self) -> None:
         while True:
             while self._next.units or self._next.inserts:
+                await self._gather()
                 group, self._next = self._next, _Group()
                 await self._store(group)
             if self._closing:
                 return
             self._wake.clear()
             await self._wake.wait()
+
+    async def _gather(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = self._began_s + self._gather_s
+        if loop.time() < due_s and not self._next.units and not self._closing:
+            self._urgent.clear()
+            timer = loop.call_at(due_s, self._urgent.set)
+            try:
+                await self._urgent.wait()
+            finally:
+                timer.cancel()
+        self._began_s = loop.time()
 
     async def _store(self, group: _Group) -> None:
         waiting = group.waiting()

@@ -12,6 +12,7 @@ as answers come), and prints one line of JSON.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import resource
 import sys
@@ -191,5 +192,7 @@ async def main(
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Pauses of the chargers' process would be told as the server's.
+    gc.disable()
     _, _url, _connections, _mode, _seconds, _rate, _active = sys.argv
     asyncio.run(main(_url, int(_connections), _mode, float(_seconds), float(_rate), int(_active)))

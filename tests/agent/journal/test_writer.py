@@ -11,6 +11,7 @@ import pytest
 
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal
+from agent.journal.writer import Writer
 from tests.agent.journal.test_pruning import opened
 
 ROUNDS = 40
@@ -53,10 +54,37 @@ async def test_what_cannot_be_stored_takes_nothing_with_it(tmp_path: Path, value
         async with anyio.create_task_group() as group:
             group.start_soon(refused, writer.insert(statement, bad))
             group.start_soon(refused, writer.write(lambda db: db.execute(statement, bad[0])))
-            writer.insert(statement, [("first", "1"), ("second", "2")])
+            good = writer.insert(statement, [("first", "1"), ("second", "2")])
             group.start_soon(journal.set_setting, "third", "3")
+            await good
         known = {
             name: journal.setting(name) for name in ("its own key", "first", "second", "third")
         }
         assert known == {"its own key": "kept", "first": "1", "second": "2", "third": "3"}
         assert journal.setting("bad") is None
+
+
+async def test_rows_gather_until_something_is_decided(tmp_path: Path) -> None:
+    """The first goes to the disk at once; later ones share a COMMIT with what cannot wait."""
+    statement = "INSERT INTO settings(name, value) VALUES(?, ?)"
+    async with opened(tmp_path) as journal:
+        writer = Writer(journal._writing, gather_s=3600)  # pyright: ignore[reportPrivateUsage]
+        async with anyio.create_task_group() as group:
+            group.start_soon(writer.run)
+            await writer.insert(statement, [("first", "1")])
+            assert writer.commits == 1
+            gathered = [writer.insert(statement, [("second", "2")])]
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+            gathered.append(writer.insert(statement, [("third", "3")]))
+            assert await writer.write(lambda _: "decided") == "decided"
+            for row in gathered:
+                await row
+            assert writer.commits == 2
+            last = writer.insert(statement, [("fourth", "4")])
+            await anyio.lowlevel.checkpoint()
+            writer.close()
+            await last
+        assert [journal.setting(name) for name in ("first", "second", "third", "fourth")] == [
+            *"1234"
+        ]
