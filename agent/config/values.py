@@ -275,9 +275,9 @@ def _proxy_address(value: object) -> str:
 
 
 def _place_kind(value: object) -> int:
-    if isinstance(value, bool) or value not in (KIND_PLACE, KIND_GEOMETRY):
+    if not isinstance(value, int) or value not in (KIND_PLACE, KIND_GEOMETRY):
         raise ValueError(f"expected {KIND_PLACE} or {KIND_GEOMETRY}")
-    return int(str(value))
+    return value
 
 
 def _path(value: object, info: ValidationInfo) -> Path:

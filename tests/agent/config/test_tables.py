@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.config.errors import ConfigError
@@ -248,6 +248,10 @@ def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: 
             f'[nostr]\noperators = ["{NPUB[:-1]}"]',
             f'nostr.operators[0] = "{NPUB[:60]}…": expected a public key as "npub1..."; '
             "a letter of this one is wrong or missing",
+        ),
+        (
+            "[nostr]\nplace_kinds = [37515.0]",
+            "nostr.place_kinds[0] = 37515.0: expected 37515 or 4326",
         ),
         ("[wallet]\nurl = 5", 'wallet.url: expected a wallet, such as "dev://"'),
         ("[wallet]\nauto_refund = 1", "wallet.auto_refund = 1: expected true or false"),
@@ -568,6 +572,7 @@ _TABLE = st.dictionaries(st.sampled_from(_KEYS), _VALUE, max_size=4)
         },
     )
 )
+@example({"nostr": {"place_kinds": [Decimal("sNaN")]}})
 def test_whatever_toml_holds_is_a_config_or_sentences(raw: dict[str, object]) -> None:
     try:
         checked(raw, Path("/nowhere/strom.toml"))
