@@ -1,4 +1,4 @@
-"""All charge points of this Strom, and what they share: wallet, journal, clock, outbox."""
+"""All charge points of this Strom, what they share, and their sessions by who owns them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ import anyio
 
 from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
-from agent.charges import Charge, charge_of
 from agent.clock import Clock
-from agent.commons import ANYTHING, Changes, Commons, Herald, WatchedHerald
+from agent.commons import Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
 from agent.holds import Holds
 from agent.journal.journal import Journal, Task
@@ -35,6 +34,7 @@ from agent.machine.events import (
 )
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
+from agent.office import Office
 from agent.outbox import Handler, Outbox
 from agent.outside import OutsidePayments
 from agent.papers import Papers
@@ -42,21 +42,18 @@ from agent.payouts import Payouts
 from agent.ports.addresses import Payees, Providers
 from agent.ports.charge_point import ChargePointView
 from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
-from agent.ports.office import OwedRefund, WalletState
 from agent.ports.quotes import Quote
 from agent.ports.site import PowerSample, SessionView, WithdrawOffer
 from agent.receipts import Receipt
 from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.signed_values import SignedValue
-from agent.tally import Tally
-from agent.tariff.model import Tariff
 from agent.tariff.rate import ExchangeRate
 from agent.tariff_choice import TariffChoice
 from agent.timers import Timers
-from agent.views import PublicFace, owed_refunds, session_view
+from agent.views import PublicFace, session_view
 from nips.identity import Identity
-from wallet.base import Settlement, Wallet, WalletError
+from wallet.base import Settlement, Wallet
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +162,15 @@ class Site:
                 "voice": voice,
             },
         )
+        self.office = Office(
+            self.commons,
+            self._agents.values(),
+            charge_point=self.charge_point,
+            stop=self._stop,
+            tariffs=self._tariffs,
+            settlements=self.settlements,
+            outbox=self._outbox,
+        )
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[Site]:
@@ -209,22 +215,6 @@ class Site:
             for session in orphans:
                 retired.load(session)
             await retired.charger_lost()
-
-    async def set_tariff(self, charge_point_id: str, name: str) -> Tariff:
-        """Sell by another tariff of the operator's file from now on; it survives a restart.
-
-        Args:
-            charge_point_id: where.
-            name: the tariff's name in the file, in any case.
-
-        Returns:
-            The tariff that holds for new quotes.
-
-        Raises:
-            UnknownChargePoint: no such charge point.
-            Refused: no such tariff; the text names those that there are.
-        """
-        return await self._tariffs.choose(self.charge_point(charge_point_id), name)
 
     def _post(self, tasks: Iterable[Task]) -> None:
         self._outbox.post(tasks)
@@ -337,51 +327,6 @@ class Site:
         secret = self._journal.quotes.of_session(session.id)[0].secret
         return session_view(session, secret)
 
-    async def open_sessions(self) -> list[SessionView]:
-        """Every session that has not ended, for the operator: without their secrets."""
-        return [
-            session_view(session, secret="")
-            for agent in self._agents.values()
-            for session in agent.sessions.open()
-        ]
-
-    def troubles(self) -> Mapping[str, str]:
-        """What is wrong now, by name."""
-        return self._alerts.current()
-
-    @property
-    def waiting_effects(self) -> int:
-        """How many stored effects wait to be carried out."""
-        return self._outbox.depth
-
-    @property
-    def tally(self) -> Tally:
-        """What closed since the start came to."""
-        return self.commons.tally
-
-    @property
-    def commits(self) -> int:
-        """How many groups the journal has committed."""
-        return self._journal.commits
-
-    def owed(self) -> list[OwedRefund]:
-        """Every refund that has not arrived yet, the oldest first."""
-        return owed_refunds(self._journal.sessions.live())
-
-    async def charges(self, charge_point_id: str, most: int) -> list[Charge]:
-        """The closed sessions of a charge point, the latest first."""
-        known = self.charge_point(charge_point_id).id
-        return [charge_of(session) for session in self._journal.sessions.closed(most, known)]
-
-    async def wallet_state(self) -> WalletState:
-        """How the wallet is."""
-        trouble = self.settlements.trouble or ""
-        try:
-            info = await self.commons.wallet.info()
-        except WalletError as error:
-            return WalletState(trouble=trouble or str(error))
-        return WalletState(info.name, info.network, info.balance_msat, info.inbound_msat, trouble)
-
     async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         """The session now and after each change, newest only, until it is closed and repaid."""
         session_id = self.session_of_secret(secret).id
@@ -396,18 +341,6 @@ class Site:
                 await watcher.wait()
         finally:
             self.commons.changes.unwatch(session_id, watcher)
-
-    async def changes(self, at_least_every_s: float) -> AsyncIterator[None]:
-        """Once now, then after whatever the operator sees changed, or after so long."""
-        watcher = self.commons.changes.watch(ANYTHING)
-        try:
-            while True:
-                watcher.clear()
-                yield
-                with anyio.move_on_after(at_least_every_s):
-                    await watcher.wait()
-        finally:
-            self.commons.changes.unwatch(ANYTHING, watcher)
 
     async def session_of_key(self, linking_key: str) -> SessionView:
         """The latest session that a linking key owns (LUD-04); raises UnknownSession."""
@@ -442,17 +375,6 @@ class Site:
     async def stop(self, secret: str, by: StopBy = StopBy.DRIVER) -> None:
         """End a session by its secret."""
         await self._stop(self.session_of_secret(secret), by)
-
-    async def stop_by_operator(self, session_id: str) -> None:
-        """End a session by its id, which is no secret: for the operator alone.
-
-        Raises:
-            UnknownSession: no such session.
-        """
-        session = self._journal.sessions.get(session_id)
-        if session is None:
-            raise UnknownSession("there is no such session")
-        await self._stop(session, StopBy.OPERATOR)
 
     async def _stop(self, session: Session, by: StopBy) -> None:
         now_ms = self.commons.clock()

@@ -200,7 +200,14 @@ class App:
             await stack.enter_async_context(
                 controlled(config.strom.data_dir / SOCKET_FILE, commands(site, ocpp.desk, chargers))
             )
-            metrics = metrics_routes(site, presence, ocpp, clock, security.expiries)
+            metrics = metrics_routes(
+                site.office,
+                presence,
+                ocpp,
+                clock,
+                security.expiries,
+                charge_points=len(config.charge_points),
+            )
             web = _web(config, site, relays, links, wallet, clock, metrics, chargers)
             app.http_port = http.getsockname()[1]
             group = await stack.enter_async_context(anyio.create_task_group())
@@ -376,7 +383,7 @@ def _web(
 def _console(config: Config, site: Site, chargers: Overview) -> Console | None:
     """The operator's console, where his file names its password."""
     file = config.strom.admin_password_file
-    return None if file is None else Console(read_secret(file), site, chargers)
+    return None if file is None else Console(read_secret(file), site.office, chargers)
 
 
 def _is_local(config: Config) -> bool:

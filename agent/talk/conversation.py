@@ -193,7 +193,7 @@ class Conversation:
             case Receipt():
                 return await self._receipt(turn)
             case ListSessions():
-                return replies.session_list(turn.words, await self._site.open_sessions())
+                return replies.session_list(turn.words, await self._site.office.open_sessions())
             case Reset():
                 return await self._charger(turn, ChargerCommand.RESET, 0)
             case Unlock(connector):
@@ -275,7 +275,7 @@ class Conversation:
         if own:
             return await self._stop_own(turn, _begun_with(turn, own) or own[0])
         if turn.operator:
-            told = replies.session_list(turn.words, await self._site.open_sessions())
+            told = replies.session_list(turn.words, await self._site.office.open_sessions())
             return replies.joined([told, turn.words("dm.op_which")])
         return self._no_session(turn)
 
@@ -300,7 +300,7 @@ class Conversation:
             if begun or (own and _is_at(own[0], target, turn.point.id)):
                 return await self._stop_own(turn, begun or own[0])
             return self._no_session(turn)
-        sessions = await self._site.open_sessions()
+        sessions = await self._site.office.open_sessions()
         begun, _, place = turn.heard.subject.partition(" ")
         meant = [session for session in sessions if _is_at(session, begun or target, turn.point.id)]
         if begun and not meant:
@@ -312,7 +312,7 @@ class Conversation:
             return replies.joined([told, turn.words("dm.op_which")])
         place = replies.place(meant[0])
         await self._begin(turn, f"{meant[0].id} {place}")
-        await self._site.stop_by_operator(meant[0].id)
+        await self._site.office.stop_by_operator(meant[0].id)
         return turn.words("dm.op_stopped", id=meant[0].id, place=place)
 
     async def _refund(self, turn: _Turn, target: str) -> str:
@@ -372,7 +372,7 @@ class Conversation:
         if name.lower() not in [tariff.lower() for tariff in known]:
             return turn.words("dm.op_tariff_unknown", name=name[:40], known=", ".join(known))
         await self._begin(turn, name)
-        tariff = await self._site.set_tariff(turn.point.id, name)
+        tariff = await self._site.office.set_tariff(turn.point.id, name)
         told = turn.words("dm.op_tariff", name=tariff.name)
         return replies.joined([told, replies.prices(turn.words, tariff)])
 

@@ -108,7 +108,7 @@ async def charging(
 
 
 def troubles(meter: Meter) -> list[str]:
-    return list(meter.world.site.troubles().values())
+    return list(meter.world.site.office.troubles().values())
 
 
 async def test_more_power_than_the_file_says_is_told_once(tmp_path: Path) -> None:
@@ -257,4 +257,4 @@ async def test_nothing_is_said_of_a_charge_whose_beginning_was_not_seen(tmp_path
         stop = StopReport(transaction_id, meter.register_wh, clock())
         await world.point.transaction_stopped(stop)
         assert world.point.sessions.get(session_id).closed_at_ms is not None
-        assert world.site.troubles() == {}
+        assert world.site.office.troubles() == {}

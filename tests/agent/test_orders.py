@@ -52,7 +52,7 @@ async def test_of_two_transactions_that_which_the_meter_shows_is_stopped(tmp_pat
         world.clock.advance(10)
         reading = MeterReport(1, numbers[0], world.clock(), 100, 11_000)
         await world.point.meter_sampled([reading])
-        await world.site.stop_by_operator(quote.session_id)
+        await world.site.office.stop_by_operator(quote.session_id)
         await world.until(lambda: ("stop", numbers[0], "") in charger.asked)
         stop = StopReport(numbers[0], 110, world.clock())
         await world.point.transaction_stopped(stop)
@@ -73,7 +73,7 @@ async def test_what_begins_after_its_session_ended_is_asked_to_stop_until_it_doe
             ended = (await world.point.transaction_started(first)).transaction_id
             await world.point.transaction_stopped(StopReport(ended, 100, world.clock()))
         else:
-            await world.site.stop_by_operator(quote.session_id)
+            await world.site.office.stop_by_operator(quote.session_id)
         world.clock.advance(10)
         again = StartReport(1, quote.session_id, 100, world.clock())
         running_on = (await world.point.transaction_started(again)).transaction_id

@@ -313,7 +313,7 @@ async def test_the_price_is_the_one_of_the_invoice(tmp_path: Path) -> None:
     async with elsewhere(tmp_path) as at:
         receipt = await at.pay(at.request())
         at.world.clock.advance(5)
-        await at.world.site.set_tariff("CP001", "night")
+        await at.world.site.office.set_tariff("CP001", "night")
         await at.hear(receipt)
         assert at.session_of(receipt).tariff.name == "day"
         at.world.clock.advance(5)

@@ -62,7 +62,7 @@ async def test_power_is_cut_off_a_charger_that_ignores_its_stop(tmp_path: Path) 
     async with running(tmp_path) as world:
         charger = await world.ready()
         quote, number = await begun(world, 1_000)
-        await world.site.stop_by_operator(quote.session_id)
+        await world.site.office.stop_by_operator(quote.session_id)
         world.clock.advance(16)
         await world.site.ring_due()
         await world.until(lambda: ("cut power", 1, str(number)) in charger.asked)
@@ -76,7 +76,7 @@ async def test_the_next_stop_is_planned_with_the_time_that_the_last_ones_took(
         await world.ready()
         for seconds in (4, 7, 300):
             quote, number = await begun(world, 1_000)
-            await world.site.stop_by_operator(quote.session_id)
+            await world.site.office.stop_by_operator(quote.session_id)
             clock.advance(seconds)
             stop = StopReport(number, 0, clock())
             await world.point.transaction_stopped(stop)

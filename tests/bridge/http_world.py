@@ -266,7 +266,7 @@ async def serving(
         clock=clock,
         fetcher=Fetcher(PublicHosts(allow_loopback=True)),
         play=None if wallet else play,
-        operators=Console(password, site, chargers) if password else None,
+        operators=Console(password, site.office, chargers) if password else None,
         routes=lnurl.routes,
     )
     server = uvicorn.Server(

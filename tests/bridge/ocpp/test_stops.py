@@ -57,7 +57,7 @@ async def test_an_ignored_stop_is_repeated_after_growing_pauses_and_operators_ar
     stage: Stage,
 ) -> None:
     """The charger accepts every RemoteStop and goes on; what flows then is not the driver's."""
-    troubles = stage.world.site.troubles
+    troubles = stage.world.site.office.troubles
     async with booted(stage) as raw:
         quote, transaction_id = await stage.charging(raw)
         await stage.sample(raw, METER_START + 1000, transactionId=transaction_id)
@@ -97,9 +97,9 @@ async def test_a_connector_that_looks_free_ends_the_alarm(stage: Stage) -> None:
         await power_cut(raw, transaction_id)
         for pause in (30, 60):
             await asked_after(stage, raw, pause, transaction_id)
-        assert TROUBLE in stage.world.site.troubles()
+        assert TROUBLE in stage.world.site.office.troubles()
         await stage.status(raw, "Finishing")
-        assert TROUBLE not in stage.world.site.troubles()
+        assert TROUBLE not in stage.world.site.office.troubles()
 
 
 async def test_a_charger_offline_for_good_is_settled_by_its_last_reading(stage: Stage) -> None:

@@ -61,15 +61,15 @@ async def test_a_charger_that_goes_on_unpaid_is_asked_to_stop_and_operators_are_
         await sampled(stage, raw, METER_START + 30, number)
         await is_not_asked(raw)
         for round_no in range(3):
-            assert TROUBLE not in stage.world.site.troubles()
+            assert TROUBLE not in stage.world.site.office.troubles()
             stage.world.clock.advance(20 if round_no < 2 else 70)
             await sampled(stage, raw, METER_START + 40 + 10 * round_no, number)
             await told_to_stop(raw, transaction_id)
             profile = await raw.accept("SetChargingProfile")
             assert profile["csChargingProfiles"]["chargingProfilePurpose"] == "TxProfile"
-        assert TROUBLE in stage.world.site.troubles()
+        assert TROUBLE in stage.world.site.office.troubles()
         await stage.stop(raw, transaction_id)
-        assert TROUBLE not in stage.world.site.troubles()
+        assert TROUBLE not in stage.world.site.office.troubles()
         await stage.sample(raw, METER_START + 80)
         await is_not_asked(raw)
 
