@@ -27,6 +27,8 @@ Rows = Sequence[tuple[Any, ...]]
 _REFUSED = (sqlite3.Error, ArithmeticError, TypeError, ValueError)
 """What the database and the values for it raise: numbers too large, text that has no UTF-8."""
 
+_LONGEST_TOLD = 40
+
 GATHER_S = 0.004
 """Rows alone are stored so long after the last group at the earliest, counted from its begin."""
 
@@ -59,6 +61,15 @@ class _Group:
         for statement, many in self.inserts.items():
             for one in many:
                 yield _Group(inserts={statement: [one]})
+
+    def named(self) -> str:
+        """What a group of one would store, by who made the unit, or by its table and first row."""
+        for unit, _ in self.units:
+            return f"what {_maker(unit)} writes"
+        for statement, ((rows, _), *_) in self.inserts.items():
+            first = ", ".join(_in_short(value) for value in rows[0]) if rows else ""
+            return f"{len(rows)} of {_table(statement)}, the first with {first}"
+        return "nothing"
 
 
 class Writer:
@@ -162,9 +173,11 @@ class Writer:
                 for single in group.singly():
                     await self._store(single)
                 return
+            sentence = f"the database refused {group.named()}: {error}"
             if not isinstance(error, sqlite3.Error):
-                log.exception("what was to be stored cannot be")
-            _refuse(waiting[0], JournalUnusable(f"the database refused to store: {error}"))
+                # Not the disk's fault: a value that nobody should have let through to here.
+                log.error("%s (%s)", sentence, type(error).__name__)
+            _refuse(waiting[0], JournalUnusable(sentence))
             return
         results += [None] * (len(waiting) - len(results))
         for future, result in zip(waiting, results, strict=True):
@@ -174,6 +187,23 @@ class Writer:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _maker(unit: Unit) -> str:
+    """The method that made a unit, such as `Journal.set_setting`."""
+    return getattr(unit, "__qualname__", type(unit).__name__).partition(".<locals>")[0]
+
+
+def _table(statement: str) -> str:
+    return statement.partition("(")[0].split()[-1]
+
+
+def _in_short(value: object) -> str:
+    """What a value is, without telling a long one: it may be somebody's secret."""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}…"
 
 
 def _refuse(future: asyncio.Future[Any], error: Exception) -> None:

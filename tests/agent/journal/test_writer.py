@@ -64,6 +64,25 @@ async def test_what_cannot_be_stored_takes_nothing_with_it(tmp_path: Path, value
         assert journal.setting("bad") is None
 
 
+async def test_what_was_refused_is_told_in_one_line_with_its_origin(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    statement = "INSERT INTO settings(name, value) VALUES(?, ?)"
+    async with opened(tmp_path) as journal:
+        with pytest.raises(JournalUnusable, match=r"Journal\.set_setting.*surrogates") as refused:
+            await journal.set_setting("nameplate:CP001", "half a character \ud800")
+        writer = journal._writer  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(JournalUnusable, match=r"2 of settings, the first with 'CP001', 9"):
+            await writer.insert(statement, [("CP001", 9), ("CP002", 1 << 70)])
+        with pytest.raises(JournalUnusable, match="UNIQUE"):
+            await writer.insert(statement, [("twice", "1"), ("twice", "2")])
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 2, told
+    assert told[0].startswith(str(refused.value))
+    assert not any("\n" in line for line in told)
+    assert not any(record.exc_info for record in caplog.records)
+
+
 async def test_rows_gather_until_something_is_decided(tmp_path: Path) -> None:
     """The first goes to the disk at once; later ones share a COMMIT with what cannot wait."""
     statement = "INSERT INTO settings(name, value) VALUES(?, ?)"
