@@ -74,7 +74,7 @@ class ChargePointAgent:
         self.sales = Sales(config, tariff, face, self.sessions, self._connectors, commons, identity)
         self._orders = Orders(config.id, self.sessions, self._connectors, commons)
         self._strays = Strays(config.id, powers, self.sessions, commons)
-        self._owners = Owners(config.id, self.sessions, self._strays, commons)
+        self._owners = Owners(config.id, self._connectors, self.sessions, self._strays, commons)
         self._unsold = Unsold(config.id, commons, self._connectors, self._strays, self._owners)
         self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
         self._meters = MeterWatch(config.id, powers, commons.alerts, check_meter=config.check_meter)
@@ -249,8 +249,8 @@ class ChargePointAgent:
 
     async def transaction_stopped(self, report: StopReport) -> None:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
-        is_stray = self._strays.ended(report)
         session_id, transaction_id = self._owners.by_stop(report)
+        is_stray = transaction_id == report.transaction_id and self._strays.ended(report)
         if (is_stray or not session_id) and await self._owners.keep(report):
             self._unsold.ended(report)
         if not session_id:

@@ -87,6 +87,10 @@ class Connectors:
         if status in WITHOUT_POWER:
             self._has_stopped(connector)
 
+    def shows_power(self, connector: int) -> bool:
+        """Whether the charger's last word on a connector was that it gives power."""
+        return self._reported.get(connector) in POWERED
+
     def started(self, connector: int) -> None:
         """A paid transaction began: it charges, whether the charger has said so or not."""
         self._statuses[connector] = ConnectorStatus.CHARGING

@@ -1,10 +1,19 @@
-"""Whose session a charger's report belongs to: chargers name tags and transactions loosely."""
+"""Whose session a charger's report belongs to: chargers name tags, transactions and connectors
+loosely.
+
+The number of a transaction is Strom's, so that it alone would do; but some chargers count by
+themselves, and theirs may be that of the charge next door. Others write 0 for each connector, or
+1, or that which they were asked to start. So a number is not believed against the connector that
+stands beside it where something else runs there, unless what runs there is called by its own
+number: then this charger numbers rightly, and the connector is what is wrong.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 
 from agent.commons import Commons
+from agent.connectors import Connectors
 from agent.journal.transactions import Transaction
 from agent.machine.metering import Source
 from agent.machine.model import Session, SessionState
@@ -29,18 +38,28 @@ class Owners:
 
     Args:
         charge_point_id: whose.
+        connectors: their states.
         sessions: its sessions.
         strays: its transactions that nobody paid for.
         commons: what all charge points share.
     """
 
     def __init__(
-        self, charge_point_id: str, sessions: Sessions, strays: Strays, commons: Commons
+        self,
+        charge_point_id: str,
+        connectors: Connectors,
+        sessions: Sessions,
+        strays: Strays,
+        commons: Commons,
     ) -> None:
         self._charge_point_id = charge_point_id
+        self._connectors = connectors
         self._sessions = sessions
         self._strays = strays
         self._commons = commons
+        self._named: dict[int, int] = {}
+        """The transaction by whose number each connector's meter was last read, where it is of
+        that connector."""
         self._kept: deque[StopReport] = deque(maxlen=KNOWN_AGAIN)
 
     def by_connector(self, connector: int) -> Session | None:
@@ -70,9 +89,13 @@ class Owners:
 
         A message may have thousands of readings: what the journal says is kept in `known`.
         """
-        named = report.transaction_id
+        named, connector = report.transaction_id, report.connector
         own = self._sessions.in_transaction(named)
         if own is not None:
+            if connector == own.connector:
+                self._named[connector] = named or 0
+            elif self._runs_elsewhere(own.connector, connector):
+                return self._charging_on(connector)
             if report.source is _SAMPLE:
                 self._strays.paid_one_read(own, report.sampled_at_ms)
             return own
@@ -81,9 +104,33 @@ class Owners:
         other = None if named is None else known[named]
         # A number of another charge point's is none of Strom's: this charger counts by itself.
         if other is not None and other.charge_point == self._charge_point_id:
+            if connector == other.connector:
+                self._named[connector] = other.id
+            elif self._runs_elsewhere(other.connector, connector):
+                known[other.id] = None
+                return self._charging_on(connector)
             return self._past(other, report.sampled_at_ms)
-        session = self.by_connector(report.connector)
+        return self._charging_on(connector)
+
+    def _charging_on(self, connector: int) -> Session | None:
+        session = self.by_connector(connector)
         return None if session is None or session.started_at_ms is None else session
+
+    def _runs_elsewhere(self, own: int, connector: int) -> bool:
+        """Whether a reading whose number is of a transaction on its `own` connector, and which
+        names another one, is of what runs there."""
+        place = self._strays.place(connector)
+        if place in (0, own):
+            return False
+        stray, session = self._strays.on(place), self._sessions.on(place)
+        if stray is not None:
+            running = stray.transaction_id
+        elif session is not None and session.transaction_id is not None:
+            running = session.transaction_id
+        else:
+            # A charge on one connector alone may be shown on the other.
+            return self._connectors.shows_power(place) and self._connectors.shows_power(own)
+        return self._named.get(place) != running
 
     def _past(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
         """The session whose transaction still runs, as its meter shows just now."""
@@ -114,7 +161,11 @@ class Owners:
             if transaction_id is None
             else self._commons.journal.transactions.get(transaction_id)
         )
-        if known is not None and known.charge_point == self._charge_point_id:
+        if (
+            known is not None
+            and known.charge_point == self._charge_point_id
+            and not self._runs_elsewhere(known.connector, connector)
+        ):
             return known.session_id
         session = self.by_connector(connector)
         return session.id if session else ""
@@ -122,14 +173,22 @@ class Owners:
     def by_stop(self, report: StopReport) -> tuple[str, int]:
         """By the transaction it names, else by its tag.
 
+        A stop names no connector. Its tag may be any card's, but where it is that of another
+        open session, whose own number was never heard, the number is the charger's own.
+
         Returns:
             The session's id, "" for none, and the id of the transaction that ended.
         """
-        transaction = self._commons.journal.transactions.get(report.transaction_id)
+        named = report.transaction_id
+        transaction = self._commons.journal.transactions.get(named)
+        tagged = self.by_tag(report.id_tag)
         if transaction is not None and transaction.charge_point == self._charge_point_id:
-            return transaction.session_id, report.transaction_id
-        session = self.by_tag(report.id_tag)
-        return (session.id, session.transaction_id or 0) if session else ("", report.transaction_id)
+            if tagged is None or tagged.id == transaction.session_id:
+                return transaction.session_id, named
+            running = tagged.transaction_id
+            if running is None or self._named.get(tagged.connector) == running:
+                return transaction.session_id, named
+        return (tagged.id, tagged.transaction_id or 0) if tagged else ("", named)
 
     async def keep(self, report: StopReport) -> bool:
         """Keep a stop that belongs to nobody, as evidence; returns once it is stored.
