@@ -22,6 +22,8 @@ WH_MS = 3_600_000 * 100
 """Watt times milliseconds times percent in one watt-hour."""
 FAR_WH = 1_000
 """So far from zero the same figure in another unit is no coincidence."""
+COARSE_WH = (100, 10)
+"""Samples with one or two decimals of a kWh are whole multiples of these."""
 MOST_WAYS = 4
 """So many ways to go on are remembered of one meter."""
 MOST_CORRECTIONS = 12
@@ -61,6 +63,7 @@ class Fix(StrEnum):
     MISREAD = "misread"
     BEGAN_AGAIN = "began_again"
     NOT_BELIEVED = "not_believed"
+    ROUNDED = "rounded"
 
 
 class Correction(Struct, frozen=True):
@@ -271,6 +274,9 @@ def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
     if first and 0 <= value_wh <= min(meter.origin_wh // 2, since_start_wh):
         return _set_anew(meter, reading, value_wh, Fix.FROM_ZERO, 0, meter.base_wh)
     if reading.source is Source.STOP:
+        if _is_rounded(meter, value_wh):
+            energy_wh = meter.energy_wh
+            return _set_anew(meter, reading, value_wh, Fix.ROUNDED, value_wh, energy_wh, past.unit)
         note = Correction(Fix.NOT_BELIEVED, reading.at_ms, meter.register_wh, value_wh, 0)
         return replace(meter, past=replace(past, corrections=_and(past.corrections, note)))
     value_wh = reading.taken(past.unit)
@@ -280,6 +286,17 @@ def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
         since_wh = possible_wh(reading.at_ms - meter.at_ms, max_power_w)
         fix = Fix.RESTARTED if 0 <= value_wh <= since_wh else Fix.FELL
     return _set_anew(meter, reading, value_wh, fix, value_wh, meter.energy_wh, past.unit)
+
+
+def _is_rounded(meter: Meter, value_wh: int) -> bool:
+    """Whether the register at a stop is below the last sample by no more than rounding: samples
+    have decimals, and may be rounded up, where a stop has whole Wh, cut off (OCPP 1.6, 6.49)."""
+    below_wh = meter.register_wh - value_wh
+    if below_wh <= 1:
+        return below_wh == 1
+    if meter.source is Source.START:
+        return False
+    return any(below_wh < coarse and meter.register_wh % coarse == 0 for coarse in COARSE_WH)
 
 
 def _set_anew(

@@ -159,6 +159,7 @@ SAMPLED = sampled(T0 + 10 * MINUTE, 41_000)
 # how a charge ended, what happened, what the line says in brackets
 ENDINGS: list[tuple[Ending, tuple[Event, ...], str]] = [
     (Ending.STOPPED, (SAMPLED, ended(T0 + HOUR, 44_510)), "as the charger read it"),
+    (Ending.STOPPED, (SAMPLED, ended(T0 + HOUR, 40_999)), "as the charger read it"),
     (Ending.NO_REGISTER, (SAMPLED, ended(T0 + HOUR, None)), "named no reading"),
     (Ending.NOT_BELIEVED, (SAMPLED, ended(T0 + HOUR, 9)), "cannot be true"),
     (Ending.LOST, (SAMPLED, LOST, waited(T0 + 3 * HOUR)), "before the charger was lost"),

@@ -184,6 +184,50 @@ def test_a_stop_that_cannot_be_true_leaves_the_last_sample_to_decide() -> None:
         assert (note.fix, note.reading_wh, note.energy_wh) == (Fix.NOT_BELIEVED, register_wh, 0)
 
 
+@pytest.mark.parametrize(
+    ("sampled_wh", "stopped_wh"),
+    [(40_501, 40_500), (40_510, 40_501), (40_500, 40_401), (None, 39_999)],
+    ids=["cut off", "two decimals", "one decimal", "no sample"],
+)
+def test_a_stop_that_is_lower_by_rounding_is_the_chargers_word(
+    sampled_wh: int | None, stopped_wh: int
+) -> None:
+    """What was billed before stays billed, and why stands beside it."""
+    started = Meter.started(40_000)
+    meter = started if sampled_wh is None else after(40_000, [sampled_wh])[-1]
+    stopped = read(meter, Reading(stopped_wh, 11 * MINUTE, Source.STOP), POWER_W)
+    assert (stopped.source, stopped.register_wh) == (Source.STOP, stopped_wh)
+    assert stopped.energy_wh == meter.energy_wh
+    below_wh = meter.register_wh - stopped_wh
+    note = stopped.past.corrections[-1]
+    assert (note.fix, note.before_wh, note.energy_wh) == (
+        Fix.ROUNDED,
+        meter.register_wh,
+        below_wh,
+    )
+    assert explains(stopped)
+
+
+@pytest.mark.parametrize(
+    ("sampled_wh", "stopped_wh"),
+    [(40_501, 40_499), (40_510, 40_500), (40_500, 40_400), (None, 39_998)],
+)
+def test_what_rounding_does_not_explain_is_not_believed(
+    sampled_wh: int | None, stopped_wh: int
+) -> None:
+    meter = Meter.started(40_000) if sampled_wh is None else after(40_000, [sampled_wh])[-1]
+    stopped = read(meter, Reading(stopped_wh, 11 * MINUTE, Source.STOP), POWER_W)
+    assert stopped.past.corrections[-1].fix is Fix.NOT_BELIEVED
+    assert stopped.source is meter.source
+
+
+def test_rounding_after_a_misreading_keeps_the_bill() -> None:
+    meter = after(40_000, [40_501, 3, 40_600])[-1]
+    stopped = read(meter, Reading(40_599, 31 * MINUTE, Source.STOP), POWER_W)
+    assert (stopped.source, stopped.energy_wh) == (Source.STOP, 600)
+    assert explains(stopped)
+
+
 def test_a_stop_from_zero_without_any_sample_is_believed() -> None:
     stopped = read(Meter.started(40_000), Reading(1_500, HOUR, Source.STOP), POWER_W)
     assert (stopped.energy_wh, stopped.source) == (1_500, Source.STOP)
