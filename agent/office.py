@@ -12,8 +12,9 @@ from agent.commons import ANYTHING, Commons
 from agent.machine.events import StopBy
 from agent.machine.model import Session
 from agent.outbox import Outbox
+from agent.paying import Paying
 from agent.ports.errors import UnknownSession
-from agent.ports.office import OwedRefund, WalletState
+from agent.ports.office import OwedRefund, Verdict, WalletState
 from agent.ports.site import SessionView
 from agent.settlements import Settlements
 from agent.tally import Tally
@@ -33,6 +34,7 @@ class Office:
         stop: ends a session.
         tariffs: by what each charge point sells.
         settlements: knows whether the wallet answers.
+        paying: knows what became of refunds.
         outbox: knows what waits to be carried out.
     """
 
@@ -45,6 +47,7 @@ class Office:
         stop: Callable[[Session, StopBy], Awaitable[None]],
         tariffs: TariffChoice,
         settlements: Settlements,
+        paying: Paying,
         outbox: Outbox,
     ) -> None:
         self._commons = commons
@@ -54,6 +57,7 @@ class Office:
         self._stop = stop
         self._tariffs = tariffs
         self._settlements = settlements
+        self._paying = paying
         self._outbox = outbox
 
     async def open_sessions(self) -> list[SessionView]:
@@ -94,6 +98,17 @@ class Office:
     def owed(self) -> list[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
         return owed_refunds(self._journal.sessions.live())
+
+    async def decide_refund(
+        self, session_id: str, refund_no: int | None, *, arrived: bool, operator: str
+    ) -> Verdict:
+        """Take the operator's word on what became of a refund."""
+        verdict = await self._paying.decide(
+            session_id, refund_no, arrived=arrived, operator=operator
+        )
+        # What waits for its next look at the wallet must not stand before a new invoice.
+        self._outbox.hurry()
+        return verdict
 
     async def charges(self, charge_point_id: str, most: int) -> list[Charge]:
         """The closed sessions of a charge point, the latest first; raises UnknownChargePoint."""

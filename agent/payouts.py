@@ -1,8 +1,7 @@
-"""Money out: offers, claims, and payments of which each is decided once.
+"""Money out: offers and claims, of which each is decided once.
 
-A claim stores the invoice and the fee limit before anything is sent. Before the wallet gets
-the invoice, SENDING is stored; from then on only the wallet's word counts: what it cannot say
-is looked up again, and never decided again.
+A claim stores the invoice and the fee limit before anything is sent; what becomes of it then is
+`agent.paying`'s.
 """
 
 from __future__ import annotations
@@ -21,28 +20,23 @@ from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     Event,
     RefundClaimed,
-    RefundFailed,
     RefundOffered,
-    RefundSent,
-    RefundSettled,
-    RefundUncertain,
 )
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, Refund, RefundState
 from agent.machine.settling import next_no
-from agent.outbox import Retry
+from agent.paying import Paying, numbered
 from agent.ports.addresses import Payees
 from agent.ports.errors import Refused, UnknownSession
 from agent.ports.site import WithdrawOffer
 from agent.sessions import Sessions
-from wallet.base import PaymentOutcome, PaymentState, WalletRefused, WalletUnavailable
+from wallet.base import WalletUnavailable
 from wallet.bolt11 import InvalidInvoice, decode
 
 OFFER_MS = 60_000
 """How long an offer made while charging holds; the operator bears what flows meanwhile."""
 
-PAY_TIMEOUT_S = 60
 LEAST_INVOICE_LIFE_MS = 10_000
 
 _INVOICE = re.compile(r"ln(bcrt|bc|tbs|tb)[0-9a-z]+\Z")
@@ -53,6 +47,9 @@ log = logging.getLogger(__name__)
 
 class Payouts:
     """The refunds of all sessions.
+
+    Attributes:
+        paying: brings what is claimed to its end.
 
     Args:
         commons: wallet, journal and clock.
@@ -75,8 +72,7 @@ class Payouts:
         self._config = config
         self._sessions_of = sessions_of
         self._payees = payees
-        self._unsent: set[str] = set()
-        """Payments that were decided on and have surely not reached the wallet."""
+        self.paying = Paying(commons, sessions_of)
 
     async def offer(self, session: Session) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while the session is open, for what is left.
@@ -168,7 +164,7 @@ class Payouts:
             session = await self._submit(session, event)
         except IllegalEvent:
             session = self._session(session.id)
-        decided = _numbered(session, refund.no)
+        decided = numbered(session, refund.no)
         if decided is None or decided.state not in COMMITTED or decided.bolt11 != bolt11:
             raise Refused("this offer is no longer valid; scan again")
 
@@ -208,7 +204,7 @@ class Payouts:
         del recovered
         match task.effect:
             case PayRefund(refund_no):
-                await self._pay(task.session_id, refund_no)
+                await self.paying.pay(task.session_id, refund_no)
             case OfferRefund(refund_no):
                 await self._pay_to_known_address(task.session_id, refund_no)
             case other:
@@ -233,83 +229,6 @@ class Payouts:
         except Refused as reason:
             log.info("refund %s:%d waits for its payer: %s", session.id, refund_no, reason)
 
-    async def _pay(self, session_id: str, refund_no: int) -> None:
-        """Bring a claimed refund to its end; raises Retry while that is not known."""
-        session = self._session(session_id)
-        refund = _numbered(session, refund_no)
-        if refund is None or refund.state not in COMMITTED or refund.state is RefundState.PAID:
-            return
-        try:
-            if refund.state is RefundState.CLAIMED:
-                outcome = await self._send(session, refund)
-            else:
-                outcome = await self._commons.wallet.lookup_payment(refund.payment_hash)
-                if outcome.state is PaymentState.UNKNOWN:
-                    outcome = await self._send_same_again(refund)
-        except WalletUnavailable as error:
-            raise Retry(f"the wallet does not answer: {error}") from None
-        await self._conclude(self._session(session_id), refund_no, outcome)
-
-    async def _send(self, session: Session, refund: Refund) -> PaymentOutcome:
-        if decode(refund.bolt11).expires_at_ms < self._commons.clock():
-            return PaymentOutcome(PaymentState.FAILED, reason="the invoice expired")
-        now_ms = self._commons.clock()
-        name = f"{session.id}:{refund.no}:{refund.payment_hash}"
-        sent = RefundSent(f"sent:{name}", now_ms, refund.no, refund.payment_hash)
-        await self._submit(session, sent)
-        self._unsent.add(refund.payment_hash)
-        return await self._pay_invoice(refund)
-
-    async def _send_same_again(self, refund: Refund) -> PaymentOutcome:
-        """The wallet has no record: only the same invoice may be sent again, never another.
-
-        One that surely never reached the wallet cannot arrive any more once it has expired.
-        """
-        if decode(refund.bolt11).expires_at_ms >= self._commons.clock():
-            return await self._pay_invoice(refund)
-        if refund.payment_hash not in self._unsent:
-            return PaymentOutcome(PaymentState.UNKNOWN)
-        self._unsent.discard(refund.payment_hash)
-        return PaymentOutcome(
-            PaymentState.FAILED, reason="the invoice expired before the wallet could be reached"
-        )
-
-    async def _pay_invoice(self, refund: Refund) -> PaymentOutcome:
-        unsent = refund.payment_hash in self._unsent
-        self._unsent.discard(refund.payment_hash)
-        try:
-            return await self._commons.wallet.pay(
-                refund.bolt11, fee_limit_msat=refund.fee_limit_msat, timeout_s=PAY_TIMEOUT_S
-            )
-        except WalletRefused as error:
-            return PaymentOutcome(PaymentState.FAILED, reason=str(error))
-        except WalletUnavailable:
-            # Only said where the request surely never got there; this tells of this try alone.
-            if unsent:
-                self._unsent.add(refund.payment_hash)
-            raise
-
-    async def _conclude(self, session: Session, refund_no: int, outcome: PaymentOutcome) -> None:
-        refund = _numbered(session, refund_no)
-        if refund is None:
-            return
-        now_ms = self._commons.clock()
-        paying = refund.payment_hash
-        name = f"{session.id}:{refund_no}:{paying}"
-        match outcome.state:
-            case PaymentState.SETTLED:
-                event = RefundSettled(f"repaid:{name}", now_ms, refund_no, outcome.fee_msat, paying)
-                await self._submit(session, event)
-            case PaymentState.FAILED:
-                log.warning("refund %s did not arrive: %s", name, outcome.reason)
-                event = RefundFailed(f"unpaid:{name}", now_ms, refund_no, outcome.reason, paying)
-                await self._submit(session, event)
-            case PaymentState.PENDING | PaymentState.UNKNOWN:
-                if refund.state is RefundState.SENDING:
-                    event = RefundUncertain(f"doubt:{name}", now_ms, refund_no, paying)
-                    await self._submit(session, event)
-                raise Retry("the wallet cannot say yet whether the refund arrived")
-
     def _session(self, session_id: str) -> Session:
         stored = self._commons.journal.sessions.get(session_id)
         if stored is None:
@@ -318,10 +237,6 @@ class Payouts:
 
     async def _submit(self, session: Session, event: Event) -> Session:
         return await self._sessions_of(session.charge_point).submit(session.id, [event])
-
-
-def _numbered(session: Session, refund_no: int) -> Refund | None:
-    return next((refund for refund in session.refunds if refund.no == refund_no), None)
 
 
 def _free(session: Session) -> Refund | None:

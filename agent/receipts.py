@@ -15,6 +15,7 @@ from agent.machine.events import (
     Obstacle,
     PaymentSettled,
     RefundClaimed,
+    RefundDecided,
     RefundFailed,
     RefundSettled,
     TransactionStarted,
@@ -109,6 +110,9 @@ class Receipt:
         return max(0, self.closed_at_ms - self.started_at_ms)
 
 
+_MONEY_MOVED = (PaymentSettled, RefundClaimed, RefundSettled, RefundFailed, RefundDecided)
+
+
 def receipt_of(
     session: Session,
     events: Iterable[Event],
@@ -130,7 +134,7 @@ def receipt_of(
     for event in events:
         if isinstance(event, TransactionStarted):
             started = started or event
-        elif isinstance(event, PaymentSettled | RefundClaimed | RefundSettled | RefundFailed):
+        elif isinstance(event, _MONEY_MOVED):
             as_of_ms = max(as_of_ms, event.at_ms)
     meter = session.meter
     start_wh = started.register_wh if started else None

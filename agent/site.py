@@ -169,6 +169,7 @@ class Site:
             stop=self._stop,
             tariffs=self._tariffs,
             settlements=self.settlements,
+            paying=self.payouts.paying,
             outbox=self._outbox,
         )
 

@@ -18,7 +18,10 @@ from agent.ports.office import OwedRefund
 from agent.ports.site import RefundView, SessionView, TimelineEntry
 from agent.tariff.model import Tariff
 
-_SECRET_FIELDS = frozenset({"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no"})
+_SECRET_FIELDS = frozenset({"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no"}) | {
+    "operator",
+    "wallet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,9 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
     )
 
 
+_NOT_KNOWN = (RefundState.SENDING, RefundState.UNKNOWN)
+
+
 def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
     """What the closed ones among sessions still owe, the oldest first."""
     owed = [
@@ -132,6 +138,7 @@ def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
             state=refund.state,
             since_ms=session.closed_at_ms,
             failure=refund.failure,
+            payment_hash=refund.payment_hash if refund.state in _NOT_KNOWN else "",
         )
         for session in sessions
         for refund in session.refunds

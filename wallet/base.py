@@ -39,12 +39,17 @@ class InvoiceState(StrEnum):
 
 
 class PaymentState(StrEnum):
-    """What became of a payment we sent."""
+    """What became of a payment we sent.
+
+    NO_RECORD is more than UNKNOWN: this backend keeps a record of each payment before it sends
+    anything, and has none of this one. A request that is still on its way to it may change that.
+    """
 
     SETTLED = "settled"
     FAILED = "failed"
     PENDING = "pending"
     UNKNOWN = "unknown"
+    NO_RECORD = "no_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class PaymentOutcome:
     """What became of a payment of ours.
 
     Attributes:
-        state: SETTLED and FAILED are final; PENDING and UNKNOWN are looked up again.
+        state: SETTLED and FAILED are final; anything else is looked up again.
         fee_msat: what routing cost, when SETTLED.
         reason: why it failed, in words an operator understands, when FAILED.
     """
@@ -139,6 +144,13 @@ class Wallet(Protocol):
         """The backend's name, network and liquidity."""
         ...
 
+    async def source(self) -> str:
+        """Whose money this is: a name of the node or account, the same after each restart.
+
+        What another one was asked to pay, this one knows nothing of. Holds no secret.
+        """
+        ...
+
     async def create_invoice(
         self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
     ) -> Invoice:
@@ -181,7 +193,12 @@ class Wallet(Protocol):
         ...
 
     async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
-        """What became of a payment; UNKNOWN when the backend has no record of it."""
+        """What became of a payment.
+
+        Returns:
+            NO_RECORD where the backend has none of it and would have one if it had ever been
+            asked to pay; UNKNOWN where it has none and that says nothing.
+        """
         ...
 
 

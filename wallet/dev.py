@@ -84,6 +84,10 @@ class DevWallet:
             holds=True,
         )
 
+    async def source(self) -> str:
+        """As in `Wallet`: the operator's node."""
+        return self._source()
+
     async def create_invoice(
         self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
     ) -> Invoice:
@@ -123,7 +127,7 @@ class DevWallet:
         """As in `Wallet`."""
         row = await self._call(lambda ledger: ledger.payment(Purse.OPERATOR, payment_hash))
         if row is None:
-            return PaymentOutcome(PaymentState.UNKNOWN)
+            return PaymentOutcome(PaymentState.NO_RECORD)
         return PaymentOutcome(row.state, reason=row.reason)
 
     async def create_hold_invoice(

@@ -149,6 +149,10 @@ class LnbitsWallet:
             missing=missing,
         )
 
+    async def source(self) -> str:
+        """As in `Wallet`: the instance and its key, of which only a hash is told."""
+        return self._source
+
     async def create_invoice(
         self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
     ) -> Invoice:
@@ -242,8 +246,11 @@ class LnbitsWallet:
             return await self._send(invoice, timeout_s)
 
     async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
-        """As in `Wallet`."""
-        return _outcome(await self._records(payment_hash))
+        """As in `Wallet`; LNbits keeps a payment as pending before its node is asked."""
+        records = await self._records(payment_hash)
+        if any(record.amount < 0 for record in records):
+            return _outcome(records)
+        return PaymentOutcome(PaymentState.NO_RECORD)
 
     async def _send(self, invoice: bolt11.Bolt11, timeout_s: int) -> PaymentOutcome:
         try:

@@ -163,6 +163,10 @@ class LndWallet:
             max(0, balance.remote_balance.msat - stuck_inbound_sat * 1000),
         )
 
+    async def source(self) -> str:
+        """As in `Wallet`: the node's key."""
+        return _source(await self._node())
+
     async def create_invoice(
         self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
     ) -> Invoice:
@@ -246,14 +250,14 @@ class LndWallet:
             return await self._after_refusal(invoice, refused, patience_s)
 
     async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
-        """As in `Wallet`."""
+        """As in `Wallet`; LND writes a payment down before it looks for a route."""
         request = pb.TrackPaymentRequest(payment_hash=bytes.fromhex(payment_hash))
         try:
             async with self._rpc.stream(TRACK_PAYMENT, request, 20) as stream:
                 payment = await stream.read()
         except LndRefused as error:
             if error.not_found:
-                return PaymentOutcome(PaymentState.UNKNOWN)
+                return PaymentOutcome(PaymentState.NO_RECORD)
             raise WalletUnavailable(str(error)) from None
         return PaymentOutcome(PaymentState.UNKNOWN) if payment is None else outcome(payment)
 

@@ -164,6 +164,10 @@ class NwcWallet:
             missing=tuple(words for name, words in _WORDS.items() if name not in allowed),
         )
 
+    async def source(self) -> str:
+        """As in `Wallet`: the connection, of which only a hash is told."""
+        return self._source
+
     async def create_invoice(
         self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
     ) -> Invoice:
@@ -240,7 +244,7 @@ class NwcWallet:
             return await self._send(invoice, timeout_s)
 
     async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
-        """As in `Wallet`."""
+        """As in `Wallet`; some wallets look up invoices alone, so NOT_FOUND says nothing."""
         return outcome_of(await self._lookup(payment_hash))
 
     async def create_hold_invoice(

@@ -250,12 +250,15 @@ class RefundSent(Struct, frozen=True):
         refund_no: which refund of the session.
         payment_hash: the invoice's hash: word of an earlier attempt decides nothing about
             this one. "" leaves it unchecked; the same in the three events that follow.
+        wallet: whose money it is to be paid from, as the wallet calls itself: another wallet
+            knows nothing of it. "" for unknown.
     """
 
     key: str
     at_ms: int
     refund_no: int
     payment_hash: str = ""
+    wallet: str = ""
 
 
 class RefundSettled(Struct, frozen=True):
@@ -287,8 +290,32 @@ class RefundFailed(Struct, frozen=True):
     payment_hash: str = ""
 
 
+class RefundDecided(Struct, frozen=True):
+    """The operator said what became of a refund, where no wallet can say it.
+
+    Attributes:
+        refund_no: which refund of the session.
+        arrived: whether the driver has his money: by this payment, or on another way.
+        operator: who said it.
+        payment_hash: of the payment that it is about; "" where none was decided on.
+    """
+
+    key: str
+    at_ms: int
+    refund_no: int
+    arrived: bool
+    operator: str
+    payment_hash: str = ""
+
+
 RefundEvent = (
-    RefundOffered | RefundClaimed | RefundSent | RefundSettled | RefundUncertain | RefundFailed
+    RefundOffered
+    | RefundClaimed
+    | RefundSent
+    | RefundSettled
+    | RefundUncertain
+    | RefundFailed
+    | RefundDecided
 )
 SessionEvent = (
     PaymentSettled

@@ -2,7 +2,7 @@
 
 Money out is decided once: a claim stores the invoice and the fee limit, and only a final
 FAILED frees the refund for another invoice. What the wallet cannot say is UNKNOWN, which is
-looked up until it can.
+looked up until it can; where it never can, the operator says what became of the money.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     RefundClaimed,
+    RefundDecided,
     RefundEvent,
     RefundFailed,
     RefundOffered,
@@ -56,6 +57,7 @@ class Refund(Struct, frozen=True):
         fee_limit_msat: what routing may cost at most.
         fee_msat: what routing did cost.
         failure: why the last attempt failed.
+        wallet: which one was to pay the invoice; "" for unknown.
     """
 
     no: int
@@ -68,6 +70,7 @@ class Refund(Struct, frozen=True):
     fee_limit_msat: int = 0
     fee_msat: int = 0
     failure: str = ""
+    wallet: str = ""
 
 
 def step(refund: Refund, event: RefundEvent) -> Refund:
@@ -103,7 +106,8 @@ def _claim(refund: Refund, event: RefundClaimed) -> Refund:
 
 
 def _same_attempt(
-    refund: Refund, event: RefundSent | RefundSettled | RefundUncertain | RefundFailed
+    refund: Refund,
+    event: RefundSent | RefundSettled | RefundUncertain | RefundFailed | RefundDecided,
 ) -> Refund:
     if event.payment_hash and event.payment_hash != refund.payment_hash:
         raise IllegalEvent(refund.state, event)
@@ -111,7 +115,8 @@ def _same_attempt(
 
 
 def _send(refund: Refund, event: RefundSent) -> Refund:
-    return replace(_same_attempt(refund, event), state=RefundState.SENDING)
+    sent = _same_attempt(refund, event)
+    return replace(sent, state=RefundState.SENDING, wallet=event.wallet)
 
 
 def _settle(refund: Refund, event: RefundSettled) -> Refund:
@@ -127,22 +132,42 @@ def _fail(refund: Refund, event: RefundFailed) -> Refund:
     return replace(freed, state=RefundState.FAILED, k1="", failure=event.reason)
 
 
+def _decide(refund: Refund, event: RefundDecided) -> Refund:
+    """The operator's word on a payment that no wallet can tell of."""
+    decided = _same_attempt(refund, event)
+    if event.arrived:
+        return replace(decided, state=RefundState.PAID)
+    return replace(decided, state=RefundState.FAILED, k1="", failure="not arrived, by the operator")
+
+
+def _pay_by_hand(refund: Refund, event: RefundDecided) -> Refund:
+    """The operator paid it back on another way."""
+    if not event.arrived:
+        raise IllegalEvent(refund.state, event)
+    return replace(_same_attempt(refund, event), state=RefundState.PAID, k1="")
+
+
 TRANSITIONS = table(
     [
         row(RefundState.DUE, RefundOffered, _offer),
         row(RefundState.DUE, RefundClaimed, _claim),
+        row(RefundState.DUE, RefundDecided, _pay_by_hand),
         row(RefundState.OFFERED, RefundOffered, _offer),
         row(RefundState.OFFERED, RefundClaimed, _claim),
+        row(RefundState.OFFERED, RefundDecided, _pay_by_hand),
         row(RefundState.CLAIMED, RefundSent, _send),
         row(RefundState.CLAIMED, RefundFailed, _fail),
         row(RefundState.SENDING, RefundSent, _send),
         row(RefundState.SENDING, RefundSettled, _settle),
         row(RefundState.SENDING, RefundUncertain, _doubt),
         row(RefundState.SENDING, RefundFailed, _fail),
+        row(RefundState.SENDING, RefundDecided, _decide),
         row(RefundState.UNKNOWN, RefundSettled, _settle),
         row(RefundState.UNKNOWN, RefundUncertain, _doubt),
         row(RefundState.UNKNOWN, RefundFailed, _fail),
+        row(RefundState.UNKNOWN, RefundDecided, _decide),
         row(RefundState.FAILED, RefundOffered, _offer),
         row(RefundState.FAILED, RefundClaimed, _claim),
+        row(RefundState.FAILED, RefundDecided, _pay_by_hand),
     ]
 )

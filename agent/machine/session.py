@@ -40,6 +40,7 @@ from agent.machine.events import (
     PaymentHeld,
     PaymentSettled,
     RefundClaimed,
+    RefundDecided,
     RefundFailed,
     RefundOffered,
     RefundSent,
@@ -61,6 +62,7 @@ from agent.machine.settling import (
     Result,
     claim,
     close,
+    decide,
     doubt,
     fail,
     find_refund,
@@ -363,5 +365,6 @@ TRANSITIONS = table(
         row(_CLOSED, RefundSettled, settle),
         row(_CLOSED, RefundUncertain, doubt),
         row(_CLOSED, RefundFailed, fail),
+        row(_CLOSED, RefundDecided, decide),
     ]
 )

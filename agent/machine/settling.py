@@ -20,6 +20,7 @@ from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     Obstacle,
     RefundClaimed,
+    RefundDecided,
     RefundEvent,
     RefundFailed,
     RefundOffered,
@@ -163,6 +164,13 @@ def fail(session: Session, event: RefundFailed) -> Result:
     """The payment will never arrive: the money stays owed."""
     failed = refunds.step(find_refund(session, event), event)
     return with_refund(session, failed), (SendMessage(Topic.REFUND_FAILED, failed.amount_msat),)
+
+
+def decide(session: Session, event: RefundDecided) -> Result:
+    """The operator's word on a refund counts where no wallet's can be had."""
+    decided = refunds.step(find_refund(session, event), event)
+    topic = Topic.REFUND_PAID if event.arrived else Topic.REFUND_FAILED
+    return with_refund(session, decided), (SendMessage(topic, decided.amount_msat),)
 
 
 def find_refund(session: Session, event: RefundEvent) -> Refund:

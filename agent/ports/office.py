@@ -17,6 +17,8 @@ class OwedRefund:
     Attributes:
         since_ms: since when it is owed, Unix ms.
         failure: why the last attempt failed; "" without one.
+        payment_hash: of the payment of which nobody can say yet what became of it; "" where it
+            is known.
     """
 
     charge_point: str
@@ -26,6 +28,20 @@ class OwedRefund:
     state: str
     since_ms: int
     failure: str = ""
+    payment_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a refund that the operator was asked about.
+
+    Attributes:
+        arrived: whether the driver has his money; else it is owed again.
+        by_wallet: the wallet itself could tell, so that the operator's word was not needed.
+    """
+
+    arrived: bool
+    by_wallet: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,27 @@ class Office(Protocol):
 
     def owed(self) -> Sequence[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
+        ...
+
+    async def decide_refund(
+        self, session_id: str, refund_no: int | None, *, arrived: bool, operator: str
+    ) -> Verdict:
+        """Take the operator's word on what became of a refund; it stands in the journal for good.
+
+        It counts where no wallet can tell: the wallet that was asked to pay is asked first. What
+        did not arrive is owed again, and the driver can ask for it on another invoice. What was
+        not asked for yet may have been paid back on another way.
+
+        Args:
+            session_id: whose.
+            refund_no: which of its refunds; None for the only one that is not paid.
+            arrived: whether the driver has his money.
+            operator: who says so.
+
+        Raises:
+            UnknownSession: no such session.
+            Refused: the money may still move, or its end is known already; the text says which.
+        """
         ...
 
     def troubles(self) -> Mapping[str, str]:

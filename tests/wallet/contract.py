@@ -47,6 +47,7 @@ class Backend:
         late_balance: its balance follows a payment by a moment, as channels do.
         whole_sats: it refuses fractions of a satoshi.
         forgets_open_invoices: its restart makes open invoices unpayable.
+        keeps_records: it has a record of each payment that it was asked for.
         open_amount: the peer can make invoices without an amount.
         secrets: what must never show up in an error.
     """
@@ -59,6 +60,7 @@ class Backend:
     late_balance: bool = False
     whole_sats: bool = False
     open_amount: bool = True
+    keeps_records: bool = True
     forgets_open_invoices: bool = False
     secrets: tuple[str, ...] = ()
 

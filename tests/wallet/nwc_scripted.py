@@ -129,7 +129,7 @@ def back_with_play_money(service: ScriptedService, dev: DevWallet) -> None:
 
     async def transaction(payment_hash: str) -> dict[str, Any]:
         outcome = await dev.lookup_payment(payment_hash)
-        if outcome.state is not PaymentState.UNKNOWN:
+        if outcome.state is not PaymentState.NO_RECORD:
             kind, state = "outgoing", str(outcome.state)
             return {"type": kind, "state": state, "payment_hash": payment_hash, "amount": 1}
         state, settlement = await dev.lookup_invoice(payment_hash)

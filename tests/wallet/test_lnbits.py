@@ -173,7 +173,7 @@ async def test_an_invoice_that_somebody_else_paid(
     await third.pay(request)
     outcome = await wallet.pay(request, fee_limit_msat=5 * SAT, timeout_s=5)
     assert outcome.state is PaymentState.FAILED
-    assert (await wallet.lookup_payment(payment_hash)).state is PaymentState.UNKNOWN
+    assert (await wallet.lookup_payment(payment_hash)).state is PaymentState.NO_RECORD
 
 
 async def test_another_wallets_invoices_are_unknown(peer: LnbitsPeer, wallet: Wallet) -> None:

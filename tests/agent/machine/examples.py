@@ -14,6 +14,7 @@ from agent.machine.events import (
     PaymentHeld,
     PaymentSettled,
     RefundClaimed,
+    RefundDecided,
     RefundEvent,
     RefundFailed,
     RefundOffered,
@@ -133,6 +134,10 @@ def doubted(at_ms: int, no: int = 1) -> RefundEvent:
 
 def failed(at_ms: int, no: int = 1) -> RefundEvent:
     return RefundFailed(f"failed:{at_ms}", at_ms, no, "no route")
+
+
+def decided(at_ms: int, no: int = 1, *, arrived: bool = False) -> RefundEvent:
+    return RefundDecided(f"decided:{at_ms}", at_ms, no, arrived, "alice")
 
 
 def after(session: Session, *events: Event) -> Session:

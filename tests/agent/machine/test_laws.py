@@ -35,6 +35,7 @@ from agent.machine.events import (
     PaymentHeld,
     PaymentSettled,
     RefundClaimed,
+    RefundDecided,
     RefundFailed,
     RefundOffered,
     RefundSent,
@@ -188,7 +189,7 @@ class Money(RuleBasedStateMachine):
             assert (new.bolt11, new.payment_hash) == (old.bolt11, old.payment_hash)
             if new.state not in COMMITTED:
                 assert new.state is RefundState.FAILED
-                assert isinstance(event, RefundFailed)
+                assert isinstance(event, RefundFailed | RefundDecided)
         if before.state is SessionState.CLOSED:
             assert after.state is SessionState.CLOSED
             assert after.energy_wh == before.energy_wh
@@ -346,14 +347,18 @@ class Money(RuleBasedStateMachine):
 
     @rule(
         no=NUMBERS,
-        kind=st.sampled_from([RefundSent, RefundSettled, RefundUncertain, RefundFailed]),
+        kind=st.sampled_from(
+            [RefundSent, RefundSettled, RefundUncertain, RefundFailed, RefundDecided]
+        ),
         stale=st.booleans(),
+        arrived=st.booleans(),
     )
     def hear_of_a_refund(
         self,
         no: int,
-        kind: type[RefundSent | RefundSettled | RefundUncertain | RefundFailed],
+        kind: type[RefundSent | RefundSettled | RefundUncertain | RefundFailed | RefundDecided],
         stale: bool,
+        arrived: bool = False,
     ) -> None:
         due = next((r for r in self.session.refunds if r.no == no), None)
         payment_hash = "earlier" if stale or due is None else due.payment_hash
@@ -362,6 +367,7 @@ class Money(RuleBasedStateMachine):
             RefundSettled: RefundSettled("settled", self.at_ms, no, 5, payment_hash),
             RefundUncertain: RefundUncertain("uncertain", self.at_ms, no, payment_hash),
             RefundFailed: RefundFailed("failed", self.at_ms, no, "no route", payment_hash),
+            RefundDecided: RefundDecided("word", self.at_ms, no, arrived, "alice", payment_hash),
         }
         assert not (self.play(events[kind]) and payment_hash == "earlier")
 

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from agent.machine import refund as refunds
 from agent.machine.errors import IllegalEvent
-from agent.machine.events import RefundEvent
+from agent.machine.events import RefundDecided, RefundEvent
 from agent.machine.refund import COMMITTED, Refund, RefundState
 from tests.agent.machine.examples import (
     SAT,
     T0,
     arrived,
     claimed,
+    decided,
     doubted,
     failed,
     offered,
@@ -29,17 +30,18 @@ EVENTS: dict[str, RefundEvent] = {
     "RefundSettled": arrived(T0),
     "RefundUncertain": doubted(T0),
     "RefundFailed": failed(T0),
+    "RefundDecided": decided(T0),
 }
 
-# state   Offered   Claimed   Sent      Settled   Uncertain Failed
+# state   Offered   Claimed   Sent      Settled   Uncertain Failed    Decided
 TABLE = """
-DUE       OFFERED   CLAIMED   -         -         -         -
-OFFERED   OFFERED   CLAIMED   -         -         -         -
-CLAIMED   -         -         SENDING   -         -         FAILED
-SENDING   -         -         SENDING   PAID      UNKNOWN   FAILED
-PAID      -         -         -         -         -         -
-UNKNOWN   -         -         -         PAID      UNKNOWN   FAILED
-FAILED    OFFERED   CLAIMED   -         -         -         -
+DUE       OFFERED   CLAIMED   -         -         -         -         -
+OFFERED   OFFERED   CLAIMED   -         -         -         -         -
+CLAIMED   -         -         SENDING   -         -         FAILED    -
+SENDING   -         -         SENDING   PAID      UNKNOWN   FAILED    FAILED
+PAID      -         -         -         -         -         -         -
+UNKNOWN   -         -         -         PAID      UNKNOWN   FAILED    FAILED
+FAILED    OFFERED   CLAIMED   -         -         -         -         -
 """
 ROWS = [line.split() for line in TABLE.splitlines() if line]
 
@@ -65,7 +67,31 @@ def test_the_table_leaves_nothing_out() -> None:
     assert list(EVENTS) == [type(event).__name__ for event in EVENTS.values()]
 
 
-def test_a_committed_refund_is_freed_by_failure_alone() -> None:
+@pytest.mark.parametrize("state", RefundState)
+def test_what_the_operator_found_arrived_is_paid_whatever_was_known_of_it(
+    state: RefundState,
+) -> None:
+    """Except while its invoice is about to be paid, or was."""
+    refund = Refund(1, 100 * SAT, state, k1="k1", payment_hash="cc")
+    if state in (RefundState.CLAIMED, RefundState.PAID):
+        with pytest.raises(IllegalEvent):
+            refunds.step(refund, decided(T0, arrived=True))
+        return
+    paid = refunds.step(refund, decided(T0, arrived=True))
+    assert (paid.state, paid.amount_msat) == (RefundState.PAID, 100 * SAT)
+    with pytest.raises(IllegalEvent):
+        refunds.step(paid, claimed(T0, 100 * SAT, "k1"))
+
+
+def test_the_operators_word_on_an_earlier_payment_says_nothing_of_this_one() -> None:
+    refund = Refund(1, 100 * SAT, RefundState.UNKNOWN, payment_hash="cc")
+    for arrived_so in (False, True):
+        word = RefundDecided("decided", T0, 1, arrived_so, "alice", "dd")
+        with pytest.raises(IllegalEvent):
+            refunds.step(refund, word)
+
+
+def test_a_committed_refund_is_freed_by_a_final_word_alone() -> None:
     for state in COMMITTED:
         for event in EVENTS.values():
             try:
@@ -73,7 +99,8 @@ def test_a_committed_refund_is_freed_by_failure_alone() -> None:
             except IllegalEvent:
                 continue
             assert changed.state in COMMITTED or (
-                changed.state is RefundState.FAILED and event is EVENTS["RefundFailed"]
+                changed.state is RefundState.FAILED
+                and event in (EVENTS["RefundFailed"], EVENTS["RefundDecided"])
             )
 
 

@@ -19,6 +19,7 @@ from agent.machine.events import (
     PaymentHeld,
     PaymentSettled,
     RefundClaimed,
+    RefundDecided,
     RefundEvent,
     RefundFailed,
     RefundOffered,
@@ -47,6 +48,7 @@ from tests.agent.machine.examples import (
     begun,
     charging,
     claimed,
+    decided,
     doubted,
     ended,
     failed,
@@ -118,6 +120,7 @@ def event_for(session: Session, event: type[Event]) -> Event:
         RefundSettled: arrived(NOW),
         RefundUncertain: doubted(NOW),
         RefundFailed: failed(NOW),
+        RefundDecided: decided(NOW, arrived=True),
     }
     return events[event]
 
@@ -141,6 +144,7 @@ STARTING       RefundSent             illegal
 STARTING       RefundSettled          illegal
 STARTING       RefundUncertain        illegal
 STARTING       RefundFailed           illegal
+STARTING       RefundDecided          illegal
 
 CHARGING       PaymentSettled         CHARGING   PublishZapReceipt Say:TOPPED_UP
 CHARGING       PaymentHeld            CHARGING   CancelPayment
@@ -159,6 +163,7 @@ CHARGING       RefundSent             illegal
 CHARGING       RefundSettled          illegal
 CHARGING       RefundUncertain        illegal
 CHARGING       RefundFailed           illegal
+CHARGING       RefundDecided          illegal
 
 CHARGING/watched PaymentSettled         CHARGING   PublishZapReceipt Say:TOPPED_UP
 CHARGING/watched PaymentHeld            CHARGING   CancelPayment
@@ -177,6 +182,7 @@ CHARGING/watched RefundSent             illegal
 CHARGING/watched RefundSettled          illegal
 CHARGING/watched RefundUncertain        illegal
 CHARGING/watched RefundFailed           illegal
+CHARGING/watched RefundDecided          illegal
 
 SUSPENDED      PaymentSettled         SUSPENDED  PublishZapReceipt Say:TOPPED_UP
 SUSPENDED      PaymentHeld            SUSPENDED  CancelPayment
@@ -195,6 +201,7 @@ SUSPENDED      RefundSent             illegal
 SUSPENDED      RefundSettled          illegal
 SUSPENDED      RefundUncertain        illegal
 SUSPENDED      RefundFailed           illegal
+SUSPENDED      RefundDecided          illegal
 
 STOPPING       PaymentSettled         STOPPING   PublishZapReceipt Say:TOPPED_UP
 STOPPING       PaymentHeld            STOPPING   CancelPayment
@@ -213,6 +220,7 @@ STOPPING       RefundSent             illegal
 STOPPING       RefundSettled          illegal
 STOPPING       RefundUncertain        illegal
 STOPPING       RefundFailed           illegal
+STOPPING       RefundDecided          illegal
 
 CLOSED         PaymentSettled         CLOSED     PublishZapReceipt Say:NOT_STARTED OfferRefund
 CLOSED         PaymentHeld            CLOSED     CancelPayment
@@ -231,6 +239,7 @@ CLOSED         RefundSent             illegal
 CLOSED         RefundSettled          illegal
 CLOSED         RefundUncertain        illegal
 CLOSED         RefundFailed           illegal
+CLOSED         RefundDecided          CLOSED     Say:REFUND_PAID
 
 CLOSED/paying  PaymentSettled         CLOSED     PublishZapReceipt Say:NOT_STARTED OfferRefund
 CLOSED/paying  PaymentHeld            CLOSED     CancelPayment
@@ -249,6 +258,7 @@ CLOSED/paying  RefundSent             CLOSED
 CLOSED/paying  RefundSettled          CLOSED     Say:REFUND_PAID
 CLOSED/paying  RefundUncertain        CLOSED
 CLOSED/paying  RefundFailed           CLOSED     Say:REFUND_FAILED
+CLOSED/paying  RefundDecided          CLOSED     Say:REFUND_PAID
 
 STARTING/held  PaymentSettled         STARTING   PublishZapReceipt
 STARTING/held  PaymentHeld            STARTING
@@ -267,6 +277,7 @@ STARTING/held  RefundSent             illegal
 STARTING/held  RefundSettled          illegal
 STARTING/held  RefundUncertain        illegal
 STARTING/held  RefundFailed           illegal
+STARTING/held  RefundDecided          illegal
 
 CHARGING/held  PaymentSettled         CHARGING   PublishZapReceipt
 CHARGING/held  PaymentHeld            CHARGING
@@ -285,6 +296,7 @@ CHARGING/held  RefundSent             illegal
 CHARGING/held  RefundSettled          illegal
 CHARGING/held  RefundUncertain        illegal
 CHARGING/held  RefundFailed           illegal
+CHARGING/held  RefundDecided          illegal
 
 CLOSED/held    PaymentSettled         CLOSED     PublishZapReceipt Say:FINISHED Say:RECEIPT OfferRefund
 CLOSED/held    PaymentHeld            CLOSED
@@ -303,6 +315,7 @@ CLOSED/held    RefundSent             illegal
 CLOSED/held    RefundSettled          illegal
 CLOSED/held    RefundUncertain        illegal
 CLOSED/held    RefundFailed           illegal
+CLOSED/held    RefundDecided          illegal
 """  # noqa: E501  a row is a line
 
 # status         STARTING          CHARGING             SUSPENDED           STOPPING

@@ -49,5 +49,6 @@ async def nwc_backend(lnbits: LnbitsServer, folder: Path) -> AsyncGenerator[Back
             restart=restart,
             whole_sats=True,
             open_amount=False,
+            keeps_records=False,
             secrets=(service.client.secret_key().to_hex(),),
         )
