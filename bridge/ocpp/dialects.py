@@ -25,6 +25,7 @@ from bridge.ocpp.upkeep import Tended, Upkeep
 from bridge.ocpp.v201_charger import Ocpp201Charger
 from bridge.ocpp.v201_inbound import Inbound201
 from bridge.ocpp.v201_transactions import Station
+from bridge.ocpp.v201_whereabouts import Whereabouts
 from bridge.ocpp.watching import Abilities
 
 Clock = Callable[[], int]
@@ -139,6 +140,7 @@ class Dialect201:
             charge_point, clock, limits.heartbeat_s, station, charger_clock, self._want_register
         )
         self._charger: Ocpp201Charger | None = None
+        self._whereabouts: Whereabouts | None = None
         self._spawn: Spawn | None = None
 
     @property
@@ -156,12 +158,19 @@ class Dialect201:
             self.reports.take(payload)
         elif action == "BootNotification" and self.tended is not None:
             self.tended.booted = True
+        whereabouts = self._whereabouts
+        if whereabouts is not None and self._spawn is not None and whereabouts.is_due():
+            self._spawn(whereabouts.after_silence())
         return self._inbound.answer(action, payload)
 
     def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:
         """The other side, once there is a connection for its calls."""
         self._spawn = spawn
-        self._charger = Ocpp201Charger(calls, self._station, self._abilities, self._gone)
+        charger = Ocpp201Charger(calls, self._station, self._abilities, self._gone)
+        self._charger = charger
+        self._whereabouts = Whereabouts(
+            self._charge_point, self._station, charger, self._clock, self._gone
+        )
         if self._upkeep is not None:
             self.tended = Tended(self._charge_point, Keys201(calls), NEEDS_201)
         return self._charger
@@ -170,11 +179,16 @@ class Dialect201:
         if self._charger is not None and self._spawn is not None:
             self._spawn(self._charger.ask_for_transaction(evse))
 
-    async def _gone(self, number: int) -> None:
-        """A transaction is over, and its last register was lost."""
-        await self._charge_point.transaction_stopped(
-            StopReport(number, None, stopped_at_ms=self._clock(), reason="Other")
-        )
+    async def _gone(self, name: str) -> None:
+        """A transaction is over, and when and with which register was lost: it is billed as far
+        as it is known to have gone on. Raises AgentError."""
+        known = self._station.get(name)
+        if known is not None and known.number is not None:
+            at_ms = self._station.told_ms(name)
+            await self._charge_point.transaction_stopped(
+                StopReport(known.number, None, stopped_at_ms=at_ms, reason="Other")
+            )
+        await self._station.gone(name)
 
     async def prepare(self) -> None:
         """What a station is asked for once it may be called."""
@@ -186,7 +200,14 @@ class Dialect201:
                 with suppress(CallFailed, AgentError):
                     connectors = (await self._charge_point.view()).connectors
                     await self._charger.ask_for_statuses([one.id for one in connectors])
+        if self._whereabouts is not None and self._spawn is not None:
+            self._spawn(self._ask_once_back(self._whereabouts))
         await _tend(self._upkeep, self.tended)
+
+    async def _ask_once_back(self, whereabouts: Whereabouts) -> None:
+        """What waits in a station that was away comes first."""
+        await asyncio.sleep(self._limits.silence_s)
+        await whereabouts.after_connecting()
 
     async def probe(self) -> None:
         """Ask a station for a sign of life."""

@@ -39,7 +39,7 @@ from bridge.ocpp.passwords import PasswordOutcome
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload, action_of, check_call, payload_of
 from bridge.ocpp.v201_transactions import Station
-from bridge.ocpp.watching import Abilities
+from bridge.ocpp.watching import Abilities, Ability
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Ocpp201Charger:
         connection: asks it.
         station: what is known of its transactions.
         abilities: what was found out of it.
-        on_gone: called with a transaction that the station knows to be over.
+        on_gone: called with the station's name of a transaction that is over there.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Ocpp201Charger:
         connection: Calls,
         station: Station,
         abilities: Abilities,
-        on_gone: Callable[[int], Awaitable[None]],
+        on_gone: Callable[[str], Awaitable[None]],
     ) -> None:
         self._connection = connection
         self._station = station
@@ -124,17 +124,27 @@ class Ocpp201Charger:
             case "Accepted":
                 return StopOutcome.ACCEPTED
             case "Rejected":
-                if not await self._is_over(name):
+                if not await self.is_over(name):
                     return StopOutcome.REJECTED
-                await self._station.gone(name)
-                await self._on_gone(transaction_id)
+                await self._on_gone(name)
                 return StopOutcome.ACCEPTED
             case _:
                 return StopOutcome.UNKNOWN
 
-    async def _is_over(self, name: str) -> bool:
-        """Whether the station says that a transaction ended and that it has no more of it."""
-        answer = await self._answer(call.GetTransactionStatus(transaction_id=name))
+    async def is_over(self, name: str) -> bool:
+        """GetTransactionStatus, use case E14: whether the station says that a transaction ended
+        and that nothing of it waits in it; never raises. One that knows no such question is not
+        asked again."""
+        if self._abilities.whereabouts is Ability.NO:
+            return False
+        message = call.GetTransactionStatus(transaction_id=name)
+        try:
+            answer = await self.send(message, watching.ANSWER_S)
+        except (CallFailed, InvalidCall) as error:
+            if isinstance(error, CallRefused) and error.code in watching.UNKNOWN_THERE:
+                self._abilities.whereabouts = Ability.NO
+            logger.info("%s: %s", self._connection.charge_point_id, error)
+            return False
         return answer.get("ongoingIndicator") is False and answer.get("messagesInQueue") is False
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:

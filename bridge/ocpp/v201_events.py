@@ -78,6 +78,7 @@ class TransactionEvents:
         # Such events wait in the station, not always with the flag that says so.
         self._clock.measure(event.written, now_ms, live=False)
         at_ms = self._clock.ours(event.written, now_ms)
+        self._station.heard(event.name, now_ms, at_ms)
         found = await self._samples.read(event.meter_value, now_ms)
         known = await self._transaction(event, found, at_ms)
         known.evse = event.evse or known.evse

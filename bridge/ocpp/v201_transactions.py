@@ -126,6 +126,8 @@ class Station:
         self._stored = kept
         self._transactions = {one.name: one for one in self._kept.transactions}
         self._seq_nos: dict[str, int] = {}
+        self._heard_ms: dict[str, int] = {}
+        self._told_ms: dict[str, int] = {}
         self.evses = Evses(charge_point)
 
     def get(self, name: str) -> Transaction | None:
@@ -152,11 +154,40 @@ class Station:
         counted = (one.intervals.register_wh for one in self._transactions.values())
         return max(counted, default=0)
 
+    def heard(self, name: str, arrived_ms: int, at_ms: int) -> None:
+        """An event of a transaction came.
+
+        Args:
+            name: the station's name of it.
+            arrived_ms: when, Unix ms.
+            at_ms: when it was written, by our clock.
+        """
+        self._heard_ms.pop(name, None)
+        self._heard_ms[name] = arrived_ms
+        self._told_ms[name] = max(at_ms, self._told_ms.get(name, 0))
+        if len(self._heard_ms) > _MOST_TRANSACTIONS:
+            oldest = next(iter(self._heard_ms))
+            del self._heard_ms[oldest], self._told_ms[oldest]
+
+    def heard_ms(self, name: str) -> int:
+        """When an event of a transaction last came, Unix ms; 0 where none did to this process."""
+        return self._heard_ms.get(name, 0)
+
+    def told_ms(self, name: str) -> int:
+        """Up to when a transaction is known to have gone on; 0 where that is for others to say."""
+        return self._told_ms.get(name, 0)
+
+    def all_sold(self) -> list[Transaction]:
+        """The transactions that somebody pays for, as far as the station told."""
+        known = self._transactions.values()
+        return [one for one in known if one.sold and one.number is not None and not one.ended]
+
     async def gone(self, name: str) -> None:
         """The station says that a transaction is over of which it never told the end."""
         known = self._transactions.get(name)
         if known is not None:
             known.sold, known.left = False, True
+            self.evses.begun(known.evse)
             await self.save()
 
     def all_running(self, evse: int) -> list[Transaction]:

@@ -27,7 +27,8 @@ CLOSE_SAMPLES_S = 10
 PROFILE_ID = 4_711
 """Of the charging profile that cuts the power."""
 
-_UNKNOWN_THERE = frozenset({"NotSupported", "NotImplemented"})
+UNKNOWN_THERE = frozenset({"NotSupported", "NotImplemented"})
+"""What a charger answers to a message that it does not know."""
 
 
 class Ability(Enum):
@@ -46,6 +47,7 @@ class Abilities:
         triggers: whether it sends meter values when it is asked to.
         intervals: whether its sample interval can be changed.
         profiles: whether it takes charging profiles.
+        whereabouts: whether it tells if a transaction goes on (OCPP 2.0.1).
         usual_interval: the interval to go back to; "" while it is the usual one.
         watched: the connectors that are watched by a shorter interval.
     """
@@ -53,6 +55,7 @@ class Abilities:
     triggers: Ability = Ability.UNTRIED
     intervals: Ability = Ability.UNTRIED
     profiles: Ability = Ability.UNTRIED
+    whereabouts: Ability = Ability.UNTRIED
     usual_interval: str = ""
     watched: set[int] = field(default_factory=set[int])
 
@@ -94,7 +97,7 @@ async def watch(charger: Watched, abilities: Abilities, connector: int) -> Watch
                 if statuses[-1] == "Accepted":
                     abilities.triggers = Ability.YES
                     return WatchOutcome.COMING
-            if not _UNKNOWN_THERE.issuperset(statuses):
+            if not UNKNOWN_THERE.issuperset(statuses):
                 return await _meanwhile(charger, abilities, connector)
             abilities.triggers = Ability.NO
         return await _sample_more_often(charger, abilities, connector)
@@ -151,7 +154,7 @@ async def cut_power(
         except (CallFailed, InvalidCall) as error:
             logger.info("a charger's power was not cut: %s", error)
             return False
-        if status in _UNKNOWN_THERE:
+        if status in UNKNOWN_THERE:
             abilities.profiles = Ability.NO
         elif status == "Accepted":
             abilities.profiles = Ability.YES
@@ -169,7 +172,7 @@ async def _ask(charger: Watched, message: object) -> str:
     try:
         answer = await charger.send(message, ANSWER_S)
     except CallRefused as refused:
-        if refused.code in _UNKNOWN_THERE:
+        if refused.code in UNKNOWN_THERE:
             return refused.code
         raise
     return as_text(answer.get("status"), 50)

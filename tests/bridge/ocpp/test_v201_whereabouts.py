@@ -1,0 +1,194 @@
+"""Stations of OCPP 2.0.1 that forget a transaction while its car stays plugged in (E14)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.machine.model import Ending, SessionState
+from agent.ports.quotes import Quote
+from bridge.ocpp.limits import Limits
+from tests.bridge.ocpp.stage import METER_START, Stage, staged
+from tests.bridge.ocpp.station import boot, charging, event, plug, register, station
+from tests.bridge.ocpp.wire import RawCharger, serving
+
+LIMITS = Limits(silence_s=0.05)
+OVER = {"ongoingIndicator": False, "messagesInQueue": False}
+WAITS = {"ongoingIndicator": False, "messagesInQueue": True}
+GOES_ON = {"ongoingIndicator": True, "messagesInQueue": False}
+
+
+async def asked_after(raw: RawCharger) -> str:
+    """Wait for the question; returns the id of the message."""
+    _, message_id, action, payload = await raw.asked()
+    assert (action, payload) == ("GetTransactionStatus", {"transactionId": "tx-a"})
+    return message_id
+
+
+async def tell(raw: RawCharger, answer: dict[str, Any]) -> None:
+    """The station is asked after its transaction, and answers."""
+    await raw.send([3, await asked_after(raw), answer])
+    await raw.call("Heartbeat", {})
+
+
+async def charged(raw: RawCharger, stage: Stage) -> Quote:
+    """A session that took 40 Wh in a minute."""
+    quote = await charging(raw, stage)
+    stage.world.clock.advance(60)
+    await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 40), seqNo=1)
+    return quote
+
+
+@asynccontextmanager
+async def back(stage: Stage, seconds: float = 300) -> AsyncGenerator[RawCharger]:
+    """The station boots after some time, and its plug is still occupied."""
+    stage.world.clock.advance(seconds)
+    async with station(stage, boots=False) as raw:
+        await boot(raw)
+        await plug(raw, stage, "Occupied")
+        yield raw
+
+
+async def test_a_station_that_forgot_its_transaction_ends_the_session(tmp_path: Path) -> None:
+    """It lost its power for five minutes: the time since then is nobody's."""
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        async with back(stage) as raw:
+            await tell(raw, OVER)
+            session = await stage.until(quote, SessionState.CLOSED)
+            assert (session.energy_wh, session.ending) == (40, Ending.NO_REGISTER)
+            assert session.charging_ms == 60_000
+            await plug(raw, stage, "Available")
+            assert raw.waiting == 0
+
+
+async def test_strom_restarts_meanwhile(tmp_path: Path) -> None:
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        stage.world.clock.advance(300)
+        async with (
+            serving(stage.world.site, clock=stage.world.clock, limits=LIMITS) as server,
+            station(stage, boots=False, server=server) as raw,
+        ):
+            await boot(raw)
+            await tell(raw, OVER)
+            session = await stage.until(quote, SessionState.CLOSED)
+            assert (session.energy_wh, session.charging_ms) == (40, 60_000)
+
+
+async def test_what_waits_in_the_station_is_waited_for(tmp_path: Path) -> None:
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        async with back(stage) as raw:
+            await tell(raw, WAITS)
+            assert stage.session(quote).state is SessionState.CHARGING
+            values = register(stage, METER_START + 55, "Transaction.End", seconds=-290)
+            fields = {"timestamp": stage.at(-290), "meterValue": values, "offline": True}
+            await event(raw, stage, "Ended", {"stoppedReason": "PowerLoss"}, seqNo=2, **fields)
+            session = await stage.until(quote, SessionState.CLOSED)
+            assert (session.energy_wh, session.ending) == (55, Ending.STOPPED)
+            await raw.call("Heartbeat", {})
+            assert raw.waiting == 0
+
+
+async def test_what_never_comes_out_of_the_station_is_asked_for_again(tmp_path: Path) -> None:
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        async with back(stage) as raw:
+            await tell(raw, WAITS)
+            stage.world.clock.advance(60)
+            await raw.call("Heartbeat", {})
+            assert raw.waiting == 0
+            stage.world.clock.advance(180)
+            await raw.call("Heartbeat", {})
+            await tell(raw, OVER)
+            assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 40
+
+
+@pytest.mark.parametrize("answer", [GOES_ON, {"messagesInQueue": False}, {}, {"x": None}])
+async def test_one_that_goes_on_is_asked_seldom(tmp_path: Path, answer: dict[str, Any]) -> None:
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        async with back(stage) as raw:
+            await tell(raw, answer)
+            for _ in range(5):
+                stage.world.clock.advance(20)
+                await raw.call("Heartbeat", {})
+            assert stage.session(quote).state is SessionState.CHARGING
+            assert raw.waiting == 0
+
+
+async def test_a_transaction_that_is_silent_is_asked_after(tmp_path: Path) -> None:
+    """The station rebooted behind its gateway, whose connection to Strom stayed."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charged(raw, stage)
+        for seconds in (100, 70):
+            stage.world.clock.advance(seconds)
+            await raw.call("Heartbeat", {})
+        assert raw.waiting == 0
+        stage.world.clock.advance(20)
+        await raw.call("Heartbeat", {})
+        await tell(raw, OVER)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.charging_ms) == (40, 60_000)
+
+
+async def test_an_event_that_comes_before_the_answer_shows_that_it_goes_on(tmp_path: Path) -> None:
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        async with back(stage) as raw:
+            message_id = await asked_after(raw)
+            values = register(stage, METER_START + 60)
+            await event(raw, stage, "Updated", meterValue=values, seqNo=2)
+            await raw.send([3, message_id, OVER])
+            await raw.call("Heartbeat", {})
+            assert stage.session(quote).state is SessionState.CHARGING
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", "NotSupported"])
+async def test_a_station_that_does_not_know_the_question_is_not_asked_again(
+    tmp_path: Path, code: str
+) -> None:
+    """Neither over its next connection, nor where it rejects a stop."""
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        async with back(stage) as raw:
+            refusal: list[Any] = [4, await asked_after(raw), code, "", {}]
+            await raw.send(refusal)
+            await raw.call("Heartbeat", {})
+        async with back(stage) as raw:
+            stage.world.clock.advance(300)
+            await raw.call("Heartbeat", {})
+            await stage.world.site.stop(quote.secret)
+            await raw.accept("RequestStopTransaction", "Rejected")
+            await stage.world.until(lambda: not stage.world.journal.undelivered())
+            await raw.call("Heartbeat", {})
+            assert raw.waiting == 0
+            assert stage.session(quote).state is SessionState.STOPPING
+
+
+async def test_what_is_settled_is_not_asked_after(tmp_path: Path) -> None:
+    """The session was given up while its charger was lost; the station never told of the end."""
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        lost = stage.world.point.sessions.open
+        await stage.world.until(lambda: lost()[0].offline_since_ms is not None)
+        await stage.tick(48 * 3600)
+        await stage.until(quote, SessionState.CLOSED)
+        async with back(stage) as raw:
+            stage.world.clock.advance(300)
+            await raw.call("Heartbeat", {})
+            await raw.call("Heartbeat", {})
+            assert raw.waiting == 0
