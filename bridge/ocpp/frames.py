@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
@@ -43,6 +44,17 @@ _HALF_CHARACTER = re.compile(
     r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 """An escape of UTF-16 without its other half: no text that can be stored. Group 1 is whole."""
+_STRING = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+_GAP = re.compile(
+    _STRING + r"|([\[{])(?:\s*,)++|,(?:\s*,)*+\s*+(?=[\]}])|(,)(?:\s*,)++|(:)(?=\s*+[,}\]])",
+    re.DOTALL,
+)
+"""A place where a value is missing: group 1 opens, 2 separates, 3 names; a string is none."""
+_BRACKET = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
+_CLOSING = {"[": "]", "{": "}"}
+_MOST_MENDED = 1 << 17
+"""Characters: to look for gaps in a longer frame would keep other chargers waiting."""
+_ANSWER = re.compile(r"\[\s*3\s*,")
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -75,7 +87,8 @@ def decode(frame: bytes) -> Message:
     """Read a frame.
 
     JSON that is broken in the ways chargers break it (lone backslashes, halves of characters,
-    control characters, bytes that are not UTF-8, a byte order mark, trailing zeros) is mended.
+    control characters, bytes that are not UTF-8, a byte order mark, trailing zeros, a comma or a
+    name without a value, an answer without its last brackets) is mended.
 
     Raises:
         InvalidFrame: it is no message; says how to answer.
@@ -142,8 +155,37 @@ def _mended_json(frame: bytes) -> object:
     text = _HALF_CHARACTER.sub(lambda found: found.group(1) or "\ufffd", text)
     try:
         return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        raise InvalidFrame("the frame is not JSON", frame_id(frame), FORMATION_VIOLATION) from None
+    except RecursionError:
+        pass
+    except ValueError:
+        if len(text) <= _MOST_MENDED:
+            with suppress(ValueError, RecursionError):
+                return json.loads(_closed(_GAP.sub(_without_gap, text)), strict=False)
+    raise InvalidFrame("the frame is not JSON", frame_id(frame), FORMATION_VIOLATION) from None
+
+
+def _without_gap(found: re.Match[str]) -> str:
+    if found.group().startswith('"'):
+        return found.group()
+    opening, separator, name = found.groups()
+    return opening or separator or (":null" if name else "")
+
+
+def _closed(text: str) -> str:
+    """An answer with the brackets at its end that a charger forgot.
+
+    Of what a charger says of its own accord, what is cut off may be worth money: it is left.
+    """
+    if _ANSWER.match(text) is None or text[-1:] not in ("]", "}"):
+        return text
+    open_ones: list[str] = []
+    for found in _BRACKET.finditer(text):
+        bracket = found.group()
+        if bracket in _CLOSING:
+            open_ones.append(_CLOSING[bracket])
+        elif open_ones and bracket == open_ones[-1]:
+            open_ones.pop()
+    return text + "".join(reversed(open_ones[-MAX_DEPTH:]))
 
 
 def _deeper_than(value: object, levels: int) -> bool:
