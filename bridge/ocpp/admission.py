@@ -1,4 +1,4 @@
-"""Who may connect as which charge point, and in which version of OCPP."""
+"""Who may connect as which charge point."""
 
 from __future__ import annotations
 
@@ -8,25 +8,14 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
-
-from websockets.asyncio.server import ServerConnection
-from websockets.http11 import Request
-from websockets.typing import Subprotocol
 
 from agent.config.ocpp import MUTUAL_TLS, TLS
 from agent.ports.charge_point import ChargePoint
 from bridge.ocpp.authority import Issued
 from bridge.ocpp.charger import OcppCharger
-from bridge.ocpp.heard_connection import HeardConnection
+from bridge.ocpp.handshakes import OCPP16, OCPP201, chosen
 from bridge.ocpp.tls import ClientCertificate
 from bridge.ocpp.v201_charger import Ocpp201Charger
-
-OCPP16 = "ocpp1.6"
-OCPP201 = "ocpp2.0.1"
-SPOKEN = frozenset({OCPP16, OCPP201})
-
-_MAX_PATH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +157,6 @@ def _shown(offered: Sequence[str]) -> str:
     return ", ".join(names) or "no subprotocol"
 
 
-def id_in_path(path: str) -> str | None:
-    """The charge point's id in the path of its URL.
-
-    It is the last part. Chargers that append their id to a URL that has it already, that
-    put the whole URL in its place, or that escape it, are understood.
-    """
-    if len(path) > _MAX_PATH:
-        return None
-    plain = unquote(urlsplit(path).path)
-    parts = [part for part in urlsplit(plain).path.split("/") if part.strip()]
-    return parts[-1].strip() if parts else None
-
-
 def may_enter(password: str, authorization: Sequence[str]) -> bool:
     """Whether an Authorization header carries the password.
 
@@ -209,29 +185,3 @@ def may_enter(password: str, authorization: Sequence[str]) -> bool:
         accepted += [unhexed] if unhexed else []
         accepted += [password.upper().encode(), password.lower().encode()]
     return any(hmac.compare_digest(given, candidate) for candidate in accepted)
-
-
-def offered_subprotocols(request: Request) -> list[str]:
-    """What a charger offers to speak."""
-    values = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-    return [value.strip() for value in values.split(",") if value.strip()]
-
-
-def chosen(offered: Sequence[str], version: str = "") -> str | None:
-    """The first of the offered subprotocols that is spoken, in the charger's own spelling.
-
-    Args:
-        offered: in the order of the charger's preference.
-        version: the only one that is spoken; "" for all.
-    """
-    spoken = {version} if version else SPOKEN
-    return next((name for name in offered if name.lower() in spoken), None)
-
-
-def select_subprotocol(
-    socket: ServerConnection, offered: Sequence[Subprotocol]
-) -> Subprotocol | None:
-    """The same, for a connection that was let in."""
-    version = socket.version if isinstance(socket, HeardConnection) else ""
-    found = chosen(offered, version)
-    return None if found is None else Subprotocol(found)

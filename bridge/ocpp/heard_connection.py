@@ -9,13 +9,18 @@ Websocket frames, pings and pongs: RFC 6455 section 5, https://www.rfc-editor.or
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 
+logger = logging.getLogger(__name__)
+
 _PING = b"Strom"
+_TLS_HELLO = b"\x16\x03"
+"""With this a TLS connection begins (RFC 8446 section 5.1)."""
 _OPEN = State.OPEN
 _TEXT, _BINARY = Opcode.TEXT, Opcode.BINARY
 _SHORT, _LONG = 126, 1 << 16
@@ -45,6 +50,14 @@ class HeardConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if not self.heard_at and data.startswith(_TLS_HELLO):
+            logger.warning(
+                "somebody (from %s) speaks TLS where there is none: a charger there needs a URL "
+                "with ws://, or the port of tls_listen",
+                (self.remote_address or "?")[0],
+            )
+            self.transport.abort()
+            return
         self.heard_at = self.loop.time()
         super().data_received(data)
         if self.on_heard is not None:

@@ -22,20 +22,20 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError, UnknownChargePoint
 from agent.ports.site import Site
-from bridge.ocpp.admission import (
-    OCPP201,
-    AuthPolicy,
-    Guard,
-    Visitor,
-    id_in_path,
-    offered_subprotocols,
-    refusal,
-    select_subprotocol,
-)
+from bridge.ocpp.admission import AuthPolicy, Guard, Visitor, refusal
 from bridge.ocpp.connection import Connection, FrameLog, NoLog
 from bridge.ocpp.desk import Desk, Line
 from bridge.ocpp.dialects import Dialect16, Dialect201
 from bridge.ocpp.errors import CannotListen, OcppError
+from bridge.ocpp.handshakes import (
+    OCPP201,
+    fault,
+    id_in_path,
+    mend,
+    offered_subprotocols,
+    select_subprotocol,
+    spoken,
+)
 from bridge.ocpp.heard_connection import HeardConnection
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.links import Links, shown
@@ -214,6 +214,7 @@ class OcppServer:
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         """Refuse those who may not connect, before the connection is a websocket."""
+        mend(request)
         charge_point = self._charge_point(request.path)
         if charge_point is None:
             logger.info(
@@ -222,6 +223,9 @@ class OcppServer:
                 _peer(socket),
             )
             return socket.respond(404, "This charge point is not configured here.\n")
+        if reason := fault(request):
+            logger.warning("%s was refused: %s (%s)", charge_point.id, reason, _peer(socket))
+            return socket.respond(426, f"This is for the websockets of chargers: {reason}.\n")
         try:
             policy = self._policy(charge_point.id)
         except (OcppError, OSError) as error:
@@ -261,10 +265,10 @@ class OcppServer:
             self._spawn(self._guard.entered(charge_point.id, visitor))
         charger_clock = self._clocks.setdefault(charge_point.id, Clock())
         charger_clock.reconnected()
-        spoken = (socket.subprotocol or socket.version).lower()
+        version = spoken(socket.subprotocol or socket.version)
         common = (charge_point, self._clock, self._limits, self.upkeep, charger_clock)
-        abilities = self._abilities.setdefault((charge_point.id, spoken), Abilities())
-        if spoken == OCPP201:
+        abilities = self._abilities.setdefault((charge_point.id, version), Abilities())
+        if version == OCPP201:
             station = await self._stations.of(charge_point)
             dialect = Dialect201(*common, abilities, station)
         else:

@@ -13,7 +13,7 @@ from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome
 from bridge.ocpp.admission import may_enter
 from bridge.ocpp.errors import CannotListen
 from bridge.ocpp.limits import Limits
-from bridge.ocpp.server import AuthPolicy, OcppServer, id_in_path
+from bridge.ocpp.server import AuthPolicy, OcppServer
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, now_ms, serving
 
@@ -92,30 +92,6 @@ async def test_the_log_tells_of_a_connection_that_was_cut(caplog: pytest.LogCapt
     assert "the connection ended: it was lost without a word" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/ocpp/CP001",
-        "/ocpp/cp001/",
-        "/CP001",
-        "/ocpp/1.6/CP001?x=1",
-        "/ocpp/CP001/CP001",
-        "/ocpp/ws%3A%2F%2Fhost%3A9000%2Focpp%2FCP001",
-        "/ocpp/ws://host:9000/ocpp/CP001",
-        "/ocpp/%43P001",
-    ],
-)
-async def test_the_id_is_found_in_any_path_that_chargers_make(path: str) -> None:
-    site = RecordingSite("CP001")
-    async with serving(site) as server, charger(server, path) as raw:
-        await raw.boot()
-        assert len(site.points["CP001"].chargers) == 1
-
-
-def test_no_id_in_an_empty_path() -> None:
-    assert id_in_path("/") is None
-
-
 async def test_basic_authentication_is_demanded_where_a_password_is_configured() -> None:
     site = RecordingSite("CP001")
     async with serving(site, policy=AuthPolicy(password="00ff17")) as server:
@@ -140,17 +116,6 @@ def test_an_open_charge_point_is_warned_of(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING):
         anyio.run(run)
     assert "no password_file for CP001: whoever" in caplog.text
-
-
-@pytest.mark.parametrize("offered", [None, ("OCPP1.6",), ("ocpp1.5", "ocpp1.6")])
-async def test_a_missing_or_misspelt_subprotocol_is_tolerated(
-    offered: tuple[str, ...] | None,
-) -> None:
-    async with (
-        serving(RecordingSite("CP001")) as server,
-        charger(server, subprotocols=offered) as raw,
-    ):
-        await raw.boot()
 
 
 @pytest.mark.parametrize(
