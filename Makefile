@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup test lint types floors pytest demo bench format clean
+.PHONY: setup test lint types floors counterparts pytest demo bench format clean
 
 setup: $(READY)
 
@@ -12,7 +12,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-test: lint types floors pytest
+# The types take one core for a minute; the programs that Strom is tested against install meanwhile.
+test: lint floors
+	$(MAKE) -j 2 types counterparts
+	$(MAKE) pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -23,6 +26,9 @@ types: $(READY)
 
 floors: $(READY)
 	$(BIN)/lint-imports
+
+counterparts: $(READY)
+	$(BIN)/python -m tests.counterparts
 
 pytest: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile

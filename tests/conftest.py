@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.counterpart_relay", "tests.node"]
+pytest_plugins = ["tests.counterpart_relay", "tests.node", "tests.wallet.lnbits_server"]
 
 MEMORY = Path("/dev", "shm")
 ENOUGH_BYTES = 2 * 10**9
 
 
 def pytest_configure() -> None:
-    """Keep the tests' files in memory where there is room.
+    """Keep the tests' files in memory where there is room, and the byte code of modules.
 
     Journals and databases wait for the disk at each commit, some milliseconds, thousands of
-    times; no test asks whether they do.
+    times; no test asks whether they do. And some hundred processes import all of Strom.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import socket
-import subprocess
-import sys
-import venv
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-VERSION = "1.14"
-FOLDER = Path(__file__).parents[1] / "build" / "counterparts" / f"nostr-relay-{VERSION}"
-INSTALL_TIMEOUT_S = 300
+from tests import python_program
+
+FOLDER = python_program.COUNTERPARTS / "nostr-relay"
+REQUIREMENTS = Path(__file__).with_name("nostr_relay_requirements.txt")
 START_TIMEOUT_S = 30
 
 CONFIG = """
@@ -58,30 +55,8 @@ def install() -> Path:
     Raises:
         OSError: it did not install.
     """
-    command = FOLDER / "bin" / "nostr-relay"
-    FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    with (FOLDER.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (FOLDER / ".ready").exists():
-            venv.create(FOLDER, with_pip=True, clear=True)
-            done = subprocess.run(
-                [
-                    FOLDER / "bin" / "python",
-                    "-m",
-                    "pip",
-                    "install",
-                    "-q",
-                    f"nostr-relay=={VERSION}",
-                ],
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_TIMEOUT_S,
-                check=False,
-            )
-            if done.returncode != 0:
-                raise OSError(f"nostr-relay did not install: {done.stderr[-300:]}")
-            (FOLDER / ".ready").touch()
-    return command
+    python_program.install(FOLDER, REQUIREMENTS.read_text(), "--no-deps")
+    return FOLDER / "bin" / "nostr-relay"
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +64,7 @@ def nostr_relay_command() -> Path:
     """The installed `nostr-relay` command."""
     try:
         return install()
-    except (OSError, subprocess.SubprocessError) as error:
+    except OSError as error:
         pytest.skip(f"needs the PyPI relay: {error}")
 
 
@@ -152,7 +127,3 @@ async def _accepts(port: int) -> bool:
     writer.close()
     await writer.wait_closed()
     return True
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{install()}\n")

@@ -20,7 +20,6 @@ from starlette.responses import JSONResponse, Response
 from agent.notary import read_receipt
 from tests.bridge.far_server import far_server
 from tests.counterpart_relay import nostr_relay
-from tests.counterpart_relay import nostr_relay_command as nostr_relay_command
 from tests.e2e.served import PAID_SAT, Strom, strom_and_charger
 from tests.node import run_script
 from wallet.bolt11 import decode

@@ -12,19 +12,10 @@ from tests.wallet.backends.lnbits import lnbits_backend
 from tests.wallet.backends.lnd import REAL_LND, lnd_backend, real_lnd_backend
 from tests.wallet.backends.nwc import nwc_backend
 from tests.wallet.contract import Backend
-from tests.wallet.lnbits_server import LnbitsServer, lnbits_server
+from tests.wallet.lnbits_server import LnbitsServer
 from wallet.base import Wallet
 
 SLOW = pytest.mark.timeout(600)  # a backend may have to be installed first
-
-
-@pytest.fixture(scope="session")
-async def lnbits(
-    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
-) -> AsyncGenerator[LnbitsServer]:
-    """A running LNbits."""
-    async with lnbits_server(tmp_path_factory.mktemp("lnbits")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,13 @@
 """A real LNbits on loopback, in a virtual environment of its own; skips aloud without.
 
-LNbits cannot live in Strom's environment (its dependencies are others), so it is installed
-once into `.venv-lnbits` in the repository's root. Its money is its FakeWallet's: wallets of
-one instance pay each other.
+Its money is its FakeWallet's: wallets of one instance pay each other.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,10 +19,10 @@ import httpx
 import pytest
 from anyio import to_thread
 
-VERSION = "1.6.2"
-ROOT = Path(__file__).resolve().parents[2]
-VENV = ROOT / ".venv-lnbits"
-CONSTRAINTS = Path(__file__).with_name("lnbits_constraints.txt")
+from tests import python_program
+
+VENV = python_program.COUNTERPARTS / "lnbits"
+REQUIREMENTS = Path(__file__).with_name("lnbits_requirements.txt")
 SUPER_USER = "00000000000000000000000000000001"
 START_S = 90
 
@@ -170,9 +165,31 @@ class LnbitsServer:
         }
 
 
+@pytest.fixture(scope="session")
+def lnbits_installed() -> None:
+    """LNbits is there; otherwise the test is skipped aloud."""
+    try:
+        install()
+    except OSError as error:
+        pytest.skip(f"needs LNbits: {error}")
+
+
+@pytest.fixture(scope="session")
+async def lnbits(
+    lnbits_installed: None, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncGenerator[LnbitsServer]:
+    """A running LNbits, one for all tests of a process."""
+    async with lnbits_server(tmp_path_factory.mktemp("lnbits")) as running:
+        yield running
+
+
 @asynccontextmanager
 async def lnbits_server(folder: Path) -> AsyncGenerator[LnbitsServer]:
-    """A running LNbits; skips the test aloud when it cannot be installed."""
+    """A running LNbits.
+
+    Raises:
+        OSError: it cannot be installed.
+    """
     await to_thread.run_sync(install)
     server = LnbitsServer(folder, free_port())
     try:
@@ -191,36 +208,10 @@ def free_port() -> int:
 
 
 def install() -> None:
-    """Install LNbits once, whichever of several test processes comes first."""
-    ready = VENV / ".ready"
-    if ready.exists() and ready.read_text() == VERSION:
-        return
-    VENV.mkdir(exist_ok=True)
-    with (VENV / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if ready.exists() and ready.read_text() == VERSION:
-            return
-        started = time.monotonic()
-        try:
-            subprocess.run(
-                [sys.executable, "-m", "venv", VENV], check=True, capture_output=True, text=True
-            )
-            subprocess.run(
-                [
-                    VENV / "bin" / "python",
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    f"--constraint={CONSTRAINTS}",
-                    f"lnbits=={VERSION}",
-                ],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-        except subprocess.CalledProcessError as error:
-            last = (error.stderr or "").strip().splitlines()[-1:]
-            pytest.skip(f"LNbits {VERSION} cannot be installed: {' '.join(last)}")
-        ready.write_text(VERSION)
-        print(f"installed LNbits {VERSION} in {time.monotonic() - started:.0f} s")
+    """Install LNbits unless it is there.
+
+    Raises:
+        OSError: it did not install.
+    """
+    # What it needs is pinned to the last package, so there is nothing to resolve.
+    python_program.install(VENV, REQUIREMENTS.read_text(), "--no-deps")

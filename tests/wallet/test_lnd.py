@@ -13,13 +13,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio import to_thread
 from anyio.streams.text import TextReceiveStream
 
 from tests.wallet.backends.lnd import NodePeer, lnd_url
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import PATIENCE_S, final_outcome, settlements_until, stream
-from tests.wallet.lnbits_server import VENV, install
+from tests.wallet.lnbits_server import VENV
 from tests.wallet.lnd_node import EVERYTHING, LndNode
 from tests.wallet.lnd_server import LndServer, lnd_server
 from wallet import lnd as lnd_module
@@ -390,11 +389,11 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("lnbits_installed")
 async def test_lnbits_takes_our_server_for_an_lnd(
     server: LndServer, nodes: tuple[LndServer, LndNode], tmp_path: Path
 ) -> None:
     """Its own client, its own .proto: an independent opinion on the shape of our server."""
-    await to_thread.run_sync(install)
     _, other = nodes
     server.node.balance_msat = 1_000 * SAT
     request = other.add_invoice(50 * SAT, memo="from LNbits")

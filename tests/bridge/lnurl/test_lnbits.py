@@ -18,7 +18,7 @@ from agent.ports.errors import UnknownSession
 from agent.ports.site import SessionView
 from tests.bridge.http_world import HttpWorld, real_clock, serving
 from tests.wallet.backends.lnbits import lnbits_wallet
-from tests.wallet.lnbits_server import lnbits_server
+from tests.wallet.lnbits_server import LnbitsServer
 
 FUNDS_SAT = 100_000
 
@@ -69,27 +69,26 @@ class Driver:
 
 @pytest.fixture(scope="module")
 async def driver(
-    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+    lnbits: LnbitsServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Driver]:
     folder: Path = tmp_path_factory.mktemp("driver")
-    async with lnbits_server(tmp_path_factory.mktemp("lnbits")) as server:
-        ours = await server.account("operator")
-        his = await server.account("driver", funds_sat=FUNDS_SAT)
-        wallet = lnbits_wallet(server, ours, folder)
-        await wallet.open()
-        try:
-            async with (
-                serving(folder, clock=real_clock, wallet=wallet) as world,
-                httpx.AsyncClient(
-                    base_url=server.url,
-                    headers={"X-Api-Key": his.adminkey},
-                    timeout=60,
-                    trust_env=False,
-                ) as http,
-            ):
-                yield Driver(http, world)
-        finally:
-            await wallet.close()
+    ours = await lnbits.account("operator")
+    his = await lnbits.account("driver", funds_sat=FUNDS_SAT)
+    wallet = lnbits_wallet(lnbits, ours, folder)
+    await wallet.open()
+    try:
+        async with (
+            serving(folder, clock=real_clock, wallet=wallet) as world,
+            httpx.AsyncClient(
+                base_url=lnbits.url,
+                headers={"X-Api-Key": his.adminkey},
+                timeout=60,
+                trust_env=False,
+            ) as http,
+        ):
+            yield Driver(http, world)
+    finally:
+        await wallet.close()
 
 
 @pytest.mark.parametrize("way", ["bech32", "lnurlp"])
