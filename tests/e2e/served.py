@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,22 @@ tariff = "day"
 """
 
 Session = dict[str, Any]
+
+# A process that has imported Strom forks for each start: the imports take longer than all that
+# a test does with it. `strom serve` from nothing is the subject of tests/bridge/cli/test_serve.py.
+_forks = get_context("forkserver")
+_forks.set_forkserver_preload(["bridge.cli", __name__])
+
+
+def _serve(program: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """What `python -m {program} serve` does in a folder, its words in the file `log` there."""
+    with (folder / "log").open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.argv[1:] = ["serve"]
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
 def free_ports(count: int) -> list[int]:
@@ -74,7 +92,7 @@ class Strom:
         self._program = program
         http, ocpp, relay = free_ports(3)
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BaseProcess | None = None
         self.relay_url = relay_url or f"ws://127.0.0.1:{relay}"
         self.ocpp_url = f"ws://127.0.0.1:{ocpp}/ocpp"
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}", timeout=20)
@@ -85,35 +103,28 @@ class Strom:
         (folder / "strom.toml").write_text(config)
 
     async def start(self, **environment: str) -> None:
-        self._spawn(environment)
+        self._process = _forks.Process(
+            target=_serve, args=(self._program, self._folder, environment)
+        )
+        self._process.start()
         await self.until(self._answers)
-
-    def _spawn(self, environment: Mapping[str, str]) -> None:
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", self._program, "serve"],
-                cwd=self._folder,
-                env={**os.environ, "PYTHONPATH": str(Path.cwd()), **environment},
-                stdout=log,
-                stderr=log,
-            )
 
     def kill(self) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        self._process.kill()
+        self._process.join()
 
     async def has_died(self) -> bool:
         """Whether it killed itself."""
         assert self._process is not None
-        return self._process.poll() == -signal.SIGKILL
+        return self._process.exitcode == -signal.SIGKILL
 
     async def _answers(self) -> bool:
         try:
             return (await self.http.get("/healthz")).status_code == 200
         except httpx.TransportError:
             assert self._process is not None
-            assert self._process.poll() is None, (self._folder / "log").read_text()
+            assert self._process.exitcode is None, (self._folder / "log").read_text()
             return False
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:

@@ -32,7 +32,10 @@ class Firmware:
         self._takes_it_silently = takes_it_silently
 
     async def visit(self) -> None:
-        """Come in, boot, and do what is asked, until a new password was taken or it is over."""
+        """Come in, boot, and do what is asked, until a new password was taken or it is over.
+
+        The password comes first, if at all: whoever asks for the configuration is past it.
+        """
         credentials = b64encode(f"CP001:{self.password}".encode()).decode()
         try:
             async with connect(
@@ -52,12 +55,12 @@ class Firmware:
             return
 
     async def _obey(self, socket: ClientConnection, frame: list[Any]) -> bool:
-        """Answer one frame; False once there is a new password."""
+        """Answer one frame; False once there is a new password, or none to come."""
         if frame[0] != 2:
             return True
         if frame[3].get("key") != "AuthorizationKey":
             await socket.send(json.dumps([3, frame[1], {"configurationKey": []}]))
-            return True
+            return frame[2] != "GetConfiguration"
         self.password = bytes.fromhex(frame[3]["value"]).decode()
         if not self._takes_it_silently:
             await socket.send(json.dumps([3, frame[1], {"status": "Accepted"}]))
