@@ -197,9 +197,8 @@ class App:
                 security=security,
                 troubles=alerts,
             )
-            await stack.enter_async_context(
-                controlled(config.strom.data_dir / SOCKET_FILE, commands(site, ocpp.desk, chargers))
-            )
+            asked = commands(site, site.office, ocpp.desk, chargers)
+            await stack.enter_async_context(controlled(config.strom.data_dir / SOCKET_FILE, asked))
             metrics = metrics_routes(
                 site.office,
                 presence,

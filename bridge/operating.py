@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from agent.ports.errors import AgentError
+from agent.ports.office import Office
 from agent.ports.site import Site
 from bridge.charger_sheet import Chargers
 from bridge.control.errors import ControlRefused
@@ -20,6 +21,7 @@ from bridge.ocpp.errors import OcppError
 T = TypeVar("T", bound=msgspec.Struct)
 
 MOST_TIMEOUT_S = 600.0
+MOST_NAME = 100
 
 
 class Desk(Protocol):
@@ -46,15 +48,23 @@ class _Ask(msgspec.Struct):
     timeout_s: float | None = None
 
 
+class _Refund(msgspec.Struct):
+    session: str
+    arrived: bool
+    operator: str
+    refund_no: int | None = None
+
+
 class _About(msgspec.Struct):
     charge_point: str = ""
 
 
-def commands(site: Site, desk: Desk, chargers: Chargers) -> Mapping[str, Command]:
+def commands(site: Site, office: Office, desk: Desk, chargers: Chargers) -> Mapping[str, Command]:
     """The commands, by the name that they have on the socket.
 
     Args:
         site: the charge points.
+        office: what is owed.
         desk: asks the chargers that are connected.
         chargers: what is known of all of them.
     """
@@ -87,7 +97,23 @@ def commands(site: Site, desk: Desk, chargers: Chargers) -> Mapping[str, Command
         """The configuration of one charger, or of all."""
         return [asdict(await chargers.settings(name)) for name in wanted(arguments)]
 
-    return {"ocpp": _told(ask), "chargers": _told(about), "settings": _told(settings)}
+    async def refund(arguments: Arguments) -> object:
+        """What became of a refund, by the operator's word."""
+        word = _read(arguments, _Refund)
+        operator = word.operator.strip()[:MOST_NAME]
+        if not operator:
+            raise ControlRefused("it has to be known who says so")
+        verdict = await office.decide_refund(
+            word.session, word.refund_no, arrived=word.arrived, operator=operator
+        )
+        return asdict(verdict)
+
+    return {
+        "ocpp": _told(ask),
+        "chargers": _told(about),
+        "settings": _told(settings),
+        "refund": _told(refund),
+    }
 
 
 def _told(command: Command) -> Command:

@@ -1,10 +1,13 @@
-"""`strom` for the operator: what is owed, and what the wallet can do."""
+"""`strom` for the operator: what is owed, what became of it, and what the wallet can do."""
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +25,8 @@ from agent.talk.wording import age
 from agent.views import owed_refunds
 from bridge.app import JOURNAL_FILE
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import out, show_table
+from bridge.cli.output import Mistake, out, show_table, tell_warning
+from bridge.control.client import ask
 from wallet.connect import connect
 
 
@@ -33,29 +37,116 @@ def register(app: typer.Typer) -> None:
 
 
 def owed(
+    refund: Annotated[
+        str,
+        typer.Argument(
+            help="One of them: a session's id, with :2 behind it where it owes several.",
+            metavar="[ID]",
+        ),
+    ] = "",
     config: ConfigFile = DEFAULT_CONFIG,
+    paid: Annotated[
+        bool, typer.Option("--paid", help="Its driver has the money: nothing more is owed.")
+    ] = False,
+    unpaid: Annotated[
+        bool,
+        typer.Option("--unpaid", help="It did not arrive and never will: it is owed again."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing back.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: amounts in msat.")] = False,
 ) -> None:
-    """List the refunds that have not been paid yet, the oldest first."""
-    path = load(config).strom.data_dir / JOURNAL_FILE
-    refunds: list[OwedRefund] = []
-    strays: list[Unattributed] = []
-    if path.exists():
-        journal = Journal.open(path)
-        try:
-            refunds = owed_refunds(journal.sessions.live())
-            strays = journal.outside.unattributed()
-        finally:
-            journal.close()
+    """List the refunds that have not been paid yet, the oldest first.
+
+    Of one that no wallet can tell about, say what became of it with --paid or --unpaid, once you
+    looked its payment up in your wallet. Strom must be running for that.
+    """
+    data_dir = load(config).strom.data_dir
+    if paid and unpaid:
+        raise Mistake("it is either --paid or --unpaid")
+    if (paid or unpaid) and not refund:
+        raise Mistake("say which refund; strom owed lists them")
+    book = _read(data_dir / JOURNAL_FILE)
+    if refund:
+        one = _only(book.refunds, refund)
+        if paid or unpaid:
+            _decide(data_dir, one, arrived=paid, is_sure=yes)
+            return
+        book = _Book([one])
     if as_json:
-        out.print_json(json.dumps([asdict(refund) for refund in refunds]))
+        out.print_json(json.dumps([asdict(one) for one in book.refunds]))
         return
-    if refunds:
-        _tell_refunds(refunds)
+    if book.refunds:
+        _tell_refunds(book.refunds)
     else:
-        out.print("Nothing is owed." if path.exists() else "Nothing is owed: it has not run yet.")
-    if strays:
-        _tell_strays(strays)
+        out.print("Nothing is owed." if book.is_there else "Nothing is owed: it has not run yet.")
+    _tell_what_to_do(book.refunds)
+    if book.strays:
+        _tell_strays(book.strays)
+
+
+@dataclass(frozen=True)
+class _Book:
+    """What stands in a journal that is owed, and that nothing explains."""
+
+    refunds: list[OwedRefund]
+    strays: Sequence[Unattributed] = ()
+    is_there: bool = True
+
+
+def _read(path: Path) -> _Book:
+    if not path.exists():
+        return _Book([], is_there=False)
+    journal = Journal.open(path)
+    try:
+        return _Book(owed_refunds(journal.sessions.live()), journal.outside.unattributed())
+    finally:
+        journal.close()
+
+
+def _only(refunds: list[OwedRefund], wanted: str) -> OwedRefund:
+    """The refund that is meant by a session's id, or by that and its number."""
+    session_id, _, number = wanted.lower().partition(":")
+    found = [
+        one
+        for one in refunds
+        if one.session_id == session_id and number in ("", str(one.refund_no))
+    ]
+    if not found:
+        raise Mistake(f"nothing is owed for {wanted}; strom owed lists what is")
+    if len(found) > 1:
+        names = " or ".join(f"{one.session_id}:{one.refund_no}" for one in found)
+        raise Mistake(f"that session owes several refunds: say {names}")
+    return found[0]
+
+
+def _decide(data_dir: Path, refund: OwedRefund, *, arrived: bool, is_sure: bool) -> None:
+    """Have the running Strom take the operator's word, once he is sure of it."""
+    _tell_refunds([refund])
+    _tell_what_to_do([refund])
+    if arrived:
+        tell_warning(
+            "nothing more is owed to this driver then; if the money did not arrive, he loses it"
+        )
+    else:
+        tell_warning(
+            "the driver can have it paid again then; if it arrived after all, you pay it twice"
+        )
+    if not is_sure:
+        typer.confirm(
+            "Did it arrive, for sure?" if arrived else "Did it not arrive, for sure?", abort=True
+        )
+    word = {
+        "session": refund.session_id,
+        "refund_no": refund.refund_no,
+        "arrived": arrived,
+        "operator": os.environ.get("SUDO_USER") or getpass.getuser(),
+    }
+    verdict = anyio.run(ask, data_dir, "refund", word)
+    said = "The wallet itself says that it" if verdict["by_wallet"] else "It is written down: it"
+    if verdict["arrived"]:
+        out.print(f"{said} arrived. Nothing more is owed.")
+    else:
+        out.print(f"{said} did not arrive. It is owed again.")
 
 
 def _tell_refunds(refunds: list[OwedRefund]) -> None:
@@ -78,7 +169,22 @@ def _tell_refunds(refunds: list[OwedRefund]) -> None:
     )
 
 
-def _tell_strays(strays: list[Unattributed]) -> None:
+def _tell_what_to_do(refunds: list[OwedRefund]) -> None:
+    """Of which of them nobody knows what became, and how that is found out."""
+    for refund in refunds:
+        if refund.payment_hash:
+            out.print(
+                Text(
+                    f"Look in your wallet what became of payment {refund.payment_hash}. Strom asks "
+                    "it too; where it cannot tell:\n"
+                    f"  strom owed {refund.session_id}:{refund.refund_no} --paid    it arrived\n"
+                    f"  strom owed {refund.session_id}:{refund.refund_no} --unpaid  it did not, "
+                    "and cannot any more"
+                )
+            )
+
+
+def _tell_strays(strays: Sequence[Unattributed]) -> None:
     """Money that came to an address elsewhere and that no zap receipt explains."""
     out.print("These payments reached the wallet and belong to no charge that Strom knows of:")
     now_s = int(time.time())

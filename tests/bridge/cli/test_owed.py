@@ -1,0 +1,122 @@
+"""`strom owed` of a refund that no wallet can tell about, as a process against a whole Strom."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agent.journal.journal import Step
+from agent.machine.events import RefundDecided
+from agent.machine.model import Session, SessionState
+from agent.machine.refund import Refund, RefundState
+from tests.agent.journal.test_pruning import opened_at
+from tests.agent.machine.examples import T0, after, asked_to_stop, paid, starting
+from tests.bridge.cli.command import Strom
+from tests.bridge.cli.test_chargers import CONFIG, house
+from wallet import bolt11
+
+HASH = "5a" * 32
+MADE_S = T0 // 1000 - 400_000_000
+
+
+def _expired(payment_hash: str) -> str:
+    return bolt11.sign(
+        os.urandom(32),
+        network="regtest",
+        payment_hash=payment_hash,
+        payment_secret=os.urandom(32),
+        amount_msat=1_000_000,
+        description="a refund",
+        timestamp_s=MADE_S,
+        expiry_s=600,
+    )
+
+
+async def _stored(folder: Path, *refunds: Refund) -> Session:
+    """A closed session of CP001 that owes these refunds, in the journal of a folder."""
+    session = after(starting(), asked_to_stop(T0))
+    assert session.state is SessionState.CLOSED
+    session = replace(session, charge_point="CP001", refunds=refunds)
+    async with opened_at(folder / "data" / "strom.sqlite") as journal:
+        await journal.commit(Step(session, [paid(T0)]))
+    return session
+
+
+def _unknown(no: int = 1, amount_msat: int = 1_000_000) -> Refund:
+    return Refund(
+        no,
+        amount_msat,
+        RefundState.UNKNOWN,
+        bolt11=_expired(HASH),
+        payment_hash=HASH,
+        wallet="a wallet of before",
+    )
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_the_operator_says_what_became_of_it(tmp_path: Path, arrived: bool) -> None:
+    session = await _stored(tmp_path, _unknown())
+    option = "--paid" if arrived else "--unpaid"
+    async with house(tmp_path) as running:
+        listed = await running.strom("owed")
+        for part in (session.id, "UNKNOWN", HASH, f"strom owed {session.id}:1 --unpaid"):
+            assert part in listed.stdout, listed.stdout
+        refused = await running.strom("owed", session.id, option, stdin=b"n\n")
+        assert refused.returncode == 1
+        assert "warning" in refused.stderr
+        assert [one.state for one in running.app.site.office.owed()] == ["UNKNOWN"]
+        said = await running.strom("owed", session.id, option, stdin=b"y\n")
+        assert said.returncode == 0, said.stderr
+        assert ("Nothing more is owed" if arrived else "owed again") in said.stdout
+        left = [one.state for one in running.app.site.office.owed()]
+        assert left == ([] if arrived else ["FAILED"])
+    async with opened_at(tmp_path / "data" / "strom.sqlite") as journal:
+        [word] = journal.sessions.events(session.id, only=RefundDecided)
+        assert isinstance(word, RefundDecided)
+        who = os.environ.get("SUDO_USER") or getpass.getuser()
+        assert (word.operator, word.arrived, word.payment_hash) == (who, arrived, HASH)
+
+
+async def test_of_several_it_has_to_be_said_which(tmp_path: Path) -> None:
+    paid_by_hand = Refund(2, 5_000)
+    session = await _stored(tmp_path, _unknown(amount_msat=995_000), paid_by_hand)
+    async with house(tmp_path) as running:
+        unclear = await running.strom("owed", session.id, "--paid", "--yes")
+        assert unclear.returncode == 1
+        assert f"say {session.id}:1 or {session.id}:2" in unclear.stderr
+        said = await running.strom("owed", f"{session.id}:2", "--paid", "--yes")
+        assert "Nothing more is owed" in said.stdout, said.stderr
+        early = await running.strom("owed", f"{session.id}:2", "--unpaid", "--yes")
+        assert "nothing is owed" in early.stderr
+        assert [one.refund_no for one in running.app.site.office.owed()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--paid"], "say which refund"),
+        (["abc", "--paid", "--unpaid"], "either"),
+        (["abc", "--paid"], "nothing is owed for abc"),
+    ],
+)
+def test_mistakes_get_a_sentence(
+    strom: Strom, tmp_path: Path, arguments: Sequence[str], sentence: str
+) -> None:
+    (tmp_path / "strom.toml").write_text(CONFIG.format(extra=""))
+    told = strom("owed", *arguments)
+    assert told.code == 1
+    assert sentence in told.err
+
+
+async def test_nothing_is_decided_while_strom_is_down(tmp_path: Path) -> None:
+    session = await _stored(tmp_path, _unknown())
+    async with house(tmp_path) as running:
+        pass
+    told = await running.strom("owed", session.id, "--unpaid", "--yes")
+    assert told.returncode == 1
+    assert "no Strom is running" in told.stderr
