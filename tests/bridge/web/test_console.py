@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from agent.machine.model import SessionState
 from bridge.web.console import COOKIE, SIGNED_IN_MS
 from tests.agent.world import ManualClock
 from tests.bridge.http_world import HttpWorld, serving
-from tests.bridge.web.browser import chromium, visiting
+from tests.bridge.web.browser import visiting
 
 PASSWORD = "a-long-password"
 
@@ -78,10 +78,10 @@ async def test_a_form_of_another_site_does_nothing(world: HttpWorld) -> None:
     assert (await world.site.session(view.secret)).state == SessionState.CHARGING
 
 
-async def test_the_buttons_work_in_a_browser(world: HttpWorld) -> None:
+async def test_the_buttons_work_in_a_browser(world: HttpWorld, browser: Browser) -> None:
     """A page without Referer sends its forms with the Origin "null"."""
     view = await world.charging()
-    async with chromium() as browser, visiting(browser, world.url) as watched:
+    async with visiting(browser, world.url) as watched:
         page = watched.page
         await page.goto("/admin")
         await page.get_by_label("Password").fill(PASSWORD)

@@ -17,7 +17,7 @@ from bridge.control.client import ask
 from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER
 from bridge.overview import spoken
 from tests.bridge.ocpp.obedient import ObedientCharger
-from tests.bridge.web.browser import DESK, PHONE, chromium, visiting
+from tests.bridge.web.browser import DESK, PHONE, visiting
 from tests.bridge.web.test_journey import Eyes
 from tests.bridge.whole import METER_START, Whole, ready, whole
 
@@ -34,12 +34,6 @@ KEYS = {
     "MeterValuesSampledData": ("Energy.Active.Import.Register", False),
     "AuthorizationKey": ("hunter2", True),
 }
-
-
-@pytest.fixture
-async def browser() -> AsyncGenerator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 @asynccontextmanager

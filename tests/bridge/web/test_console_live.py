@@ -19,16 +19,10 @@ from bridge.web.console import COOKIE
 from bridge.web.console_live import MAX_VIEWERS_PER_PAGE
 from bridge.web.parts import CLOSE_SIGNED_OUT, CLOSE_TOO_MANY, CLOSE_UNKNOWN
 from tests.bridge.http_world import HttpWorld, real_clock, serving
-from tests.bridge.web.browser import DESK, Watched, chromium, visiting
+from tests.bridge.web.browser import DESK, Watched, visiting
 from tests.bridge.whole import ready, whole
 
 PASSWORD = "a-long-password"
-
-
-@pytest.fixture
-async def browser() -> AsyncGenerator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from tests.bridge.web.browser import (
     DESK,
     PHONE,
     Watched,
-    chromium,
     serious_findings,
     slow_3g,
     visiting,
@@ -25,12 +24,6 @@ from tests.bridge.web.browser import (
 
 PICTURES = os.environ.get("STROM_PICTURES")
 """A folder in which to keep what the browser showed."""
-
-
-@pytest.fixture
-async def browser() -> AsyncGenerator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 @pytest.fixture
