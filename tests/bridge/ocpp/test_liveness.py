@@ -22,6 +22,7 @@ from tests.bridge.ocpp.stage import METER_START, Stage, booted, staged
 from tests.bridge.ocpp.wire import charger, serving
 
 HASTY = Limits(ping_interval_s=0.2, ping_timeout_s=0.3, lost_after_s=60)
+TEXT, PONG = 1, 10
 PAYMENT = QuoteRequest(1_000_000, Origin.LNURL, connector=1)
 
 
@@ -93,21 +94,29 @@ async def test_a_frame_that_takes_longer_than_a_pong_may_is_a_sign_of_life() -> 
     """Behind a large message on a slow line no pong can come: the bytes themselves count."""
     site = RecordingSite("CP001")
     point = site.points["CP001"]
-    async with serving(site, limits=HASTY) as server, charger(server) as raw:
-        await raw.boot()
+    limits = Limits(ping_interval_s=0.2, ping_timeout_s=1, lost_after_s=60)
+    async with serving(site, limits=limits) as server:
+        reader, writer = await _opened(server.port)
         samples = [{"timestamp": "2026-01-01T00:00:00Z", "sampledValue": [{"value": "1"}]}] * 200
         stop = json.dumps([2, "slow", "StopTransaction", {"transactionData": samples}]).encode()
-        protocol = raw.socket.protocol
-        protocol.send_text(stop)
-        (frame,) = protocol.data_to_send()
-        began = asyncio.get_running_loop().time()
-        size = len(frame) // 30
-        for start in range(0, len(frame), size):
-            raw.socket.transport.write(frame[start : start + size])
+        # It answers a ping once, so that it is known to answer them; then the frame is in the way.
+        await reader.readuntil(b"\x89\x05Strom")
+        writer.write(_masked(b"Strom", PONG))
+        frame = _masked(stop)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + 2 * (limits.ping_timeout_s + 0.2)
+        sent = 0
+        while loop.time() < until:
+            writer.write(frame[sent : sent + 1])
+            sent += 1
             await asyncio.sleep(0.05)
             assert not point.silent
-        assert asyncio.get_running_loop().time() - began > 2 * 0.5
-        assert (await raw.receive())[:2] == [3, "slow"]
+        assert sent < len(frame)
+        writer.write(frame[sent:])
+        received = b""
+        while b'[3,"slow"' not in received:
+            received += await reader.read(65536)
+        writer.close()
 
 
 async def test_a_program_that_hangs_behind_a_living_socket_is_found_by_its_unanswered_calls(
@@ -157,14 +166,7 @@ async def test_a_charger_that_answers_no_pings_is_judged_by_its_word(
     site = RecordingSite("CP001")
     limits = Limits(ping_interval_s=0.1, ping_timeout_s=0.1, heartbeat_s=1, lost_after_s=0.3)
     async with serving(site, limits=limits) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        key = b64encode(bytes(16)).decode()
-        writer.write(
-            f"GET /ocpp/CP001 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-            f"Sec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await _opened(server.port)
         writer.write(_masked(b'[2,"1","Heartbeat",{}]'))
         received = b""
         while b'"TriggerMessage",{"requestedMessage":"Heartbeat"}' not in received:
@@ -178,6 +180,21 @@ async def test_a_charger_that_answers_no_pings_is_judged_by_its_word(
         writer.close()
 
 
-def _masked(payload: bytes) -> bytes:
-    """A text frame as a client sends it."""
-    return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+async def _opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A websocket of a charger that answers no pings."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    key = b64encode(bytes(16)).decode()
+    writer.write(
+        f"GET /ocpp/CP001 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+        f"Sec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+def _masked(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A frame as a client sends it."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2, "big")
+    return bytes([0x80 | opcode]) + length + bytes(4) + payload
