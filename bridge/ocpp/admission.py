@@ -141,20 +141,18 @@ def refusal(policy: AuthPolicy, charge_point_id: str, visitor: Visitor) -> Refus
     missing = not visitor.offered and policy.strict_subprotocol
     if missing or (visitor.offered and chosen(visitor.offered, policy.version) is None):
         wanted = policy.version or f"{OCPP16} or {OCPP201}"
-        lacking = f"neither {OCPP16} nor {OCPP201}"
-        if policy.version:
-            lacking = f"not {policy.version}, the version that ocpp_version says"
-        return Refusal(
-            400,
-            f"Offer the subprotocol {wanted}.\n",
-            f"it offers {_shown(visitor.offered)}, and {lacking}",
-        )
+        return Refusal(400, f"Offer the subprotocol {wanted}.\n", _lacking(policy, visitor.offered))
     return None
 
 
-def _shown(offered: Sequence[str]) -> str:
+def _lacking(policy: AuthPolicy, offered: Sequence[str]) -> str:
+    if not offered:
+        return "it offers no subprotocol, and strict_subprotocol demands one"
     names = [name[:20] for name in offered[:3] if name.isprintable()]
-    return ", ".join(names) or "no subprotocol"
+    shown = ", ".join(names) or "subprotocols without a readable name"
+    if policy.version:
+        return f"it offers {shown}, and not {policy.version}, the version that ocpp_version says"
+    return f"it offers {shown}, and neither {OCPP16} nor {OCPP201}"
 
 
 def may_enter(password: str, authorization: Sequence[str]) -> bool:

@@ -5,8 +5,9 @@ hangs behind a living socket. So a charger that was not heard for a while is sen
 whose program says nothing is asked for a heartbeat. Three verdicts follow, none of them from
 the heartbeat alone, since many chargers send none and are well:
 
-- it does not answer: no byte came, also after a ping, or two calls in a row went unanswered.
-  No payment is taken for it; whatever it says next makes it well again.
+- it does not answer: no byte came, also after a ping, or two calls in a row went unanswered, or
+  the first one where it has not said a word yet. No payment is taken for it; whatever it says
+  next makes it well again.
 - it is lost: no byte came for much longer. The connection is closed.
 - it never answers pings, as some do: then only its own word counts, within three intervals of
   the heartbeat.
@@ -52,6 +53,7 @@ class Liveness:
         "_probe",
         "_probed_at",
         "_socket",
+        "_spoke",
         "_spoke_at",
         "_timer",
         "_unanswered",
@@ -72,6 +74,7 @@ class Liveness:
         self._probe = probe
         self._answers = True
         self._unanswered = 0
+        self._spoke = False
         self._spoke_at = socket.loop.time()
         self._probed_at = self._spoke_at
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +99,7 @@ class Liveness:
 
     def spoke(self) -> None:
         """A frame of OCPP came: the charger's program lives."""
+        self._spoke = True
         self._spoke_at = self._socket.loop.time()
         if self._unanswered:
             self._unanswered = 0
@@ -135,7 +139,7 @@ class Liveness:
     def _judge(self) -> None:
         """Tell when the charger begins or ceases to answer."""
         socket, limits = self._socket, self._limits
-        answers = self._unanswered < UNANSWERED
+        answers = self._unanswered < (UNANSWERED if self._spoke else 1)
         if answers and socket.pongs and limits.ping_interval_s is not None:
             silent_s = socket.loop.time() - max(socket.heard_at, self._spoke_at)
             answers = silent_s < limits.ping_interval_s + limits.ping_timeout_s

@@ -112,7 +112,8 @@ class SecurityExtension:
             kind = _plain(payload.get("type"), 50) or "an event without a type"
             info = _plain(payload.get("techInfo"), 255)
             level = logging.WARNING if kind in ALARMING else logging.INFO
-            logger.log(level, "%s reports a security event: %s %s", self._id, kind, info)
+            told = f"{kind} {info}" if info else kind
+            logger.log(level, "%s reports a security event: %s", self._id, told)
             self._tell(self._id, kind, info)
             return frames.EMPTY
         if action == "SignCertificate":

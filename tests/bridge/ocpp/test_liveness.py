@@ -138,6 +138,25 @@ async def test_a_program_that_hangs_behind_a_living_socket_is_found_by_its_unans
         assert await charger_of.obstacle(1) is None
 
 
+async def test_one_unanswered_call_is_enough_of_a_charger_that_never_said_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It may not have got as far as its boot, and hears nothing before that is accepted."""
+    caplog.set_level(logging.INFO)
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with (
+        serving(site, limits=Limits(silence_s=0.05, call_timeout_s=0.2)) as server,
+        charger(server) as raw,
+    ):
+        await raw.asked()
+        await raw.asked()
+        await raw.call("Heartbeat", {})
+        await point.until(lambda: not point.silent)
+    told = [record.getMessage() for record in caplog.records if "answer" in record.message]
+    assert told == ["CP001 does not answer: no payment is taken for it", "CP001 answers again"]
+
+
 async def test_one_unanswered_call_is_not_enough() -> None:
     """A charger that knows no triggers answers the question with an error: it lives."""
     site = RecordingSite("CP001")

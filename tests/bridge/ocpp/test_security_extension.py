@@ -74,6 +74,8 @@ async def test_events_are_kept_and_alarming_ones_told(
         await server.close()
     told = "CP001 reports a security event: TamperDetectionActivated (case opened CP002 is fine)"
     assert heard == [f"⚠ {told}"]
+    said = [record.getMessage() for record in caplog.records]
+    assert "CP001 reports a security event: StartupOfTheDevice" in said
     assert "CP001 wants a certificate signed: rejected" in caplog.text
     assert "CP001: LogStatusNotification Idle" in caplog.text
     lines = strom("events", "cp001").out.splitlines()

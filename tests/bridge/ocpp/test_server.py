@@ -147,12 +147,16 @@ async def test_the_version_is_the_chargers_first_or_the_operators_only_one(
             assert (await raw.exchange("TransactionEvent", {}))[0] == (3 if is_201 else 4)
 
 
-async def test_subprotocols_without_ours_are_refused_and_a_missing_one_where_strict() -> None:
+async def test_subprotocols_without_ours_are_refused_and_a_missing_one_where_strict(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving(RecordingSite("CP001")) as server:
         assert await refused(server, subprotocols=("ocpp9.9",)) == 400
     strict = AuthPolicy(strict_subprotocol=True)
     async with serving(RecordingSite("CP001"), policy=strict) as server:
         assert await refused(server, subprotocols=None) == 400
+        reason = "it offers no subprotocol, and strict_subprotocol demands one (from"
+        assert f"CP001 was refused: {reason}" in caplog.text
         async with charger(server) as raw:
             await raw.boot()
 
