@@ -335,8 +335,8 @@ def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyRep
             "%s: %s was changed at the charger, from %s to %s",
             charge_point_id,
             key.key,
-            was.present[:100],
-            has.value[:100],
+            was.present[:100] or "nothing",
+            has.value[:100] or "nothing",
         )
     if is_idle(key):
         return

@@ -210,6 +210,10 @@ async def test_what_somebody_changed_at_the_charger_is_set_back(
         await shop.upkeep.look()
         assert box.values["A"] == "1"
         assert "A was changed at the charger, from 1 to 7" in caplog.text
+        box.values["A"] = ""
+        shop.clock.advance(DAY_MS / 1000)
+        await shop.upkeep.look()
+        assert "A was changed at the charger, from 1 to nothing" in caplog.text
 
 
 async def test_a_changed_file_is_compared_without_a_boot(shop: Shop) -> None:
