@@ -203,15 +203,15 @@ class Connection:
             message_id = self._handlers.nameless if message_id is None else message_id
             if message_id is not None:
                 code = self._handlers.error_codes.get(invalid.code, invalid.code)
-                await self._send(frames.encode_error(message_id, code, str(invalid)))
+                await self._reply(frames.encode_error(message_id, code, str(invalid)))
             return
         if not isinstance(message, frames.Call):
             future = self._pending.get(message.message_id)
             if future is not None and not future.done():
                 future.set_result(message)
             return
-        await self._send(await self._answer(message))
-        if not self._ready.is_set():
+        answered = await self._reply(await self._answer(message))
+        if answered and not self._ready.is_set():
             self._is_ready()
 
     async def _answer(self, call: frames.Call) -> bytes:
@@ -232,6 +232,16 @@ class Connection:
         return frames.encode_error(
             call.message_id, frames.INTERNAL_ERROR, "could not be stored, please send it again"
         )
+
+    async def _reply(self, frame: bytes) -> bool:
+        """Send an answer; False where the charger has gone: what it said before still counts."""
+        try:
+            await self._send(frame)
+        except ConnectionClosed as closed:
+            if closed.sent is not None and not closed.rcvd_then_sent:
+                raise
+            return False
+        return True
 
     async def _send(self, frame: bytes) -> None:
         self._log.sent(self.charge_point_id, frame)

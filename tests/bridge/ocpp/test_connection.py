@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
+from agent.ports.charger import StopReport
 from bridge.ocpp.limits import Limits
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, serving
@@ -144,3 +146,24 @@ async def test_what_could_not_be_stored_is_asked_for_again() -> None:
         assert (await raw.exchange("StopTransaction", stop))[2] == "InternalError"
         point.failing = False
         assert await raw.call("StopTransaction", stop) == {}
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+async def test_what_a_charger_said_before_it_went_counts(*, says_goodbye: bool) -> None:
+    """One that restarts tells all it knows in one breath and waits for no answer."""
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with serving(site) as server, charger(server) as raw:
+        await raw.boot()
+        protocol = raw.socket.protocol
+        for state in ("Preparing", "Charging", "Finishing"):
+            status = {"connectorId": 1, "errorCode": "NoError", "status": state}
+            protocol.send_text(json.dumps([2, state, "StatusNotification", status]).encode())
+        stop = {"transactionId": 7, "meterStop": 12, "timestamp": "2026-01-01T00:00:00Z"}
+        protocol.send_text(json.dumps([2, "stop", "StopTransaction", stop]).encode())
+        if says_goodbye:
+            protocol.send_close(1001)
+        raw.socket.transport.write(b"".join(protocol.data_to_send()))
+        raw.socket.transport.close()
+        await point.until(lambda: not point.chargers)
+    assert [report.transaction_id for report in point.of(StopReport)] == [7]
