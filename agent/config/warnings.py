@@ -15,6 +15,9 @@ from agent.config.values import LOOPBACK_HOSTS
 # OCPP 1.6 security whitepaper, edition 3: AuthorizationKey has 16 to 40 characters.
 _SHORTEST_PASSWORD = 16
 
+_NAMED = 5
+"""So many charge points are named that a sentence is about."""
+
 
 def warnings(config: Config) -> list[str]:
     """What is allowed but probably not meant; none of it holds a secret.
@@ -53,18 +56,23 @@ def _nostr(config: Config) -> Iterator[str]:
 def _charge_points(config: Config) -> Iterator[str]:
     if not config.charge_points:
         yield "charge_points: there is none yet; add a table [[charge_points]]"
+    bare: dict[str, str] = {}
     for index, point in enumerate(config.charge_points):
         where = f'charge_points[{index}] "{point.id}"'
         if point.password_file is None and point.least_profile != MUTUAL_TLS:
-            yield (
-                f"{where} has no password_file: whoever reaches "
-                f"{config.strom.ocpp_listen} can pretend to be this charge point"
-            )
+            bare[point.id] = where
         elif point.password_file and len(read_secret(point.password_file)) < _SHORTEST_PASSWORD:
             yield (
                 f"{where} .password_file: the password is shorter than the "
                 f"{_SHORTEST_PASSWORD} characters that OCPP asks for"
             )
+    reached = f"whoever reaches {config.strom.ocpp_listen} can pretend to be"
+    if len(bare) == 1:
+        yield f"{next(iter(bare.values()))} has no password_file: {reached} this charge point"
+    elif bare:
+        names = ", ".join(list(bare)[:_NAMED])
+        names += f" and {len(bare) - _NAMED} more" if len(bare) > _NAMED else ""
+        yield f"charge_points: {names} have no password_file: {reached} one of them"
 
 
 def _permissions(config: Config) -> Iterator[str]:

@@ -78,6 +78,15 @@ def test_what_is_allowed_and_probably_not_meant(
     assert warning.startswith(expected)
 
 
+def test_many_charge_points_without_passwords_are_one_sentence(folder: Path) -> None:
+    table = '[[charge_points]]\nid = "CP{}"\nname = "Old Mill"\ntariff = "day"\n'
+    text = QUIET + "".join(table.format(number) for number in range(2, 102))
+    assert warned(folder, text) == [
+        "charge_points: CP2, CP3, CP4, CP5, CP6 and 95 more have no password_file: whoever "
+        "reaches 127.0.0.1:9000 can pretend to be one of them"
+    ]
+
+
 def test_a_short_password_is_named_but_not_shown(folder: Path) -> None:
     (folder / "secrets" / "CP001").write_text("hunter2")
     [warning] = warned(folder, QUIET)
