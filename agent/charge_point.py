@@ -201,6 +201,7 @@ class ChargePointAgent:
             report.register_wh,
             connector,
             self.sessions.power_of(connector),
+            self._commons.clock(),
         )
         after = await self.sessions.submit(session.id, [event], (transaction_id, report))
         self._meters.started(after)

@@ -131,6 +131,7 @@ class TransactionStarted(Struct, frozen=True):
         register_wh: its meter at that moment; None where it did not say.
         connector: where; 0 for the session's own.
         max_power_w: what that connector gives at most; 0 for unknown.
+        told_at_ms: when the charger told it; 0 for at once.
     """
 
     key: str
@@ -139,6 +140,7 @@ class TransactionStarted(Struct, frozen=True):
     register_wh: int | None
     connector: int = 0
     max_power_w: int = 0
+    told_at_ms: int = 0
 
 
 class TransactionShown(Struct, frozen=True):

@@ -23,6 +23,8 @@ from agent.machine.sampling import PAUSED, metered
 from agent.machine.settling import Result, close
 from agent.machine.stopping import ask_to_stop
 
+TOLD_LATE_MS = 60_000
+"""A start that is told so long after it was one of an outage: what it became is not known yet."""
 POWER_LOSS = "PowerLoss"
 """The reason of a stop that its charger tells of once it has power again (OCPP 1.6, 7.36)."""
 
@@ -65,6 +67,8 @@ def _begin_now(session: Session, event: TransactionStarted) -> Result:
     # Nothing began before it was paid for: a clock that says so would bill time from then on.
     begun_at_ms = max(event.at_ms, session.opened_at_ms)
     paused = session.status in PAUSED
+    is_late = event.told_at_ms - begun_at_ms > TOLD_LATE_MS
+    looks_free = is_late and session.status is ConnectorStatus.AVAILABLE
     begun = replace(
         session,
         state=SessionState.SUSPENDED if paused else SessionState.CHARGING,
@@ -77,6 +81,9 @@ def _begin_now(session: Session, event: TransactionStarted) -> Result:
         paced_at_ms=begun_at_ms,
         meter=_meter_of(event),
         offline_since_ms=None,
+        unheard_since_ms=begun_at_ms if is_late else None,
+        back_at_ms=event.told_at_ms if is_late else session.back_at_ms,
+        vanished_since_ms=event.told_at_ms if looks_free else None,
     )
     return begun, (
         *(SettlePayment(payment.payment_hash) for payment in begun.held),

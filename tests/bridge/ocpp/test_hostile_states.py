@@ -202,3 +202,51 @@ async def test_a_status_from_before_the_start_comes_behind_it(stage: Stage) -> N
         assert stage.session(quote).state is SessionState.CHARGING
         await stage.stop(raw, answer["transactionId"])
         assert await stage.closed(quote) == (1000, 300_000, 99_700_000)
+
+
+@pytest.mark.parametrize("shown", ["before", "behind"])
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_start_of_an_outage_and_a_connector_that_is_free_by_now(
+    stage: Stage, kept: bool, shown: str
+) -> None:
+    """The charge began and ended while the charger was away. Its start comes late, what its
+    connector is now before it or behind it, and its stop last or never: nobody was there until
+    the charger's return."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+    stage.world.clock.advance(10)
+    began = stage.at()
+    stage.world.clock.advance(600)
+    ended = stage.at()
+    stage.world.clock.advance(3000)
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        if shown == "before":
+            await stage.status(raw, "Available")
+        number = (await stage.start(raw, quote, timestamp=began))["transactionId"]
+        if shown == "behind":
+            await stage.status(raw, "Available")
+        if kept:
+            await stage.stop(raw, number, timestamp=ended, meterStop=METER_START + 100)
+        else:
+            await stage.tick(61)
+        session = await stage.until(quote, SessionState.CLOSED)
+        billed = (600_000, 100) if kept else (0, 0)
+        assert (session.charging_ms, session.energy_wh) == billed
+
+
+async def test_a_start_of_an_outage_whose_charge_goes_on(stage: Stage) -> None:
+    """Its state or its meter shows that, and then its time counts from its beginning on."""
+    async with booted(stage) as raw:
+        quote = await stage.paid(raw)
+    stage.world.clock.advance(60)
+    began = stage.at(-50)
+    stage.world.clock.advance(40)
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        await stage.start(raw, quote, timestamp=began)
+        await stage.status(raw, "Charging")
+        assert stage.session(quote).charging_ms == 90_000
+        await stage.sample(raw, METER_START + 200)
+        await stage.status(raw, "Available")
+        assert stage.session(quote).charging_ms == 100_000
