@@ -11,6 +11,7 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import StopReport
 from agent.ports.errors import AgentError
 from bridge.ocpp import frames, plain_samples, timestamps
+from bridge.ocpp import v201_registers as registers
 from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201
 from bridge.ocpp.charger import Calls, OcppCharger
@@ -186,7 +187,12 @@ class Dialect201:
         if known is not None and known.number is not None:
             at_ms = self._station.told_ms(name)
             await self._charge_point.transaction_stopped(
-                StopReport(known.number, None, stopped_at_ms=at_ms, reason="Other")
+                StopReport(
+                    known.number,
+                    registers.last_word_wh(known.intervals, []),
+                    stopped_at_ms=at_ms,
+                    reason="Other",
+                )
             )
         await self._station.gone(name)
 

@@ -98,6 +98,8 @@ class Tally(Struct, frozen=True, omit_defaults=True):
         ends: when the last interval of each row was over.
         seq_no: the number of the last event with intervals; None for none.
         offset_mwh: what the meter's own register shows besides; None while it was not read.
+        shown_mwh: the meter's own register as it was last read, where that is what is counted and
+            intervals only tell what comes after it; None where they are all that there is.
     """
 
     energy_mwh: int = 0
@@ -108,6 +110,7 @@ class Tally(Struct, frozen=True, omit_defaults=True):
     ends: dict[Row, int] = {}
     seq_no: int | None = None
     offset_mwh: int | None = None
+    shown_mwh: int | None = None
 
     @property
     def register_wh(self) -> int:
@@ -129,6 +132,35 @@ class Tally(Struct, frozen=True, omit_defaults=True):
         start_mwh = start_wh * 1000
         ends, seq_no = self.ends, self.seq_no
         return Tally(start_mwh, start_mwh, since_ms, since_ms, is_all_his, ends, seq_no)
+
+    def based_on(self, register_mwh: int, since_ms: int) -> Tally:
+        """From a meter's own register on, which intervals tell of where it is not read again.
+
+        Args:
+            register_mwh: the register with which the transaction began to be a driver's.
+            since_ms: when that was read.
+        """
+        return replace(
+            self,
+            energy_mwh=register_mwh,
+            start_mwh=register_mwh,
+            until_ms=max(since_ms, self.until_ms),
+            shown_mwh=register_mwh,
+        )
+
+    def shown(self, register_mwh: int, at_ms: int) -> Tally:
+        """With such a register read again, which always counts. One that stands still says
+        nothing of when the running interval began."""
+        if at_ms < self.until_ms or register_mwh == self.energy_mwh:
+            return self
+        return replace(self, energy_mwh=register_mwh, until_ms=at_ms, shown_mwh=register_mwh)
+
+    @property
+    def beyond_register_wh(self) -> int | None:
+        """The register as intervals tell it that came after the last one which was read; None
+        where none did, or where intervals are all that there is."""
+        told = self.shown_mwh is not None and self.energy_mwh > self.shown_mwh
+        return self.register_wh if told else None
 
     def after(self, intervals: Sequence[Interval], seq_no: int | None) -> Tally:
         """With what an event brought.

@@ -93,7 +93,8 @@ class TransactionEvents:
         found = registers.reckoned(known, tally, found)
         await self._measure(known, event, found, now_ms)
         if event.kind is Kind.ENDED or self._is_over(known, event):
-            await self._end(known, event, found, at_ms, now_ms)
+            last_wh = registers.last_word_wh(tally, found)
+            await self._end(known, event, last_wh, at_ms, now_ms)
         elif known.early_end is not None and known.number is not None:
             await self._end_at_last(known, known.early_end, now_ms)
         elif not known.ended:
@@ -343,20 +344,18 @@ class TransactionEvents:
         self,
         known: Transaction,
         event: TransactionEvent,
-        found: list[Reading],
+        last_wh: int | None,
         at_ms: int,
         now_ms: int,
     ) -> None:
-        last = registers.last(found)
         final = event.kind is Kind.ENDED
-        if not final and last is None and not (known.end_asked and event.trigger == "trigger"):
+        if not final and last_wh is None and not (known.end_asked and event.trigger == "trigger"):
             if known.evse and not known.end_asked:
                 self._want_register(known.evse)
                 known.end_asked = True
             return
         reason = event.stopped_reason or ("Local" if final else "Remote")
         number = -1 if known.number is None else known.number
-        last_wh = None if last is None else last.register_wh
         await self._stop(number, last_wh, at_ms, reason)
         if final and known.number is None and not known.started_ms:
             known.early_end = EarlyEnd(event.written_ms, last_wh, reason)
@@ -388,7 +387,7 @@ class TransactionEvents:
 
 def _flowed(known: Transaction, found: list[Reading], tally: Tally) -> bool:
     """Whether a transaction that has not begun shows that energy flowed."""
-    if known.register_wh is None:
+    if known.register_wh is None or tally.beyond_register_wh is not None:
         return tally.energy_mwh > tally.start_mwh
     read_wh = [one.register_wh or 0 for one in found]
     if known.early_end is not None:

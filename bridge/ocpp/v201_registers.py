@@ -1,7 +1,8 @@
 """The registers by which transactions of OCPP 2.0.1 are billed, read or reckoned.
 
-A register that was read always counts. Only a transaction that began without one is billed by
-intervals, as one whose register is their sum (`bridge.ocpp.intervals`).
+A register that was read always counts. A transaction that began without one is billed by its
+intervals, as one whose register is their sum (`bridge.ocpp.intervals`); one that began with a
+register and ends without, by the last that was read and the intervals after it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,17 @@ def last(found: list[Reading]) -> Reading | None:
         return None
     latest = max(_at_ms(one) for one in readings)
     return [one for one in readings if _at_ms(one) == latest][-1]
+
+
+def last_word_wh(tally: Tally, found: list[Reading]) -> int | None:
+    """With which register a transaction ends; None where nothing tells.
+
+    Args:
+        tally: what is counted of it.
+        found: the readings of its end.
+    """
+    read = last(found)
+    return tally.beyond_register_wh if read is None else read.register_wh
 
 
 def take_first(
@@ -50,23 +62,35 @@ def take_first(
             known.told_ms = _at_ms(readings[0]) or known.told_ms
         if readings:
             known.register_wh = readings[0].register_wh
+            known.intervals = known.intervals.based_on(_mwh(readings[0]), known.told_ms)
     elif known.register_wh is None and readings:
         known.register_wh = readings[0].register_wh
 
 
 def counted(known: Transaction, event: TransactionEvent, found: list[Reading]) -> Tally:
-    """What is counted with an event; nothing is where there is a register."""
-    if known.register_wh is not None and not known.is_counted:
-        return known.intervals
+    """What is counted with an event."""
+    if known.tag and known.register_wh is not None and not known.is_counted:
+        known.intervals = _based(known, event.written_ms)
     return with_registers(known, found).after(intervals(event), event.seq_no)
 
 
 def with_registers(known: Transaction, found: list[Reading]) -> Tally:
-    """What is counted with registers that are read after all: they come before intervals."""
+    """What is counted with registers that are read: they come before intervals."""
     tally = known.intervals
-    for one in sorted(_with_register(found), key=_at_ms) if known.is_counted else ():
-        tally = tally.read((one.register_wh or 0) * 1000 + one.fraction_mwh, _at_ms(one))
+    for one in sorted(_with_register(found), key=_at_ms):
+        if known.is_counted:
+            tally = tally.read(_mwh(one), _at_ms(one))
+        elif tally.shown_mwh is not None:
+            tally = tally.shown(_mwh(one), _at_ms(one))
     return tally
+
+
+def _based(known: Transaction, at_ms: int) -> Tally:
+    """What is counted of a transaction whose first register was read by now."""
+    tally = known.intervals
+    if tally.shown_mwh is not None or known.register_wh is None:
+        return tally
+    return tally.based_on(known.register_wh * 1000, at_ms)
 
 
 def choose(known: Transaction, tally: Tally, found: list[Reading]) -> None:
@@ -101,6 +125,10 @@ def reckoned(known: Transaction, tally: Tally, found: list[Reading]) -> list[Rea
 
 def _with_register(found: list[Reading]) -> list[Reading]:
     return [one for one in found if one.register_wh is not None]
+
+
+def _mwh(reading: Reading) -> int:
+    return (reading.register_wh or 0) * 1000 + reading.fraction_mwh
 
 
 def _at_ms(reading: Reading) -> int:

@@ -151,8 +151,8 @@ class Station:
     def counted_wh(self) -> int:
         """What the transactions that were billed by intervals came to: the next one goes on from
         there, as it would with a meter."""
-        counted = (one.intervals.register_wh for one in self._transactions.values())
-        return max(counted, default=0)
+        tallies = (one.intervals for one in self._transactions.values())
+        return max((one.register_wh for one in tallies if one.shown_mwh is None), default=0)
 
     def heard(self, name: str, arrived_ms: int, at_ms: int) -> None:
         """An event of a transaction came.

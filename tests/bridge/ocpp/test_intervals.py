@@ -142,10 +142,24 @@ def test_it_is_kept_as_it_is() -> None:
     assert msgspec.json.encode(Tally()) == b"{}"
 
 
+def test_from_a_register_on() -> None:
+    """One that stands still does not cut the interval in which it was read."""
+    tally = told().based_on(7_000 * WH, T0).shown(7_000 * WH, T0 + 1_000)
+    assert tally.beyond_register_wh is None
+    tally = tally.after([interval(20, 10)], 1)
+    assert tally.beyond_register_wh == 7_010
+    tally = tally.shown(7_015 * WH, T0 + 30_000)
+    assert tally.beyond_register_wh is None
+    tally = tally.after([interval(40, 10)], 2)
+    assert tally.beyond_register_wh is None
+    assert tally.after([interval(60, 10)], 3).beyond_register_wh == 7_025
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_no_more_is_counted_than_flowed(seed: int) -> None:
-    """Rows of any length beside each other, with losses, repetitions, late events, registers,
-    a driver who comes in the middle, and a last event with everything in it once more."""
+    """Rows of any length beside each other, with losses, repetitions, late events, registers from
+    the start on or later, a driver who comes in the middle, and a last event with everything in
+    it once more."""
     random = Random(seed)  # noqa: S311  no secret
     lasts_s = random.randrange(200, 2000)
     flow = [random.randrange(0, 4) * WH for _ in range(lasts_s + 1)]
@@ -160,7 +174,15 @@ def test_no_more_is_counted_than_flowed(seed: int) -> None:
         ]
 
     from_s = random.choice((0, 0, random.randrange(lasts_s)))
-    tally = Tally().anew(T0, 0, is_all_his=True) if not from_s else Tally()
+    has_register = random.random() < 0.5
+
+    def his_own(tally: Tally) -> Tally:
+        tally = tally.anew(T0 + from_s * 1000, 0, is_all_his=not from_s)
+        if has_register:
+            tally = tally.based_on(9_000 * WH + between(0, from_s), T0 + from_s * 1000)
+        return tally
+
+    tally = Tally() if from_s else his_own(Tally())
     periodic = row(random.choice((10, 20, 60)), 0, Row.PERIODIC)
     clock_s = random.choice((15, 60, 300))
     clock = row(clock_s, random.randrange(clock_s), Row.CLOCK)
@@ -168,7 +190,7 @@ def test_no_more_is_counted_than_flowed(seed: int) -> None:
     his = not from_s
     for seq_no, one in enumerate(events):
         if not his and one.until_ms >= T0 + from_s * 1000:
-            tally, his = tally.anew(T0 + from_s * 1000, 0, is_all_his=False), True
+            tally, his = his_own(tally), True
         if random.random() < 0.2:
             continue
         tally = tally.after([one], seq_no)
@@ -178,11 +200,14 @@ def test_no_more_is_counted_than_flowed(seed: int) -> None:
         if random.random() < 0.05:
             at_s = (one.until_ms - T0) // 1000 + random.randrange(3)
             if at_s <= lasts_s:
-                tally = tally.read(9_000 * WH + between(0, at_s), T0 + at_s * 1000)
+                register_mwh, at_ms = 9_000 * WH + between(0, at_s), T0 + at_s * 1000
+                is_based = tally.shown_mwh is not None
+                read = tally.shown if is_based else tally.read
+                tally = read(register_mwh, at_ms)
     if not his:
-        tally = tally.anew(T0 + from_s * 1000, 0, is_all_his=False)
+        tally = his_own(tally)
     ended = row(random.choice((30, 90)), 0, Row.ENDED_PERIODIC)
     ended.append(Interval(Row.WHOLE, T0 + lasts_s * 1000, between(0, lasts_s)))
     if random.random() < 0.7:
         tally = tally.after(ended, len(events))
-    assert 0 <= tally.energy_mwh <= between(from_s, lasts_s)
+    assert 0 <= tally.energy_mwh - tally.start_mwh <= between(from_s, lasts_s)

@@ -199,6 +199,79 @@ async def test_a_register_that_is_read_after_all_goes_on_from_there(tmp_path: Pa
         assert (session.energy_wh, session.ending) == (125, Ending.STOPPED)
 
 
+async def with_first_register(raw: RawCharger, stage: Stage) -> Quote:
+    """A session whose register was read at its start, and never again: two intervals of 40 Wh."""
+    quote, asked = await asked_to_start(raw, stage)
+    await started(raw, stage, asked)
+    for seq_no in (1, 2):
+        stage.world.clock.advance(20)
+        await periodic(raw, stage, seq_no, interval(stage, 40))
+    stage.world.clock.advance(5)
+    return quote
+
+
+@pytest.mark.parametrize(
+    ("values", "wh", "ending"),
+    [
+        (None, 80, Ending.STOPPED),
+        ([sample(90, "Transaction.End")], 90, Ending.STOPPED),
+        ([sample(10, "Transaction.End")], 80, Ending.STOPPED),
+        ([{"value": METER_START + 70}], 70, Ending.STOPPED),
+        ([{"value": METER_START + 99}, sample(95, "Transaction.End")], 99, Ending.STOPPED),
+    ],
+)
+async def test_a_register_at_the_start_alone_is_gone_on_from_by_intervals(
+    tmp_path: Path, values: list[dict[str, Any]] | None, wh: int, ending: Ending
+) -> None:
+    """One that comes with the end after all counts, whatever the intervals came to."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await with_first_register(raw, stage)
+        ended = [{"timestamp": stage.at(), "sampledValue": values}] if values else None
+        await event(raw, stage, "Ended", meterValue=ended, seqNo=3)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (wh, ending)
+
+
+async def test_intervals_go_on_from_the_last_register_that_was_read(tmp_path: Path) -> None:
+    """What it covers is not added again, nor what comes twice."""
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            quote = await with_first_register(raw, stage)
+            values = register(stage, METER_START + 85)
+            await periodic(raw, stage, 3, values, "Trigger")
+            stage.world.clock.advance(15)
+            await periodic(raw, stage, 4, interval(stage, 40))
+            stage.world.clock.advance(20)
+            values = interval(stage, 33)
+            await periodic(raw, stage, 5, values)
+        async with station(stage, boots=False) as raw:
+            await periodic(raw, stage, 5, values, offline=True)
+            await event(raw, stage, "Ended", seqNo=6)
+            session = await stage.until(quote, SessionState.CLOSED)
+            assert (session.energy_wh, session.ending) == (118, Ending.STOPPED)
+
+
+async def test_a_stop_while_the_cable_stays_is_billed_by_intervals_too(tmp_path: Path) -> None:
+    """The register is asked for, and does not come. The next driver begins with his own."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await with_first_register(raw, stage)
+        await stage.world.site.stop(quote.secret)
+        await raw.accept("RequestStopTransaction")
+        more = {"state": "EVConnected", "triggerReason": "RemoteStop", "seqNo": 3}
+        await event(raw, stage, "Updated", **more)
+        assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 80
+        stage.world.clock.advance(60)
+        second, asked = await asked_to_start(raw, stage)
+        fields = {"idToken": asked["idToken"], "triggerReason": "RemoteStart", "seqNo": 4}
+        values = register(stage, METER_START + 80)
+        await event(raw, stage, "Updated", state="Charging", meterValue=values, **fields)
+        for seq_no in (5, 6):
+            stage.world.clock.advance(20)
+            await periodic(raw, stage, seq_no, interval(stage, 40))
+        await event(raw, stage, "Ended", seqNo=7)
+        assert (await stage.until(second, SessionState.CLOSED)).energy_wh == 40
+
+
 async def test_what_flowed_before_the_payment_is_not_billed(tmp_path: Path) -> None:
     """The transaction began with the plug, and its first interval for the driver before him."""
     async with staged(tmp_path) as stage, station(stage) as raw:
