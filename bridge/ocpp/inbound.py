@@ -22,6 +22,7 @@ from bridge.ocpp.plain_samples import PlainSamples
 from bridge.ocpp.readings import as_int, as_text, id_tag, register
 from bridge.ocpp.samples import Samples
 from bridge.ocpp.schemas import Payload, check_result
+from bridge.ocpp.unread_meters import UnreadMeters
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Inbound:
         self._heartbeat_s = heartbeat_s
         self._charger_clock = charger_clock
         self._samples = Samples(charge_point, charger_clock)
+        self._unread = UnreadMeters(charge_point)
         self._connectors: dict[int, int] = {}
         self.booted = False
         self.shown: set[int] = set()
@@ -154,6 +156,9 @@ class Inbound:
         )
         verdict = await self._charge_point.transaction_started(report)
         self._remember(verdict.transaction_id, report.connector)
+        if verdict.accepted and not report.register_wh:
+            started_ms = report.started_at_ms
+            await self._unread.began(verdict.transaction_id, report.connector, started_ms)
         return _checked(
             "StartTransaction",
             {
@@ -169,6 +174,8 @@ class Inbound:
             self._remember(transaction_id, connector)
         if connector or transaction_id is not None:
             await self._samples.take_read(samples.readings, connector, transaction_id, now_ms)
+            if self._unread.may_be_open:
+                await self._unread.metered(None, samples.readings, connector, transaction_id)
         return frames.EMPTY
 
     async def meter_values(self, payload: Payload, now_ms: int) -> bytes:
@@ -178,9 +185,10 @@ class Inbound:
         if connector:
             self._remember(transaction_id, connector)
         if connector or transaction_id is not None:
-            await self._samples.take(
-                payload.get("meterValue"), connector or 0, transaction_id, now_ms
-            )
+            values, place = payload.get("meterValue"), connector or 0
+            found = await self._samples.take(values, place, transaction_id, now_ms)
+            if self._unread.may_be_open:
+                await self._unread.metered(values, found, place, transaction_id)
         return frames.EMPTY
 
     async def stop_transaction(self, payload: Payload, now_ms: int) -> bytes:
@@ -191,17 +199,22 @@ class Inbound:
         if samples:
             connector = self._connectors.get(transaction_id, 0)
             source = Source.END_SAMPLE
-            await self._samples.take(samples, connector, transaction_id, now_ms, source)
+            found = await self._samples.take(samples, connector, transaction_id, now_ms, source)
+            await self._unread.metered(samples, found, connector, transaction_id, ended=True)
+        register_wh = register(payload.get("meterStop"))
+        if not register_wh:
+            register_wh = await self._unread.last_word_wh(transaction_id) or register_wh
         await self._charge_point.transaction_stopped(
             StopReport(
                 transaction_id=transaction_id,
-                register_wh=register(payload.get("meterStop")),
+                register_wh=register_wh,
                 stopped_at_ms=self._charger_clock.ours(payload.get("timestamp"), now_ms),
                 reason=as_text(payload.get("reason"), 50) or "Local",
                 id_tag=id_tag(payload.get("idTag")),
             )
         )
         self._connectors.pop(transaction_id, None)
+        await self._unread.ended(transaction_id)
         return frames.EMPTY
 
     async def data_transfer(self, payload: Payload, now_ms: int) -> bytes:

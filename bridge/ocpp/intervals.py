@@ -10,19 +10,22 @@ have flowed for somebody else, is never added. What was lost on the way is lost 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bridge.ocpp.readings import objects
+from bridge.ocpp import timestamps
+from bridge.ocpp.readings import REGISTER, objects, reading_of
+from bridge.ocpp.samples import MAX_READINGS
 
 INTERVAL = "Energy.Active.Import.Interval"
 """The measurand."""
 
-_PERIODIC, _CLOCK, _END = "Sample.Periodic", "Sample.Clock", "Transaction.End"
+PERIODIC, CLOCK, _END = "Sample.Periodic", "Sample.Clock", "Transaction.End"
 
 
 class Row(StrEnum):
@@ -39,9 +42,9 @@ class Row(StrEnum):
     WHOLE = "whole"
 
 
-_UPDATED = {_PERIODIC: Row.PERIODIC, _CLOCK: Row.CLOCK}
-_ENDED = {_PERIODIC: Row.ENDED_PERIODIC, _CLOCK: Row.ENDED_CLOCK, _END: Row.WHOLE}
-_OF_TRIGGERS = {"metervalueperiodic": _PERIODIC, "metervalueclock": _CLOCK}
+_UPDATED = {PERIODIC: Row.PERIODIC, CLOCK: Row.CLOCK}
+_ENDED = {PERIODIC: Row.ENDED_PERIODIC, CLOCK: Row.ENDED_CLOCK, _END: Row.WHOLE}
+_OF_TRIGGERS = {"metervalueperiodic": PERIODIC, "metervalueclock": CLOCK}
 _ORDER = tuple(Row)
 
 
@@ -61,15 +64,6 @@ def contexts(trigger: str, *, ended: bool) -> dict[str, Row]:
     return {context: _UPDATED[context], "": _UPDATED[context]} if context else {}
 
 
-def samples(element: dict[str, Any], context: str) -> list[dict[str, Any]]:
-    """The interval values of a context in an element of a `meterValue` list."""
-    return [
-        sample
-        for sample in objects(element.get("sampledValue"))
-        if sample.get("measurand") == INTERVAL and (sample.get("context") or "") == context
-    ]
-
-
 class Interval(Struct, frozen=True):
     """One value.
 
@@ -82,6 +76,35 @@ class Interval(Struct, frozen=True):
     row: Row
     until_ms: int
     energy_mwh: int
+
+
+def told(
+    meter_value: object,
+    rows: Mapping[str, Row],
+    sample_as_16: Callable[[dict[str, Any]], dict[str, Any]] = lambda sample: sample,
+) -> list[Interval]:
+    """The intervals in a `meterValue` list that may be counted.
+
+    Args:
+        meter_value: as the charger wrote it.
+        rows: the contexts of values that may be, and what they are then.
+        sample_as_16: a value that is written as OCPP 1.6 writes it.
+    """
+    found: list[Interval] = []
+    for element in islice(objects(meter_value), MAX_READINGS if rows else 0):
+        until_ms = timestamps.parse(element.get("timestamp")) or 0
+        for context, row in rows.items():
+            # As if they were registers, for their phases and places are told apart alike.
+            chosen = [
+                sample_as_16(sample | {"measurand": REGISTER})
+                for sample in objects(element.get("sampledValue"))
+                if sample.get("measurand") == INTERVAL and (sample.get("context") or "") == context
+            ]
+            reading = reading_of({"sampledValue": chosen}) if chosen else None
+            if reading is not None and reading.register_wh is not None:
+                energy_mwh = reading.register_wh * 1000 + reading.fraction_mwh
+                found.append(Interval(row, until_ms, energy_mwh))
+    return found
 
 
 class Tally(Struct, frozen=True, omit_defaults=True):

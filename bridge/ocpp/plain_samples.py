@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bridge.ocpp.frames import MAX_MESSAGE_ID, Call
+from bridge.ocpp.intervals import INTERVAL
 from bridge.ocpp.readings import MAX_VALUE, POWER, REGISTER, Reading, reading_from
 
 METER_VALUES = "MeterValues"
@@ -99,6 +100,8 @@ def _reading(element: _Element) -> Reading | None:
         elif measurand == POWER:
             value = _quantity(sample)
             power = value if power is None else power
+        elif measurand == INTERVAL and register is None:
+            raise ValueError
     return reading_from(element.timestamp, register, power)
 
 

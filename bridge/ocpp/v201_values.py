@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from typing import Any, cast
 
 from bridge.ocpp import timestamps
-from bridge.ocpp.intervals import Interval, contexts, samples
+from bridge.ocpp.intervals import Interval, contexts, told
 from bridge.ocpp.readings import (
     POWER,
     REGISTER,
@@ -22,9 +21,7 @@ from bridge.ocpp.readings import (
     as_text,
     id_tag,
     objects,
-    reading_of,
 )
-from bridge.ocpp.samples import MAX_READINGS
 
 LARGEST_EVSE = 999
 """No station has so many: what a broken one says must not fill any table."""
@@ -121,18 +118,7 @@ def transaction_event(payload: dict[str, Any]) -> TransactionEvent:
 def intervals(event: TransactionEvent) -> list[Interval]:
     """The energy that an event tells by intervals, as far as it may be counted."""
     rows = contexts(event.trigger, ended=event.kind is Kind.ENDED)
-    found: list[Interval] = []
-    for element in islice(objects(event.meter_value), MAX_READINGS if rows else 0):
-        until_ms = timestamps.parse(element.get("timestamp")) or 0
-        for context, row in rows.items():
-            chosen = [
-                _sample_as_16(one | {"measurand": REGISTER}) for one in samples(element, context)
-            ]
-            reading = reading_of({"sampledValue": chosen}) if chosen else None
-            if reading is not None and reading.register_wh is not None:
-                energy_mwh = reading.register_wh * 1000 + reading.fraction_mwh
-                found.append(Interval(row, until_ms, energy_mwh))
-    return found
+    return told(event.meter_value, rows, _sample_as_16)
 
 
 def evse_id(payload: dict[str, Any]) -> int:
