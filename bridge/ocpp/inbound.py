@@ -185,7 +185,8 @@ class Inbound:
         if connector:
             self._remember(transaction_id, connector)
         if connector or transaction_id is not None:
-            values, place = payload.get("meterValue"), connector or 0
+            values = payload.get("meterValue") or payload.get("values")
+            place = connector or 0
             found = await self._samples.take(values, place, transaction_id, now_ms)
             if self._unread.may_be_open:
                 await self._unread.metered(values, found, place, transaction_id)

@@ -23,6 +23,17 @@ MOST_READINGS = 200
 """Messages with more are rare, and read so that other chargers have their turn meanwhile."""
 
 _MARK = b'"MeterValues"'
+_NOT_READ = frozenset(
+    {
+        *("Current.Export", "Current.Import", "Current.Offered"),
+        *("Energy.Active.Export.Interval", "Energy.Active.Export.Register"),
+        *("Energy.Reactive.Export.Interval", "Energy.Reactive.Export.Register"),
+        *("Energy.Reactive.Import.Interval", "Energy.Reactive.Import.Register"),
+        *("Frequency", "Power.Active.Export", "Power.Factor", "Power.Offered"),
+        *("Power.Reactive.Export", "Power.Reactive.Import", "RPM", "SoC", "Temperature", "Voltage"),
+    }
+)
+"""The other measurands of section 7.31: a name that is none of them may be a misspelt one."""
 _SCALES = {"Wh": 1, "W": 1, "": 1, "kWh": 1000, "kW": 1000}
 
 
@@ -100,7 +111,7 @@ def _reading(element: _Element) -> Reading | None:
         elif measurand == POWER:
             value = _quantity(sample)
             power = value if power is None else power
-        elif measurand == INTERVAL and register is None:
+        elif measurand not in _NOT_READ and (measurand != INTERVAL or register is None):
             raise ValueError
     return reading_from(element.timestamp, register, power)
 

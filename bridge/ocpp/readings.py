@@ -15,6 +15,8 @@ from msgspec import Struct
 REGISTER = "Energy.Active.Import.Register"
 POWER = "Power.Active.Import"
 
+_SPELT = {name.lower(): name for name in (REGISTER, POWER)}
+
 MAX_VALUE = 1e13
 """No meter shows as much."""
 
@@ -60,8 +62,15 @@ class Reading(Struct, frozen=True):
 
 def reading_of(element: dict[str, Any]) -> Reading | None:
     """The reading in one element of a `meterValue` list; None for one without use."""
-    register, power = _best(element.get("sampledValue"))
+    register, power = _best(_samples(element))
     return reading_from(element.get("timestamp"), register, power)
+
+
+def _samples(element: dict[str, Any]) -> object:
+    """The samples of an element, which may be named as in OCPP 1.5, or be the element itself."""
+    if "sampledValue" in element:
+        return element["sampledValue"]
+    return element.get("values") or (element if "value" in element else None)
 
 
 def reading_from(written: object, register: float | None, power: float | None) -> Reading | None:
@@ -100,11 +109,18 @@ def _best(sampled: object) -> tuple[float | None, float | None]:
     samples = cast("list[object]", sampled) if isinstance(sampled, list) else [sampled]
     for sample in samples:
         if not isinstance(sample, dict):
-            continue
+            if not isinstance(sample, str | int | float):
+                continue
+            # A bare figure is what OCPP takes a sample for that says no more (section 7.43).
+            sample = {"value": sample}
         get = cast("dict[str, Any]", sample).get
         measurand = get("measurand") or REGISTER
         if measurand != REGISTER and measurand != POWER:
-            continue
+            if not isinstance(measurand, str):
+                continue
+            measurand = _SPELT.get(measurand.strip().lower())
+            if measurand is None:
+                continue
         if get("format") == "SignedData":
             continue
         value = quantity(get("value"), get("unit"))

@@ -191,3 +191,28 @@ def test_a_signed_value_of_digits_alone_is_no_reading() -> None:
     signed = {"value": "004711", "format": "SignedData"}
     assert read(signed) == (None, None)
     assert read(signed, {"value": "40100", "format": "Raw"}) == (40_100, None)
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        {"sampledValue": ["1005"]},
+        {"sampledValue": "1005"},
+        {"sampledValue": [1005, True, None, [7]]},
+        {"values": [{"value": "1005", "unit": "Wh"}]},
+        {"value": "1.005", "unit": "kWh"},
+        {"sampledValue": [{"value": 1005, "measurand": "energy.active.import.REGISTER "}]},
+        {
+            "sampledValue": [
+                {"value": 9, "measurand": 7},
+                {"value": 9, "measurand": "Energy"},
+                "1005",
+            ]
+        },
+    ],
+)
+def test_samples_of_other_shapes(element: dict[str, Any]) -> None:
+    """Bare figures, names of OCPP 1.5, and names in another case."""
+    reading = reading_of(element | {"timestamp": "t"})
+    assert reading is not None
+    assert (reading.written, reading.register_wh) == ("t", 1005)
