@@ -23,6 +23,7 @@ from bridge.ocpp import v201_registers as registers
 from bridge.ocpp.intervals import Tally
 from bridge.ocpp.readings import Reading
 from bridge.ocpp.samples import Samples
+from bridge.ocpp.v201_drivers import PERIODIC, Drivers, is_nobodys
 from bridge.ocpp.v201_evses import POWERED, shown_by
 from bridge.ocpp.v201_transactions import EarlyEnd, Station, Transaction
 from bridge.ocpp.v201_values import Kind, State, TransactionEvent
@@ -31,9 +32,6 @@ logger = logging.getLogger(__name__)
 
 _STOPS = frozenset({"remotestop", "stopauthorized", "deauthorized"})
 """Triggers that take the authorization back."""
-
-_PERIODIC = frozenset({"metervalueperiodic", "metervalueclock"})
-_BEFORE_PLUG = frozenset({"authorized", "remotestart"})
 
 
 class TransactionEvents:
@@ -60,6 +58,7 @@ class TransactionEvents:
         self._clock = clock
         self._samples = samples
         self._want_register = want_register
+        self._drivers = Drivers(charge_point, station)
 
     async def take(self, event: TransactionEvent, now_ms: int) -> bool | None:
         """Report an event; returns once that is stored.
@@ -85,9 +84,9 @@ class TransactionEvents:
         if known.early_end is not None and not known.started_ms and event.kind is not Kind.STARTED:
             # From where on it is to be billed, its beginning alone tells.
             return await self._charge_point.may_charge(event.tag) if event.has_token else None
-        allowed = await self._for_whom(known, event, found)
+        allowed = await self._drivers.learn(known, event, found)
         tally = registers.counted(known, event, found)
-        if known.number is None and (known.tag or self._is_nobodys(known, event)):
+        if known.number is None and (known.tag or is_nobodys(known, event)):
             allowed = await self._begin(known, event, found, tally, now_ms)
         registers.choose(known, tally, found)
         found = registers.reckoned(known, tally, found)
@@ -170,75 +169,6 @@ class TransactionEvents:
             and (known.register_wh not in registers or known.register_wh is None)
         )
 
-    async def _for_whom(
-        self, known: Transaction, event: TransactionEvent, found: list[Reading]
-    ) -> bool | None:
-        """Learn for whom a transaction is, and from which register on.
-
-        Returns:
-            Whether what the event shows may charge; None where it shows nothing.
-        """
-        allowed: bool | None = False if event.has_token else None
-        tag, told = known.tag, self._told(known, event)
-        for candidate in (*told, *self._supposed(known, event, told)):
-            allowed = await self._charge_point.may_charge(candidate)
-            if allowed:
-                tag = candidate
-                break
-        if known.tag and allowed and tag != known.tag and self._is_there(tag, known):
-            known.begins_anew()
-        elif known.number is not None and event.tag and event.tag != known.tag:
-            # Somebody stops it with a card of his own: that says nothing of the card.
-            return await self._charge_point.may_charge(event.tag)
-        if known.number is None:
-            tag = tag or next(iter(told), "")
-            registers.take_first(known, tag, event, found, self._station.counted_wh())
-        return allowed
-
-    def _told(self, known: Transaction, event: TransactionEvent) -> list[str]:
-        """For whom an event says that the transaction is, where that is news."""
-        start = self._station.start_of(event.remote_start_id)
-        tags = [event.tag] if event.tag else []
-        if start is not None and start.tag not in (known.tag, event.tag):
-            tags.append(start.tag)
-        return tags
-
-    def _supposed(self, known: Transaction, event: TransactionEvent, told: list[str]) -> list[str]:
-        """For whom it may be besides: nobody is asked to stop because of it.
-
-        That the station answered a remote start with this transaction, or that the EVSE took a
-        remote start and now does what follows it, and says nothing of who it is.
-        """
-        start = self._station.start_for(event.name)
-        if start is None and not told and not known.tag and self._follows_start(event):
-            start = self._station.start_at(event.evse or known.evse)
-        if start is None or start.tag in (known.tag, *told):
-            return []
-        return [start.tag] if self._is_there(start.tag, known) else []
-
-    def _is_there(self, tag: str, known: Transaction) -> bool:
-        """Whether a remote start for a tag, where there was one, was for a transaction's EVSE.
-
-        Some stations answer it with whichever transaction runs.
-        """
-        evse = self._station.evse_for(tag)
-        return not evse or not known.evse or evse == known.evse
-
-    def _follows_start(self, event: TransactionEvent) -> bool:
-        """Whether an event that names nobody can follow a remote start."""
-        flows = event.state in (State.CHARGING, State.SUSPENDED_EV)
-        return (
-            not event.has_token
-            and not event.is_offline
-            and (flows or event.trigger == "remotestart")
-        )
-
-    def _is_nobodys(self, known: Transaction, event: TransactionEvent) -> bool:
-        """Whether power flows and goes on to flow for no token at all (free vend)."""
-        flows = (event.state or known.state) is State.CHARGING
-        lasts = event.kind is Kind.UPDATED and event.trigger in _PERIODIC
-        return flows and lasts and not event.is_offline and known.register_wh is not None
-
     async def _begin(
         self,
         known: Transaction,
@@ -253,12 +183,12 @@ class TransactionEvents:
         flowed = _flowed(known, found, tally)
         if is_over and not flowed:
             return allowed
-        if allowed and not flowed and not self._is_plugged(known, event):
+        if allowed and not flowed and not self._drivers.is_plugged(known, event):
             known.told_ms = 0
             return True
         known.told_ms = known.told_ms or event.written_ms
         if allowed and known.register_wh is None:
-            if not (is_over or (known.asked and event.trigger in _PERIODIC)):
+            if not (is_over or (known.asked and event.trigger in PERIODIC)):
                 if known.evse and not known.asked:
                     self._want_register(known.evse)
                     known.asked = True
@@ -274,16 +204,6 @@ class TransactionEvents:
             if tally.was_told:
                 known.register_wh, known.is_counted = tally.start_wh, True
         return await self._start(known, now_ms)
-
-    def _is_plugged(self, known: Transaction, event: TransactionEvent) -> bool:
-        """Whether a car is there: who never plugs in gets all of his money back."""
-        state = event.state or known.state
-        if event.trigger == "cablepluggedin" or state.is_plugged:
-            return True
-        if state is State.IDLE:
-            return False
-        free = self._station.evses.last(known.evse) is ConnectorStatus.AVAILABLE
-        return not (free and event.trigger in _BEFORE_PLUG)
 
     async def _start(self, known: Transaction, now_ms: int) -> bool:
         verdict = await self._charge_point.transaction_started(
