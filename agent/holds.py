@@ -108,22 +108,30 @@ class Holds:
         wallet = self._wallet
         if not isinstance(wallet, HoldWallet):
             return
+        # The end of the watch may cut off the waiting, and nothing of what follows from it.
+        if await self._awaited(wallet, quote) is InvoiceState.HELD:
+            await self._hold(quote)
+
+    async def _awaited(self, wallet: HoldWallet, quote: Quote) -> InvoiceState:
+        """What an invoice is that is not open any more, or was not paid in its time."""
         left_s = max(0, quote.expires_at_ms - self._clock()) / 1000 + PATIENCE_S
         pause_s = FIRST_RETRY_S
         with anyio.move_on_after(left_s):
             while True:
                 try:
-                    state = await wallet.await_held(quote.payment_hash)
+                    return await wallet.await_held(quote.payment_hash)
                 except WalletUnavailable:
                     await anyio.sleep(pause_s)
                     pause_s = min(2 * pause_s, LAST_RETRY_S)
-                    continue
                 except WalletRefused as error:
                     log.warning("a hold invoice cannot be watched: %s", error)
-                    return
-                if state is InvoiceState.HELD:
-                    await self._hold(quote)
-                return
+                    return InvoiceState.UNKNOWN
+        try:
+            # It may have been paid in this moment.
+            state, _ = await wallet.lookup_invoice(quote.payment_hash)
+        except WalletError:
+            return InvoiceState.UNKNOWN
+        return state
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Take or let go a payment that is held (an outbox handler)."""

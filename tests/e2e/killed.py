@@ -2,20 +2,21 @@
 
 `STROM_KILL_AT` names the step: of a payout its intent, its being sent, its answer; of a held
 payment its being taken; of a message, followed by its first word, its being heard, begun, acted
-on and answered. Everything else is the real program.
-payment its being taken; of a charger's new password its being stored, answered and confirmed.
-Everything else is the real program.
+on and answered; of a charger's new password its being stored, answered and confirmed.
+`STROM_AHEAD_MS` puts its clock forward. Everything else is the real program.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import bridge.app
 import bridge.charger_security
+import bridge.cli.serve
 from agent.journal import codec, journal
 from agent.journal.journal import Journal, Step, Task
 from agent.journal.nostr_book import Begun, NostrBook
@@ -32,6 +33,7 @@ from wallet.connect import connect
 T = TypeVar("T")
 
 STEP = os.environ.get("STROM_KILL_AT", "")
+AHEAD_MS = int(os.environ.get("STROM_AHEAD_MS", "0"))
 
 PAYOUT_STEPS = (
     "before intent",
@@ -133,6 +135,11 @@ def _first_word(text: str) -> str:
     return text.split()[0]
 
 
+def ahead() -> int:
+    """The time, put forward."""
+    return int(time.time() * 1000) + AHEAD_MS
+
+
 def deadly(*arguments: Any, **named: Any) -> Wallet:
     """A wallet by its URL that dies when the backend has answered, and before Strom knows."""
     wallet = connect(*arguments, **named)
@@ -163,6 +170,7 @@ if __name__ == "__main__":
     patched.Conversation = DeadlyConversation
     cast("Any", journal).NostrBook = DeadlyBook
     patched.connect = deadly
+    cast("Any", bridge.cli.serve)._now_ms = ahead
     guarded = cast("Any", bridge.charger_security)
     guarded.Passwords = DeadlyPasswords
     guarded.Rotation = DeadlyRotation

@@ -102,6 +102,54 @@ async def round_of(till: Till, folder: Path, step: str) -> None:
         await strom.http.aclose()
 
 
+async def round_of_lost_request(till: Till, folder: Path) -> None:
+    """Killed before the wallet was asked, and back once the invoice has expired.
+
+    The driver's money is owed again, by itself, and comes on another invoice, once.
+    """
+    strom = Strom(folder, till.url, "off", "tests.e2e.killed")
+    peer = till.peer or DevPeer(strom)
+    try:
+        await strom.start(STROM_KILL_AT="before send")
+        async with anyio.create_task_group() as group:
+            charger = SimulatedChargePoint(strom.ocpp_url, "CP001", connectors=1, speed=100)
+            group.start_soon(charger.run)
+            await strom.until(strom.online)
+            page = await _unplugged(strom, peer)
+            till.in_msat += PAID_MSAT
+            lost, lost_hash = await peer.invoice(PAID_MSAT, expiry_s=60)
+            with suppress(httpx.TransportError):
+                await strom.get(await _claim(strom, page, lost))
+            await strom.until(strom.has_died)
+            await strom.start(STROM_AHEAD_MS="3600000")
+
+            async def is_owed_again() -> bool:
+                return (await strom.get(page))["refund"]["state"] == "FAILED"
+
+            await strom.until(is_owed_again)
+            bolt11, payment_hash = await peer.invoice(PAID_MSAT, expiry_s=86_400)
+            assert (await strom.get(await _claim(strom, page, bolt11)))["status"] == "OK"
+
+            async def settled() -> bool:
+                return (await strom.get(page))["owed_msat"] == 0
+
+            await strom.until(settled)
+            assert await peer.paid(payment_hash)
+            assert not await peer.paid(lost_hash)
+            till.out_msat += PAID_MSAT
+            group.cancel_scope.cancel()
+    finally:
+        strom.kill()
+        await strom.http.aclose()
+
+
+async def _claim(strom: Strom, page: str, bolt11: str) -> str:
+    """The URL by which a wallet claims a refund to an invoice (LUD-03)."""
+    offer = await strom.get("/lnurl/cp001?s=" + page.rpartition("/")[2])
+    joint = "&" if "?" in offer["callback"] else "?"
+    return f"{offer['callback']}{joint}k1={offer['k1']}&pr={bolt11}"
+
+
 async def _unplugged(strom: Strom, peer: Peer) -> str:
     """A session that was paid and stopped before the car was plugged in: all of it is owed."""
     bolt11, page = await strom.invoice()
