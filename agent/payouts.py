@@ -145,11 +145,16 @@ class Payouts:
         await self._claim(session, refund, bolt11.lower().removeprefix("lightning:"), "")
 
     async def _claim(self, session: Session, refund: Refund, bolt11: str, k1: str) -> None:
-        if refund.state in COMMITTED:
-            if refund.bolt11 == bolt11:
-                return
-            raise Refused("this refund is already being paid to another invoice", word="on_its_way")
+        if _is_decided(refund, bolt11):
+            return
         payment_hash = await self._check_invoice(bolt11, refund)
+        # Somebody may have decided it while the wallet was asked, this one too.
+        session = self._session(session.id)
+        current = numbered(session, refund.no)
+        if current is not None and _is_decided(current, bolt11):
+            return
+        if self._commons.journal.sessions.has_event(f"claimed:{payment_hash}"):
+            raise Refused("this invoice was used before; make a new one", word="used")
         event = RefundClaimed(
             key=f"claimed:{payment_hash}",
             at_ms=self._commons.clock(),
@@ -191,8 +196,6 @@ class Payouts:
             )
         if self._commons.journal.quotes.get(invoice.payment_hash) is not None:
             raise Refused("this invoice is one of our own; make one in your wallet", word="own")
-        if self._commons.journal.sessions.has_event(f"claimed:{invoice.payment_hash}"):
-            raise Refused("this invoice was used before; make a new one", word="used")
         return invoice.payment_hash
 
     def _fee_limit_msat(self, amount_msat: int) -> int:
@@ -237,6 +240,15 @@ class Payouts:
 
     async def _submit(self, session: Session, event: Event) -> Session:
         return await self._sessions_of(session.charge_point).submit(session.id, [event])
+
+
+def _is_decided(refund: Refund, bolt11: str) -> bool:
+    """Whether a refund is to be paid to this invoice; raises Refused where it is another one."""
+    if refund.state not in COMMITTED:
+        return False
+    if refund.bolt11 != bolt11:
+        raise Refused("this refund is already being paid to another invoice", word="on_its_way")
+    return True
 
 
 def _free(session: Session) -> Refund | None:

@@ -67,6 +67,9 @@ class Fetcher:
             raise FetchError(f"{host} does not answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise FetchError(f"{host} cannot be reached ({type(error).__name__})") from None
+        except ValueError:
+            # Names that are none, half characters: each library has its own error for them.
+            raise FetchError("the address is not a URL, or sends us to what is none") from None
         raise FetchError(f"{host} sends us around in circles")
 
     async def get_json(self, url: str, *, max_bytes: int = 65_536) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from agent.paying import SURELY_EXPIRED_MS
 from agent.ports.errors import Refused, UnknownSession
 from agent.ports.quotes import Origin, Quote, QuoteRequest
 from tests.agent.world import ManualClock, World, running
-from wallet.base import PaymentOutcome, PaymentState
+from wallet.base import PaymentOutcome, PaymentState, WalletInfo
 from wallet.dev import DevWallet
 
 AMOUNT_MSAT = 1_000_000
@@ -262,6 +262,58 @@ async def test_a_no_to_the_second_attempt_says_nothing_of_the_first(stage: Stage
         wallet.is_mute = False
         await stage.until(world, RefundState.FAILED)
         assert stage.refund(world).failure == "already in flight"
+
+
+class Hesitating(DevWallet):
+    """Tells the second who asks how it is only once he may know."""
+
+    def __init__(self, data_dir: Path, clock: ManualClock) -> None:
+        super().__init__(data_dir, clock)
+        self.hesitates = False
+        self.asked = anyio.Event()
+        self.may_tell = anyio.Event()
+
+    async def info(self) -> WalletInfo:
+        if self.hesitates:
+            self.hesitates = False
+            self.asked.set()
+            await self.may_tell.wait()
+        return await super().info()
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_two_claims_at_once_are_one_decision(tmp_path: Path, is_same: bool) -> None:
+    """The same invoice again is fine, also where it was paid meanwhile; another one is not."""
+    wallet = Hesitating(tmp_path / "wallet", clock := ManualClock())
+    await wallet.open()
+    async with running(tmp_path, clock, money=wallet) as world:
+        await world.ready()
+        quote = await world.point.quote(QuoteRequest(AMOUNT_MSAT, Origin.LNURL, connector=1))
+        await wallet.driver_pay(quote.bolt11)
+        await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
+        await world.site.stop(quote.secret)
+        offer = await world.site.offer_refund(quote.secret)
+        first, first_hash = await wallet.driver_invoice(AMOUNT_MSAT)
+        second = first if is_same else (await wallet.driver_invoice(AMOUNT_MSAT))[0]
+        refusals: list[str] = []
+
+        async def claim(bolt11: str) -> None:
+            try:
+                await world.site.claim_refund(offer.k1, bolt11)
+            except Refused as refused:
+                refusals.append(refused.word)
+
+        wallet.hesitates = True
+        async with anyio.create_task_group() as group:
+            group.start_soon(claim, second)
+            await wallet.asked.wait()
+            await claim(first)
+            await world.until(lambda: world.site.owed() == [])
+            wallet.may_tell.set()
+        assert refusals == ([] if is_same else ["on_its_way"])
+        assert await wallet.driver_invoice_paid(first_hash)
+        assert (await wallet.info()).balance_msat == 0
+    await wallet.close()
 
 
 async def test_what_was_paid_back_by_hand_is_not_paid_again(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from lnurl.helpers import url_encode
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from agent.ports.errors import Refused
 from bridge.payees import LnurlPayees
@@ -50,7 +50,7 @@ class FarWallet:
             self.asked.append(dict(request.query_params))
             amount_msat = self.invoice_msat or int(request.query_params["amount"])
             made: dict[str, Any] = {"pr": invoice(amount_msat, self.description), "routes": []}
-            return JSONResponse(self.answer if self.answer is not None else made)
+            return _json(self.answer if self.answer is not None else made)
         offer = {
             "tag": "payRequest",
             "callback": f"{request.base_url}callback?id=7",
@@ -60,7 +60,12 @@ class FarWallet:
             "commentAllowed": 12,
             "federationId": "unknown to us",
         }
-        return JSONResponse(offer | self.offer)
+        return _json(offer | self.offer)
+
+
+def _json(value: dict[str, Any]) -> Response:
+    """Also what no text can be: half a character is written as an escape."""
+    return Response(json.dumps(value), media_type="application/json")
 
 
 @pytest.mark.parametrize("kind", ["address", "lnurl", "LNURL", "lightning:", "lnurlp", "url"])
@@ -102,6 +107,76 @@ async def test_what_is_not_right_is_refused(changes: dict[str, Any], reason: str
     async with far_server(FarWallet(**changes)) as url:
         with pytest.raises(Refused, match=reason):
             await PAYEES.invoice(f"{url}/p", 700_000, "")
+
+
+NASTY: list[Any] = [
+    "http://[::1",
+    "https://[/x",
+    "https://ex ample.com/",
+    "https://example.com:99999/",
+    "https://" + "a" * 300 + ".example/",
+    "https://" + ".".join(["a" * 70] * 3) + "/",
+    "https://\ud800.example/",
+    "https://xn--a.example/",
+    "https://example.com/\ud800",
+    "\x00",
+    "\ud800",
+    "",
+    "lnbc1\ud800",
+    "lnbcrt1" + "q" * 5000,
+    "\u202egnihton\x1b[2J",
+    None,
+    True,
+    -1,
+    1e400,
+    [],
+    {"a": "\ud800"},
+]
+
+
+@pytest.mark.parametrize("where", ["callback", "metadata", "minSendable", "commentAllowed", "tag"])
+async def test_a_hostile_offer_is_refused_in_words(where: str) -> None:
+    """Whatever a stranger's server says ends in an invoice or a sentence: a refund goes there
+    by itself, so anything else would end Strom, and again at each start."""
+    wallet = FarWallet()
+    async with far_server(wallet) as url:
+        for value in NASTY:
+            wallet.offer = {where: value}
+            await _ends_well(url)
+
+
+@pytest.mark.parametrize("name", ["pr", "status", "reason"])
+async def test_a_hostile_answer_is_refused_in_words(name: str) -> None:
+    wallet = FarWallet()
+    async with far_server(wallet) as url:
+        for value in NASTY:
+            wallet.answer = {"status": "ERROR", "pr": "lnbc1", name: value}
+            await _ends_well(url)
+
+
+async def test_a_hostile_redirect_is_refused_in_words() -> None:
+    place = b""
+
+    async def redirect(request: Request) -> Response:
+        del request
+        answer = Response(status_code=302)
+        answer.raw_headers.append((b"location", place))
+        return answer
+
+    async with far_server(redirect) as url:
+        for value in NASTY:
+            if isinstance(value, str) and value.isprintable():
+                place = value.encode()
+                await _ends_well(url)
+
+
+async def _ends_well(url: str) -> None:
+    try:
+        made = await PAYEES.invoice(f"{url}/p", 700_000, "Refund of charging")
+    except Refused as refused:
+        assert str(refused).isprintable()
+    else:
+        assert decode(made).amount_msat == 700_000
 
 
 ZAPPER = "ab" * 32
