@@ -39,8 +39,8 @@ class PowerCurve:
         self._samples.append(sample)
         if len(self._samples) > 2 * MOST_POINTS:
             self._samples = [
-                max(pair, key=lambda item: item.power_w)
-                for pair in zip(self._samples[::2], self._samples[1::2], strict=True)
+                max(self._samples[at : at + 2], key=lambda item: item.power_w)
+                for at in range(0, len(self._samples), 2)
             ]
 
     def draw(self) -> DrawnCurve | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.ports.site import PowerSample
@@ -23,6 +23,8 @@ def test_two_samples_make_a_line_across() -> None:
     assert drawn.top_w == 7400
 
 
+@example([11_000] * (2 * MOST_POINTS + 1))
+@example(list(range(10 * MOST_POINTS)))
 @given(st.lists(st.integers(0, 350_000), min_size=2, max_size=2000))
 def test_a_long_session_keeps_its_peak_and_stays_small(powers: list[int]) -> None:
     drawn = PowerCurve(PowerSample(i * 1000, power) for i, power in enumerate(powers)).draw()
