@@ -53,7 +53,7 @@ from bridge.web.console import Console
 from bridge.web.render import WebSettings
 from nips.embedded_relay import EmbeddedRelay
 from nips.identity import Identity, decode_npub
-from wallet.base import Wallet, WalletUnavailable
+from wallet.base import Wallet, WalletConfigError, WalletUnavailable
 from wallet.connect import connect
 from wallet.dev import DevWallet
 
@@ -303,8 +303,20 @@ async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...
     return (relay.url, *config.nostr.relays), relay.url
 
 
+def wallet_of(config: Config, clock: Clock) -> Wallet:
+    """The wallet of the operator's file, not opened yet.
+
+    Raises:
+        WalletConfigError: its URL, or a file named there, is wrong; the text names the key.
+    """
+    try:
+        return connect(config.wallet.url, config.strom.data_dir, clock, base_dir=config.base_dir)
+    except WalletConfigError as error:
+        raise WalletConfigError(f"wallet.url: {error}") from None
+
+
 async def _wallet(config: Config, clock: Clock, stack: AsyncExitStack) -> Wallet:
-    wallet = connect(config.wallet.url, config.strom.data_dir, clock, base_dir=config.base_dir)
+    wallet = wallet_of(config, clock)
     stack.push_async_callback(wallet.close)
     try:
         await wallet.open()

@@ -19,6 +19,12 @@ _LONGEST_SHOWN_VALUE = 60
 _SECRET_KEY = re.compile(r"(password|secret|nsec|seed|mnemonic|macaroon|token)", re.IGNORECASE)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET_TEXT = re.compile(r"(nsec1|ncryptsec1|nostr\+walletconnect:|-----BEGIN )", re.IGNORECASE)
+_TOML_CURES = {
+    "invalid value": "text stands in quotes",
+    "cannot overwrite a value": "this key is there already",
+    "expected newline or end of document after a statement": "each key has its own line, and "
+    "decimals come after a point",
+}
 _TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", re.DOTALL)
 
 
@@ -47,7 +53,9 @@ def toml_sentence(error: TOMLDecodeError) -> str:
     if place is None:
         return f"the file is not valid TOML: {_lower_first(text)}"
     what, line, column = place.groups()
-    return f"line {line}, column {column} is not valid TOML: {_lower_first(what)}"
+    what = _lower_first(what)
+    cure = f" ({_TOML_CURES[what]})" if what in _TOML_CURES else ""
+    return f"line {line}, column {column} is not valid TOML: {what}{cure}"
 
 
 def sentence(problem: ErrorDetails, raw: Mapping[str, Any], model: type[BaseModel]) -> str:

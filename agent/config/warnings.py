@@ -18,6 +18,9 @@ _SHORTEST_PASSWORD = 16
 _NAMED = 5
 """So many charge points are named that a sentence is about."""
 
+_LEAST_POWER_W = 1_000
+"""No charge point gives less than this: 6 A at 230 V are 1380 W (IEC 61851-1)."""
+
 
 def warnings(config: Config) -> list[str]:
     """What is allowed but probably not meant; none of it holds a secret.
@@ -59,6 +62,12 @@ def _charge_points(config: Config) -> Iterator[str]:
     bare: dict[str, str] = {}
     for index, point in enumerate(config.charge_points):
         where = f'charge_points[{index}] "{point.id}"'
+        for plug in point.connectors:
+            if plug.max_power_w < _LEAST_POWER_W:
+                yield (
+                    f"{where}: connector {plug.id} has max_power_w = {plug.max_power_w}, which is "
+                    f"in W: {plug.max_power_w} kW would be {plug.max_power_w}000"
+                )
         if point.password_file is None and point.least_profile != MUTUAL_TLS:
             bare[point.id] = where
         elif point.password_file and len(read_secret(point.password_file)) < _SHORTEST_PASSWORD:

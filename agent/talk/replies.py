@@ -20,10 +20,16 @@ from agent.ports.quotes import Quote
 from agent.ports.site import SessionView
 from agent.receipts import Receipt
 from agent.talk.evidence import evidence_line
-from agent.talk.wording import EXAMPLE_WH, example_msat, obstacle_sentence, price_lines
+from agent.talk.wording import (
+    EXAMPLE_WH,
+    example_msat,
+    lasting,
+    obstacle_sentence,
+    price_lines,
+    spent,
+)
 from agent.talk.words import Words
 from agent.tariff.model import (
-    MS_PER_HOUR,
     MS_PER_MINUTE,
     WH_PER_KWH,
     BillLine,
@@ -260,7 +266,7 @@ def own_status(words: Words, view: SessionView, links: SessionLinks, now_ms: int
     lasts = ""
     if view.credit_ends_at_ms is not None:
         minutes = max(0, view.credit_ends_at_ms - now_ms) // MS_PER_MINUTE
-        lasts = words("dm.status_until", minutes=minutes)
+        lasts = words("dm.status_until", time=lasting(minutes))
     match SessionState(view.state):
         case SessionState.STARTING:
             told = words("dm.status_starting", paid=paid, connector=view.connector)
@@ -357,10 +363,8 @@ def _bill_line(words: Words, line: BillLine) -> str:
     match line.dimension:
         case Dimension.ENERGY:
             quantity = f" {words.kwh(line.quantity)} kWh"
-        case Dimension.TIME:
-            quantity = f" {words.number(line.quantity * 60 // MS_PER_HOUR)} min"
-        case Dimension.PARKING_TIME:
-            quantity = f" {words.number(line.quantity // MS_PER_MINUTE)} min"
+        case Dimension.TIME | Dimension.PARKING_TIME:
+            quantity = f" {spent(line.quantity, words)}"
         case Dimension.FLAT:
             quantity = ""
     label = words(f"bill.{line.dimension.value.lower()}")

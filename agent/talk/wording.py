@@ -70,17 +70,24 @@ def example_msat(tariff: Tariff, energy_wh: int = EXAMPLE_WH) -> int:
 
 
 def bill_line_detail(line: BillLine, words: Words) -> str:
-    """How a line of a bill was reckoned, such as "2.19 kWh × 300 sat"."""
+    """How a line of a bill was reckoned, such as "2.19 kWh × 300 sat/kWh"."""
     price = words.sat(line.price_msat)
     match line.dimension:
         case Dimension.ENERGY:
-            return f"{words.kwh(line.quantity)} kWh × {price}"
+            return f"{words.kwh(line.quantity)} kWh × {price}/kWh"
         case Dimension.TIME:
-            return f"{words.number(line.quantity // MS_PER_MINUTE)} min × {price}/h"
+            return f"{spent(line.quantity, words)} × {price}/h"
         case Dimension.PARKING_TIME:
-            return f"{words.number(line.quantity // MS_PER_MINUTE)} min × {price}/min"
+            return f"{spent(line.quantity, words)} × {price}/min"
         case Dimension.FLAT:
             return ""
+
+
+def spent(time_ms: int, words: Words) -> str:
+    """A time that is billed: in minutes, and in seconds where it fills none."""
+    if time_ms < MS_PER_MINUTE:
+        return f"{time_ms // 1000} s"
+    return f"{words.number(time_ms // MS_PER_MINUTE)} min"
 
 
 def in_fiat(amount_msat: int, tariff: Tariff, words: Words) -> str:
@@ -112,7 +119,7 @@ def as_sentence(text: str) -> str:
 def obstacle_sentence(obstacle: Obstacle, words: Words, free_in_s: int | None = None) -> str:
     """Why a charge point cannot charge now, as a sentence for a driver."""
     if obstacle is Obstacle.OCCUPIED and free_in_s is not None:
-        return words("obstacle.occupied_until", minutes=max(1, -(-free_in_s // 60)))
+        return words("obstacle.occupied_until", time=lasting(max(1, -(-free_in_s // 60))))
     return words(f"obstacle.{obstacle.name.lower()}")
 
 
@@ -133,6 +140,14 @@ def free_in_s(view: ChargePointView, connector: int | None) -> int | None:
         if item.free_in_s is not None and connector in (None, item.id)
     ]
     return min(expected, default=None)
+
+
+def lasting(minutes: int) -> str:
+    """A time to come: minutes up to two hours, hours and minutes up to a day, then hours."""
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if rest and hours < 24 else f"{hours} h"
 
 
 def age(seconds: int) -> str:

@@ -22,12 +22,14 @@ from agent.journal.outside import Unattributed
 from agent.machine.money import MSAT_PER_SAT
 from agent.ports.office import OwedRefund
 from agent.talk.wording import age
+from agent.talk.words import words
 from agent.views import owed_refunds
-from bridge.app import JOURNAL_FILE
+from bridge.app import JOURNAL_FILE, wallet_of
 from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, show_table, tell_warning
 from bridge.control.client import ask
-from wallet.connect import connect
+
+_english = words("en")
 
 
 def register(app: typer.Typer) -> None:
@@ -150,15 +152,21 @@ def _decide(data_dir: Path, refund: OwedRefund, *, arrived: bool, is_sure: bool)
 
 
 def _tell_refunds(refunds: list[OwedRefund]) -> None:
-    table = Table("charge point", "session", "sat", "state", "since", "last failure", box=None)
+    table = Table(box=None)
+    table.add_column("charge point")
+    table.add_column("session", no_wrap=True)
+    table.add_column("sat", justify="right", no_wrap=True)
+    table.add_column("since", no_wrap=True)
+    table.add_column("state")
+    table.add_column("last failure")
     now_s = int(time.time())
     for refund in refunds:
         table.add_row(
             Text(refund.charge_point),
             refund.session_id,
             f"{refund.amount_msat // MSAT_PER_SAT:,}",
-            refund.state,
             age(now_s - refund.since_ms // 1000),
+            _english(f"owed.{refund.state.lower()}"),
             Text(refund.failure),
         )
     show_table(table)
@@ -201,26 +209,24 @@ def wallet(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 async def _wallet(config: Path) -> None:
     checked = load(config)
-    backend = connect(
-        checked.wallet.url,
-        checked.strom.data_dir,
-        lambda: int(time.time() * 1000),
-        base_dir=checked.base_dir,
-    )
+    backend = wallet_of(checked, lambda: int(time.time() * 1000))
     try:
         await backend.open()
         info = await backend.info()
     finally:
         await backend.close()
     out.print(Text(info.name))
-    out.print(f"  network      {info.network}{' (play money)' if info.play_money else ''}")
-    out.print(f"  can pay      {_sats(info.balance_msat)}")
-    out.print(f"  can receive  {_sats(info.inbound_msat)}")
-    out.print(f"  hold invoices {'work' if info.holds else 'do not work'}")
+    lines = [
+        ("network", f"{info.network}{' (play money)' if info.play_money else ''}"),
+        ("can pay", _sats(info.balance_msat)),
+        ("can receive", _sats(info.inbound_msat)),
+        ("hold invoices", "work" if info.holds else "do not work"),
+    ]
     if info.budget_msat is not None:
-        out.print(f"  budget       {_sats(info.budget_msat)} may still be paid")
-    for missing in info.missing:
-        out.print(Text(f"  may not      {missing}"))
+        lines.append(("budget", f"{_sats(info.budget_msat)} may still be paid"))
+    lines += [("may not", missing) for missing in info.missing]
+    for label, value in lines:
+        out.print(Text.assemble((f"  {label:<15}", "dim"), value))
 
 
 def _sats(amount_msat: int | None) -> str:

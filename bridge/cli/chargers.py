@@ -132,7 +132,7 @@ def settings(
         elif report["trouble"]:
             table.add_row(report["id"], "", "", "", Text(printable(report["trouble"])))
         elif not report["keys"]:
-            table.add_row(report["id"], "", "", "", "nothing is wanted otherwise")
+            table.add_row(report["id"], "", "", "", "everything is as wanted")
     show_table(table)
     for report in reports:
         for setting in msgspec.convert(report, SettingsSheet).keys:
@@ -194,7 +194,7 @@ def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         out.print_json(json.dumps(chargers))
         return
-    table = Table("id", "", "charger", "firmware", "serial", "connectors", box=None)
+    table = Table("id", "connection", "charger", "firmware", "serial", "connectors", box=None)
     for charger in chargers:
         maker = f"{charger['vendor']} {charger['model']}".strip()
         states = cast("dict[str, str]", charger["connectors"])
@@ -204,9 +204,30 @@ def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
             Text(printable(maker or "never booted")),
             Text(printable(charger["firmware"])),
             Text(printable(charger["serial"])),
-            ", ".join(f"{connector}: {status}" for connector, status in states.items()),
+            _states_in_short(states),
         )
     show_table(table)
+
+
+def _states_in_short(states: dict[str, str]) -> str:
+    """The states of connectors, those alike together: "1-3, 5: Available; 4: Faulted"."""
+    alike: dict[str, list[int]] = {}
+    for connector, status in states.items():
+        alike.setdefault(status, []).append(int(connector))
+    return "; ".join(f"{_numbers(ids)}: {status}" for status, ids in alike.items())
+
+
+def _numbers(ids: list[int]) -> str:
+    """Numbers in ascending order, runs of more than two as "1-3"."""
+    runs: list[list[int]] = []
+    for number in ids:
+        if runs and runs[-1][-1] + 1 == number:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
+    )
 
 
 def _tell_link(sheet: ChargerSheet) -> None:

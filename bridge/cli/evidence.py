@@ -82,6 +82,11 @@ def _fields(charge: Charge) -> dict[str, Any]:
 
 def _explain(charge: Charge) -> None:
     is_open = charge.closed_at_ms is None
+    place = f"{charge.charge_point}.{charge.connector}"
+    opened = f"{datetime.fromtimestamp(charge.opened_at_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    paid = _english.sat(charge.paid_msat)
+    used = paid if is_open else f"{_english.sat(charge.cost_msat)} of {paid} used"
+    out.print(Text(f"{place}, paid for at {opened}: {used}."))
     if charge.meter is None:
         if charge.started_at_ms is not None:
             out.print("The charger named no register: nothing could be counted.")
@@ -101,7 +106,14 @@ def _explain(charge: Charge) -> None:
 
 
 def _tell(charges: list[Charge]) -> None:
-    table = Table("ended", "charge point", "session", "Wh", "sat", "meter", "beyond", box=None)
+    table = Table(box=None)
+    table.add_column("ended (UTC)", no_wrap=True)
+    table.add_column("charge point")
+    table.add_column("session", no_wrap=True)
+    table.add_column("Wh", justify="right", no_wrap=True)
+    table.add_column("sat", justify="right", no_wrap=True)
+    table.add_column("meter")
+    table.add_column("beyond", justify="right")
     for one in charges:
         at = datetime.fromtimestamp((one.closed_at_ms or 0) / 1000, UTC)
         word = (one.ending or "never began").replace("_", " ")

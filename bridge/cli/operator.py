@@ -16,12 +16,12 @@ from agent.config.warnings import warnings
 from agent.links import Links
 from agent.talk.wording import price_in_short
 from agent.talk.words import words
+from bridge.app import wallet_of
 from bridge.charger_security import authority, tls_files
 from bridge.cli.output import Mistake, out, tell_warning
 from bridge.ocpp.tls import Shown, TlsFiles, examine, expires_at_ms
 from nips.identity import Identity
 from nips.location import geohash
-from wallet.connect import connect
 
 PANEL = "For the operator"
 
@@ -70,7 +70,7 @@ def init(
 def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Check the operator's file and show what would be published."""
     checked = load(config)
-    connect(checked.wallet.url, checked.strom.data_dir, lambda: 0, base_dir=config.parent)
+    wallet_of(checked, lambda: 0)
     identities = peek_identities(checked)
     files = tls_files(checked.ocpp)
     shown = None if files is None else examine(files)

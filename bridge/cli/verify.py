@@ -81,7 +81,7 @@ def _tell(signed: SignedReceipt, *, checked_signer: bool) -> None:
         ("session", receipt.session),
         ("charging", _span(receipt)),
         ("delivered", _energy(receipt)),
-        *(("meter", line) for line in _evidence(receipt)),
+        *(("decided by", line) for line in _evidence(receipt)),
         *(
             (
                 line.dimension.lower().replace("_", " "),
@@ -137,7 +137,7 @@ def _energy(receipt: Receipt) -> str:
     told = f"{_english.number(receipt.energy_wh)} Wh"
     if receipt.meter_start_wh is None or receipt.meter_stop_wh is None:
         return told
-    read = f"meter {receipt.meter_start_wh} to {receipt.meter_stop_wh} Wh"
+    read = f"meter {receipt.meter_start_wh:,} to {receipt.meter_stop_wh:,} Wh"
     fits = receipt.meter_stop_wh - receipt.meter_start_wh == receipt.energy_wh
     return f"{told} ({read}{'' if fits else ', set anew in between'})"
 

@@ -213,10 +213,12 @@ class Upkeep:
         name = f"connectors {charge_point.id}"
         if beyond:
             ids = ", ".join(map(str, beyond))
+            plural, them = ("s", "them") if len(beyond) > 1 else ("", "it")
             self._alerts.raised(
                 name,
-                f"{charge_point.id}: your file has connector {ids}, and the charger says that it "
-                f"has {count}: what is paid there only goes back. Take it out of the file",
+                f"{charge_point.id}: your file has connector{plural} {ids}, and the charger says "
+                f"that it has {count}: what is paid there only goes back. Take {them} out of the "
+                "file.",
             )
         else:
             self._alerts.cleared(name, f"{charge_point.id} has the connectors of your file")

@@ -41,11 +41,13 @@ function liken(old, fresh) {
 /* What only a script can offer: copy buttons, local times, countdowns. */
 function dress(root) {
   if (navigator.clipboard) for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+  const { lang } = document.documentElement;
+  const locale = navigator.languages.find((tag) => tag.startsWith(lang)) || lang;
   const zone = { hour: "2-digit", minute: "2-digit" };
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     const day = time.hasAttribute("data-date") ? { dateStyle: "medium", timeStyle: "short" } : zone;
-    time.textContent = new Intl.DateTimeFormat(document.documentElement.lang, day).format(at);
+    time.textContent = new Intl.DateTimeFormat(locale, day).format(at);
   }
   tick();
 }

@@ -154,8 +154,15 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[strom]\ndata_dir = \n", "line 2, column 12 is not valid TOML: invalid value"),
-        ("a = 1\na = 2\n", "line 2, column 6 is not valid TOML: cannot overwrite a value"),
+        (
+            "[strom]\ndata_dir = \n",
+            "line 2, column 12 is not valid TOML: invalid value (text stands in quotes)",
+        ),
+        (
+            "a = 1\na = 2\n",
+            "line 2, column 6 is not valid TOML: cannot overwrite a value "
+            "(this key is there already)",
+        ),
         ("a = 'x", 'the file is not valid TOML: expected "\'" at the end of the file'),
     ],
 )

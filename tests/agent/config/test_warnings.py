@@ -64,6 +64,11 @@ def test_a_secret_that_others_can_read(folder: Path, name: str, mode: int) -> No
         ('"wss://relay.example.com"', "", "nostr.relays: there is no relay"),
         (
             'password_file = "secrets/CP001"',
+            'password_file = "secrets/CP001"\nconnectors = [{ id = 1, max_power_w = 22 }]',
+            'charge_points[0] "CP001": connector 1 has max_power_w = 22, which is in W: 22 kW',
+        ),
+        (
+            'password_file = "secrets/CP001"',
             "",
             'charge_points[0] "CP001" has no password_file: whoever reaches 127.0.0.1:9000 can',
         ),

@@ -46,6 +46,7 @@ def test_a_charge_is_listed_and_explained(strom: Strom, tmp_path: Path) -> None:
         assert part in told, told
     told = strom("sessions", "session").out
     for part in (
+        "400\N{NO-BREAK SPACE}sat of 400\N{NO-BREAK SPACE}sat used.",
         "Meter: 40,000 Wh at the start, 504 Wh",
         "began anew at 4 Wh",
         "Beyond the credit",
@@ -61,6 +62,7 @@ def test_a_charge_under_way_has_no_end_yet(strom: Strom, tmp_path: Path) -> None
     running = after(charging(400 * SAT), sampled(T0 + 10 * MINUTE, 41_000))
     anyio.run(_keep, tmp_path / "data" / "strom.sqlite", running)
     assert strom("sessions", "session").out == (
+        "CP001.1, paid for at 2027-01-15 08:00 UTC: 400\N{NO-BREAK SPACE}sat.\n"
         "Meter: 40,000 Wh at the start, 41,000 Wh now.\n"
         "Charged so far: 1,000 Wh. It is still open.\n"
     )

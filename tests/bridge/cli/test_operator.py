@@ -109,7 +109,10 @@ def test_check_tells_every_mistake_and_no_secret(strom: Strom, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('[wallet]\nurl = "gold:"', 'error: the wallet URL has the unknown scheme "gold"'),
+        (
+            '[wallet]\nurl = "gold:"',
+            'error: wallet.url: the wallet URL has the unknown scheme "gold"',
+        ),
         ("[wallet", "error: strom.toml: the file is not valid TOML: expected"),
     ],
 )

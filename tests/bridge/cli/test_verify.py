@@ -25,8 +25,8 @@ def test_a_true_receipt_is_told_in_words(strom: Strom, tmp_path: Path) -> None:
     for wanted in (
         "Old Mill, west wall, connector 1",
         KEY.npub,
-        "4,510 Wh (meter 40000 to 44510 Wh)",
-        "4.51 kWh × 300 sat = 1,353 sat",
+        "4,510 Wh (meter 40,000 to 44,510 Wh)",
+        "4.51 kWh × 300 sat/kWh = 1,353 sat",
         "paid         5,000 sat  " + "aa" * 32,
         "It adds up: 5,000 sat paid =",
         "compare with its profile",

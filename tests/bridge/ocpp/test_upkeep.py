@@ -147,7 +147,7 @@ async def test_a_connector_that_only_the_file_has_is_told_of(shop: Shop) -> None
     shop.point.connectors = (1, 2, 3)
     async with shop.boots(Box({"NumberOfConnectors": "1"})):
         (told,) = shop.alerts.current().values()
-        assert told.startswith("CP001: your file has connector 2, 3, and the charger says")
+        assert told.startswith("CP001: your file has connectors 2, 3, and the charger says")
     for said in ("3", "0", "many"):
         async with shop.boots(Box({"NumberOfConnectors": said})):
             assert not shop.alerts.current()
