@@ -308,7 +308,7 @@ async def test_two_claims_at_once_are_one_decision(tmp_path: Path, is_same: bool
             group.start_soon(claim, second)
             await wallet.asked.wait()
             await claim(first)
-            await world.until(lambda: world.site.owed() == [])
+            await world.until(lambda: world.site.office.owed() == [])
             wallet.may_tell.set()
         assert refusals == ([] if is_same else ["on_its_way"])
         assert await wallet.driver_invoice_paid(first_hash)
