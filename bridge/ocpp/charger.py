@@ -72,7 +72,7 @@ class OcppCharger:
         ):
             case "Accepted":
                 return StartOutcome.ACCEPTED
-            case "Rejected":
+            case "Rejected" | "NotSupported" | "NotImplemented":
                 return StartOutcome.REJECTED
             case _:
                 return StartOutcome.UNKNOWN
@@ -173,9 +173,13 @@ class OcppCharger:
         ]
 
     async def _status(self, message: object) -> str:
-        """The `status` of the answer; "" when there was none."""
+        """The `status` of the answer, or that the charger does not know the message; "" when there
+        was none."""
         try:
             answer = await self.send(message)
+        except CallRefused as refused:
+            logger.warning("%s: %s", self._connection.charge_point_id, refused)
+            return refused.code if refused.code in watching.UNKNOWN_THERE else ""
         except (CallFailed, InvalidCall) as error:
             logger.warning("%s: %s", self._connection.charge_point_id, error)
             return ""

@@ -88,19 +88,18 @@ class Ocpp201Charger:
         A station whose transaction began with the plug answers which one it is (F02).
         """
         start = await self._station.new_start(id_tag, connector)
-        answer = await self._answer(
-            call.RequestStartTransaction(
-                id_token=IdTokenType(id_token=id_tag, type=IdTokenEnumType.central),
-                remote_start_id=start.id,
-                evse_id=connector,
-            )
+        message = call.RequestStartTransaction(
+            id_token=IdTokenType(id_token=id_tag, type=IdTokenEnumType.central),
+            remote_start_id=start.id,
+            evse_id=connector,
         )
+        answer = await self._answer(message)
         match as_text(answer.get("status"), 50):
             case "Accepted":
                 if name := as_text(answer.get("transactionId"), 100):
                     await self._station.became(start, name)
                 return StartOutcome.ACCEPTED
-            case "Rejected":
+            case "Rejected" | "NotSupported" | "NotImplemented":
                 await self._station.refused(start)
                 return StartOutcome.REJECTED
             case _:
@@ -293,9 +292,13 @@ class Ocpp201Charger:
         return as_text((await self._answer(message, timeout_s)).get("status"), 50)
 
     async def _answer(self, message: object, timeout_s: float | None = None) -> Payload:
-        """The answer; an empty one where there was none."""
+        """The answer; an empty one where there was none. That the station does not know the message
+        is the status of it."""
         try:
             return await self.send(message, timeout_s)
+        except CallRefused as refused:
+            logger.warning("%s: %s", self._connection.charge_point_id, refused)
+            return {"status": refused.code} if refused.code in watching.UNKNOWN_THERE else {}
         except (CallFailed, InvalidCall) as error:
             logger.warning("%s: %s", self._connection.charge_point_id, error)
             return {}

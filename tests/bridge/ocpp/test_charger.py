@@ -10,10 +10,12 @@ import pytest
 from ocpp.v16 import call
 from ocpp.v16 import enums as e
 
+from agent.ports.charger import StartOutcome
 from bridge.ocpp.charger import OcppCharger
 from bridge.ocpp.errors import CallRefused, InvalidCall
 from bridge.ocpp.schemas import action_of
 from tests.bridge.ocpp.recorder import RecordingSite
+from tests.bridge.ocpp.test_watching import standing
 from tests.bridge.ocpp.wire import charger, serving
 
 HASH = {
@@ -118,3 +120,23 @@ async def test_what_does_not_fit_its_schema_is_not_sent() -> None:
             refusal: list[Any] = [4, frame[1], "NotSupported", "", {}]
             await raw.send(refusal)
         assert refusals == ["NotSupported"]
+
+
+@pytest.mark.parametrize("version", ["ocpp1.6", "ocpp2.0.1"])
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ("NotSupported", StartOutcome.REJECTED),
+        ("NotImplemented", StartOutcome.REJECTED),
+        ({"status": "Rejected"}, StartOutcome.REJECTED),
+        ({"status": "Accepted"}, StartOutcome.ACCEPTED),
+        ({}, StartOutcome.UNKNOWN),
+    ],
+)
+async def test_a_charger_that_knows_no_remote_start_has_refused_it(
+    version: str, answer: object, outcome: StartOutcome
+) -> None:
+    """The driver's money goes back at once, and not after his time to plug in."""
+    name = "RemoteStartTransaction" if version == "ocpp1.6" else "RequestStartTransaction"
+    async with standing({name: answer}, version) as (asked, _):
+        assert await asked.start(1, "TAG") is outcome
