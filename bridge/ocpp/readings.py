@@ -152,7 +152,8 @@ def _sum_of_phases(phases: dict[str, float]) -> float | None:
         values = [value for phase, value in phases.items() if phase in names]
         if values:
             return sum(values)
-    return None
+    # A lone value of some other phase is the whole: some name the neutral conductor.
+    return next(iter(phases.values())) if len(phases) == 1 else None
 
 
 def quantity(value: object, unit: object) -> float | None:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from agent.journal.errors import JournalError
 from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import AgentError
 from bridge.ocpp.billing import SLOWEST_SAMPLES_S
@@ -83,7 +84,8 @@ class Whereabouts:
             for known in self._station.all_sold():
                 if known.number in sold and self._is_silent(known, silent_ms):
                     await self._ask_after(known)
-        except AgentError as error:
+        except (AgentError, JournalError) as error:
+            # It is asked again, for nothing was stored.
             logger.warning("%s: %s", self._charge_point.id, error)
 
     def _is_silent(self, known: Transaction, silent_ms: int) -> bool:

@@ -256,9 +256,11 @@ class Money(RuleBasedStateMachine):
         at_ms = self.at_ms + skew_ms
         self.begins += 1
         register_wh = self.register_wh if reads else None
-        power_w = self.session.max_power_w
+        power_w, told_ms = self.session.max_power_w, self.at_ms
         self.play(
-            TransactionStarted("begun", at_ms, transaction_id, register_wh, connector, power_w)
+            TransactionStarted(
+                "begun", at_ms, transaction_id, register_wh, connector, power_w, told_ms
+            )
         )
 
     @rule(

@@ -118,6 +118,14 @@ def test_no_meter_values_are_no_readings(broken: object) -> None:
     assert readings_in(broken) == []
 
 
+@pytest.mark.parametrize("phase", ["L1", "L2-N", "N", "L1-L2", "X"])
+def test_the_only_phase_that_is_told_is_the_whole(phase: str) -> None:
+    """evcc#19351: the register has a phase; lbbrhzn/ocpp#1311: and it is the neutral conductor."""
+    assert read({"value": "5", "phase": phase, "unit": "kWh"}) == (5000, None)
+    lines = [{"value": "5", "phase": line} for line in ("L1-L2", "L2-L3")]
+    assert read(*lines) == (None, None)
+
+
 def test_a_lone_object_counts_as_a_list() -> None:
     lone = {"timestamp": "t", "sampledValue": {"value": "5"}}
     assert readings_in(lone) == [Reading("t", 5, None)]

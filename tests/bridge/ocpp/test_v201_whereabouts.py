@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 
 from agent.machine.model import Ending, SessionState
+from agent.ports.charge_point import Commitments
+from agent.ports.charger import StopReport
 from agent.ports.quotes import Quote
+from bridge.ocpp import timestamps
 from bridge.ocpp.limits import Limits
+from tests.agent.world import ManualClock
+from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.stage import METER_START, Stage, staged
 from tests.bridge.ocpp.station import boot, charging, event, plug, register, station
-from tests.bridge.ocpp.wire import RawCharger, serving
+from tests.bridge.ocpp.wire import RawCharger, charger, serving
 
 LIMITS = Limits(silence_s=0.05)
 OVER = {"ongoingIndicator": False, "messagesInQueue": False}
@@ -192,3 +197,35 @@ async def test_what_is_settled_is_not_asked_after(tmp_path: Path) -> None:
             await raw.call("Heartbeat", {})
             await raw.call("Heartbeat", {})
             assert raw.waiting == 0
+
+
+async def test_an_end_that_could_not_be_stored_is_asked_for_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = RecordingSite("CP001")
+    point, clock = site.points["CP001"], ManualClock()
+    point.promised = Commitments(frozenset({1}), frozenset({1}), idle=False)
+    async with (
+        serving(site, clock=clock) as server,
+        charger(server, subprotocols=("ocpp2.0.1",)) as raw,
+    ):
+        await boot(raw)
+        begun = {
+            "eventType": "Started",
+            "timestamp": timestamps.render(clock()),
+            "seqNo": 0,
+            "transactionInfo": {"transactionId": "tx-a", "chargingState": "Charging"},
+            "idToken": {"idToken": "TAG", "type": "Central"},
+            "evse": {"id": 1},
+            "meterValue": [{"sampledValue": [{"value": 5}]}],
+        }
+        assert (await raw.call("TransactionEvent", begun))["idTokenInfo"]["status"] == "Accepted"
+        for failing in (True, False):
+            point.failing = failing
+            clock.advance(180)
+            await raw.call("Heartbeat", {})
+            await tell(raw, OVER)
+            while failing and "the journal cannot be written" not in caplog.text:
+                await raw.call("Heartbeat", {})
+        await point.until(lambda: bool(point.of(StopReport)))
+    assert [one.transaction_id for one in point.of(StopReport)] == [1]
