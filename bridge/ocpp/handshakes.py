@@ -5,6 +5,7 @@ RFC 6455 section 4.2.1, https://www.rfc-editor.org/rfc/rfc6455; OCPP-J 1.6 secti
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ OCPP16 = "ocpp1.6"
 OCPP201 = "ocpp2.0.1"
 SPOKEN = frozenset({OCPP16, OCPP201})
 
+_KEY_BYTES = 16
 _MAX_PATH = 500
 _SUBPROTOCOL = "Sec-WebSocket-Protocol"
 _BETWEEN = re.compile(r"[,;\s]+")
@@ -69,8 +71,8 @@ def fault(request: Request) -> str:
     if "13" not in _words(headers, "Sec-WebSocket-Version"):
         version = ", ".join(_words(headers, "Sec-WebSocket-Version"))[:20]
         return f"it speaks version {version!r} of the websocket protocol, and not 13"
-    if len(headers.get_all("Sec-WebSocket-Key")) != 1:
-        return "there is no Sec-WebSocket-Key in its request"
+    if not _is_key(headers.get_all("Sec-WebSocket-Key")):
+        return "there is no Sec-WebSocket-Key of 16 bytes in its request"
     return ""
 
 
@@ -103,6 +105,13 @@ def select_subprotocol(
     version = socket.version if isinstance(socket, HeardConnection) else ""
     found = chosen(offered, version)
     return None if found is None else Subprotocol(found)
+
+
+def _is_key(values: Sequence[str]) -> bool:
+    try:
+        return len(values) == 1 and len(base64.b64decode(values[0], validate=True)) == _KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _words(headers: Headers, name: str) -> list[str]:

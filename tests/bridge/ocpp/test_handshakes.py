@@ -124,6 +124,8 @@ async def test_a_subprotocol_that_is_misspelt_is_understood(
         ({"Upgrade": None, "Connection": "close"}, "must pass on Upgrade and Connection"),
         ({"Sec-WebSocket-Version": "8"}, "version '8' of the websocket protocol"),
         ({"Sec-WebSocket-Key": None}, "no Sec-WebSocket-Key"),
+        ({"Sec-WebSocket-Key": "c2hvcnQ="}, "no Sec-WebSocket-Key of 16 bytes"),
+        ({"Sec-WebSocket-Key": "\u00e4"}, "no Sec-WebSocket-Key"),
     ],
 )
 async def test_the_operator_reads_why_no_websocket_was_opened(
