@@ -119,13 +119,12 @@ class Paying:
         return refund.wallet in ("", await self._commons.wallet.source())
 
     async def _send_same_again(self, refund: Refund) -> PaymentOutcome:
-        """A no to this attempt says nothing of one before it: the wallet's record has to."""
+        """A no to this attempt says nothing of one before it, which may still be on its way."""
         first = refund.payment_hash in self._unsent
         outcome = await self._pay_invoice(refund)
         if first or outcome.state is not PaymentState.FAILED:
             return outcome
-        told = await self._commons.wallet.lookup_payment(refund.payment_hash)
-        return outcome if told.state is PaymentState.NO_RECORD else told
+        return await self._commons.wallet.lookup_payment(refund.payment_hash)
 
     async def _pay_invoice(self, refund: Refund) -> PaymentOutcome:
         unsent = refund.payment_hash in self._unsent

@@ -171,14 +171,14 @@ async def test_a_hostile_redirect_is_refused_in_words() -> None:
 
 
 async def _ends_well(url: str) -> None:
-    refusal = ""
+    said = ""
     try:
         made = await PAYEES.invoice(f"{url}/p", 700_000, "Refund of charging")
     except Refused as refused:
-        refusal = str(refused)
+        said = str(refused)
     else:
         assert decode(made).amount_msat == 700_000
-    assert refusal.isprintable()
+    assert said.isprintable()
 
 
 ZAPPER = "ab" * 32
