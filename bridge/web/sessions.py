@@ -85,6 +85,8 @@ def happenings(view: SessionView, said: Words) -> list[tuple[int, str]]:
     lines: list[tuple[int, str]] = []
     for event in view.events:
         variant = event.detail.get("by") or event.detail.get("status")
+        if "arrived" in event.detail:
+            variant = "arrived" if event.detail["arrived"] else "lost"
         key = f"event.{event.kind}.{variant}" if variant else f"event.{event.kind}"
         if said.has(key):
             amount = said.sat(event.detail.get("amount_msat") or 0)
