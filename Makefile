@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than there are cores: tests wait for other programs part of their time.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 READY := $(VENV)/.ready
 
 .PHONY: setup test lint types floors counterparts pytest demo bench format clean
@@ -31,7 +33,7 @@ counterparts: $(READY)
 	$(BIN)/python -m tests.counterparts
 
 pytest: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 demo: $(READY)
 	$(BIN)/strom demo

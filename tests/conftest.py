@@ -11,6 +11,17 @@ pytest_plugins = ["tests.counterpart_relay", "tests.node", "tests.wallet.lnbits_
 MEMORY = Path("/dev", "shm")
 ENOUGH_BYTES = 2 * 10**9
 
+LONG = (
+    "tests/bridge/web/",
+    "tests/e2e/",
+    "tests/wallet/",
+    "tests/nips/",
+    "tests/bridge/lnurl/",
+    "tests/bridge/ocpp/test_counterparts.py",
+    "tests/bridge/ocpp/test_neighbours.py",
+)
+"""Where tests start browsers and other programs, and wait for them."""
+
 
 def pytest_configure() -> None:
     """Keep the tests' files in memory where there is room, and the byte code of modules.
@@ -21,6 +32,11 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that nothing long is left when all else is done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")

@@ -98,8 +98,7 @@ async def round_of(till: Till, folder: Path, step: str) -> None:
             till.deaths[step] += 1
             group.cancel_scope.cancel()
     finally:
-        strom.kill()
-        await strom.http.aclose()
+        await strom.close()
 
 
 async def round_of_lost_request(till: Till, folder: Path) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from nips.embedded_relay import EmbeddedRelay
-from tests.e2e.served import free_ports
+from tests.ports import held_ports
 
 START_S = 30
 
@@ -22,7 +23,8 @@ class RelayProcess:
     """
 
     def __init__(self, folder: Path) -> None:
-        (self._port,) = free_ports(1)
+        self._held = ExitStack()
+        (self._port,) = self._held.enter_context(held_ports(1))
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"ws://127.0.0.1:{self._port}"
@@ -58,6 +60,11 @@ class RelayProcess:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def close(self) -> None:
+        """Kill it, and let go of its port."""
+        self.kill()
+        self._held.close()
 
 
 async def _serve(port: int, data: Path) -> None:

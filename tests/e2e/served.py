@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import runpy
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,6 +17,7 @@ import anyio
 import httpx
 
 from bridge.simulator.charge_point import SimulatedChargePoint
+from tests.ports import held_ports
 
 PAID_SAT = 2_000
 CONFIG = """
@@ -59,17 +59,6 @@ def _serve(program: str, folder: Path, environment: Mapping[str, str]) -> None:
     runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
 class Strom:
     """A Strom that can be killed and started again, and a driver who uses it.
 
@@ -90,7 +79,8 @@ class Strom:
         relay_url: str = "",
     ) -> None:
         self._program = program
-        http, ocpp, relay = free_ports(3)
+        self._held = ExitStack()
+        http, ocpp, relay = self._held.enter_context(held_ports(3))
         self._folder = folder
         self._process: BaseProcess | None = None
         self.relay_url = relay_url or f"ws://127.0.0.1:{relay}"
@@ -113,6 +103,13 @@ class Strom:
         assert self._process is not None
         self._process.kill()
         self._process.join()
+
+    async def close(self) -> None:
+        """Kill it, and let go of its ports."""
+        if self._process is not None:
+            self.kill()
+        await self.http.aclose()
+        self._held.close()
 
     async def has_died(self) -> bool:
         """Whether it killed itself."""
@@ -166,12 +163,11 @@ async def running(
     folder: Path, relay_url: str = "", program: str = "bridge.cli", **environment: str
 ) -> AsyncGenerator[Strom]:
     strom = Strom(folder, program=program, relay_url=relay_url)
-    await strom.start(**environment)
     try:
+        await strom.start(**environment)
         yield strom
     finally:
-        strom.kill()
-        await strom.http.aclose()
+        await strom.close()
 
 
 def _untraced(sent: bool, action: str, payload: dict[str, Any]) -> None:

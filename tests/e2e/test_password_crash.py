@@ -93,5 +93,4 @@ async def test_nobody_is_locked_out(tmp_path: Path, step: str, takes_it_silently
         await stranger.visit()
         assert stranger.was_refused
     finally:
-        strom.kill()
-        await strom.http.aclose()
+        await strom.close()

@@ -44,8 +44,8 @@ async def forge(place: Place, liar: HostileRelay) -> NostrEvent:
 
 async def test_a_relay_that_is_killed_in_the_middle(tmp_path: Path) -> None:
     relay = RelayProcess(tmp_path)
-    await relay.start(tmp_path / "first")
     try:
+        await relay.start(tmp_path / "first")
         async with charging_place(tmp_path, [relay.url], relay.url) as place:
             await place.starts_charging()
             await place.right_again()
@@ -65,7 +65,7 @@ async def test_a_relay_that_is_killed_in_the_middle(tmp_path: Path) -> None:
             await place.right_again()
             await place.all_happened_once()
     finally:
-        relay.kill()
+        relay.close()
 
 
 async def test_a_relay_that_answers_nothing_beside_a_good_one(tmp_path: Path) -> None:
