@@ -119,12 +119,14 @@ class Place:
         await self.until(is_so)
 
     async def starts_charging(self) -> None:
-        """The driver zaps, pays and plugs in."""
+        """The driver zaps, pays and plugs in, and hears that he charges."""
         request = self.driver.zap_request(self.point, PAID_MSAT, "Hello!").to_json()
         quote = await self.app.site.charge_point("CP001").quote_zap(request, PAID_MSAT, None)
         await self.wallet.driver_pay(quote.bolt11)
         await self.charger.plug_in()
         await self.becomes(ConnectorStatus.CHARGING)
+        # A connector shows it a moment before its transaction starts.
+        await self.told("Charging at connector")
 
     async def tops_up(self) -> None:
         """By message, in NIP-04."""
