@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import runpy
 import signal
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ import anyio
 import httpx
 
 from bridge.simulator.charge_point import SimulatedChargePoint
+from tests import forked
 from tests.ports import held_ports
 
 PAID_SAT = 2_000
@@ -41,22 +38,6 @@ tariff = "day"
 """
 
 Session = dict[str, Any]
-
-# A process that has imported Strom forks for each start: the imports take longer than all that
-# a test does with it. `strom serve` from nothing is the subject of tests/bridge/cli/test_serve.py.
-_forks = get_context("forkserver")
-_forks.set_forkserver_preload(["bridge.cli", __name__])
-
-
-def _serve(program: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """What `python -m {program} serve` does in a folder, its words in the file `log` there."""
-    with (folder / "log").open("ab") as log:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(log.fileno(), stream.fileno())
-    os.chdir(folder)
-    os.environ.update(environment)
-    sys.argv[1:] = ["serve"]
-    runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
 class Strom:
@@ -93,10 +74,10 @@ class Strom:
         (folder / "strom.toml").write_text(config)
 
     async def start(self, **environment: str) -> None:
-        self._process = _forks.Process(
-            target=_serve, args=(self._program, self._folder, environment)
+        log = self._folder / "log"
+        self._process = forked.start(
+            self._folder, self._program, "serve", environment=environment, out=log, err=log
         )
-        self._process.start()
         await self.until(self._answers)
 
     def kill(self) -> None:

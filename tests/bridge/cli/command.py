@@ -1,13 +1,16 @@
-"""Runs `strom` in this process, as its entry point does."""
+"""Runs `strom` as its entry point does, in this process or in one of its own."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 from bridge.cli import main
+from tests import forked
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,19 @@ class Strom:
         written = self._capsys.readouterr()
         code = left.value.code
         return Ran(code if isinstance(code, int) else 0, written.out, written.err)
+
+
+async def strom_process(
+    folder: Path, *arguments: str, stdin: bytes = b"", **environment: str
+) -> Ran:
+    """`strom` in a process of its own that works in a folder, to its end."""
+    files = [folder / f"terminal-{name}" for name in ("in", "out", "err")]
+    for file, text in zip(files, (stdin, b"", b""), strict=True):
+        file.write_bytes(text)
+    given, out, err = files
+    process = forked.start(
+        folder, "bridge.cli", *arguments, environment=environment, out=out, err=err, stdin=given
+    )
+    await to_thread.run_sync(process.join)
+    assert process.exitcode is not None
+    return Ran(process.exitcode, out.read_text(), err.read_text())

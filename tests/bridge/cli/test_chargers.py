@@ -1,12 +1,9 @@
-"""`strom ocpp` as a process of its own, against a whole Strom with a simulated charger."""
+"""`strom ocpp` in a process of its own, against a whole Strom with a simulated charger."""
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ import httpx
 from agent.config.tables import load
 from bridge.app import App
 from bridge.simulator import SimulatedChargePoint
-from tests.bridge.cli.command import Strom
+from tests.bridge.cli.command import Ran, Strom, strom_process
 from tests.bridge.ocpp.wire import now_ms
 from tests.bridge.waiting import until, until_free
 from tests.test_docs import commands
@@ -50,17 +47,10 @@ class House:
     charger: SimulatedChargePoint
     folder: Path
 
-    async def strom(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-        ran = await anyio.run_process(
-            [sys.executable, "-m", "bridge.cli", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "COLUMNS": "120"},
-            check=False,
-            input=stdin,
-        )
-        out, err = ran.stdout.decode(), ran.stderr.decode()
-        assert "Traceback" not in err
-        return subprocess.CompletedProcess(ran.args, ran.returncode, out, err)
+    async def strom(self, *arguments: str, stdin: bytes = b"") -> Ran:
+        ran = await strom_process(self.folder, *arguments, stdin=stdin, COLUMNS="120")
+        assert "Traceback" not in ran.err
+        return ran
 
 
 @asynccontextmanager
@@ -80,30 +70,30 @@ async def house(folder: Path, extra: str = "") -> AsyncGenerator[House]:
 async def test_the_operator_asks_a_charger(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         shown = await here.strom("ocpp")
-        assert shown.returncode == 0
-        assert [line.split() for line in shown.stdout.splitlines()[1:]] == [
+        assert shown.code == 0
+        assert [line.split() for line in shown.out.splitlines()[1:]] == [
             ["CP001", "OCPP", "1.6", "Strom", "Simulator", "1.0", "CP001", "1:", "Available"],
             ["CP002", "not", "connected", "never", "booted", "1:", "Offline"],
         ]
         shown = await here.strom("ocpp", "cp001", "--json")
-        [about] = json.loads(shown.stdout)
+        [about] = json.loads(shown.out)
         assert (about["id"], about["model"], about["connected"]) == ("CP001", "Simulator", True)
-        told = (await here.strom("ocpp", "cp001")).stdout
+        told = (await here.strom("ocpp", "cp001")).out
         for part in ("Last heard", " s ago", "Clock             right", "0: nothing is shown"):
             assert part in told
         keys = ["HeartbeatInterval", "NumberOfConnectors", "Foo"]
         asked = await here.strom("ocpp", "cp001", "GetConfiguration", json.dumps({"key": keys}))
-        assert asked.stdout.splitlines() == [
+        assert asked.out.splitlines() == [
             "HeartbeatInterval = 300",
             "NumberOfConnectors = 1  (read-only)",
             "unknownKey: Foo",
         ]
         change = b'{"key": "HeartbeatInterval", "value": "77"}'
         asked = await here.strom("ocpp", "CP001", "changeconfiguration", "-", stdin=change)
-        assert asked.stdout == "status: Accepted\n"
+        assert asked.out == "status: Accepted\n"
         assert here.charger.keys.text("HeartbeatInterval") == "77"
         asked = await here.strom("ocpp", "CP001", "ClearCache", "--json")
-        assert json.loads(asked.stdout) == {"status": "Accepted"}
+        assert json.loads(asked.out) == {"status": "Accepted"}
 
 
 async def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
@@ -127,16 +117,16 @@ async def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
             (("CP001", "RemoteStartTransaction", '{"idTag":"ME"}'), "nobody has paid"),
         ):
             told = await here.strom("ocpp", *arguments)
-            assert told.returncode == 1
-            assert told.stdout == ""
-            assert said in told.stderr
-            assert told.stderr.count("\n") == 1
+            assert told.code == 1
+            assert told.out == ""
+            assert said in told.err
+            assert told.err.count("\n") == 1
         forced = await here.strom(
             "ocpp", "CP001", "RemoteStartTransaction", '{"idTag":"ME"}', "--force"
         )
-        assert forced.returncode == 0
-        assert forced.stdout == "status: Accepted\n"
-        assert forced.stderr.startswith("warning: nobody has paid for this start")
+        assert forced.code == 0
+        assert forced.out == "status: Accepted\n"
+        assert forced.err.startswith("warning: nobody has paid for this start")
 
 
 def test_without_a_running_strom(strom: Strom) -> None:
@@ -151,10 +141,10 @@ def test_without_a_running_strom(strom: Strom) -> None:
 async def test_the_actions_of_a_charger(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         listed = await here.strom("ocpp", "CP001", "--list")
-        assert "ChangeConfiguration key value\n" in listed.stdout
-        assert "2.0.1" not in listed.stdout
+        assert "ChangeConfiguration key value\n" in listed.out
+        assert "2.0.1" not in listed.out
         told = await here.strom("ocpp", "CP002", "--list")
-        assert told.stderr == "error: CP002 is not connected, so its version is not known\n"
+        assert told.err == "error: CP002 is not connected, so its version is not known\n"
 
 
 def test_the_actions_of_each_version(strom: Strom) -> None:
@@ -183,15 +173,15 @@ settings = { HeartbeatInterval = 11 }
             await anyio.sleep(0.02)
         await until(here.app.site, here.app.alerts.current)
         shown = await here.strom("settings", "cp001")
-        assert [line.split() for line in shown.stdout.splitlines()[:5]] == [
+        assert [line.split() for line in shown.out.splitlines()[:5]] == [
             ["id", "key", "wanted", "present", "state"],
             ["CP001", "ConnectionTimeOut", "90", "90", "set"],
             ["CP001", "HeartbeatInterval", "77", "77", "set"],
             ["CP001", "NumberOfConnectors", "4", "1", "read-only"],
             ["CP001", "MeterValueSampleInterval", "120", "120", "set"],
         ]
-        assert "120 s: up to 0.73 kWh can go beyond a credit" in shown.stdout
-        [first, second] = json.loads((await here.strom("settings", "--json")).stdout)
+        assert "120 s: up to 0.73 kWh can go beyond a credit" in shown.out
+        [first, second] = json.loads((await here.strom("settings", "--json")).out)
         assert (first["id"], len(first["keys"])) == ("CP001", 4)
         assert (second["id"], second["checked_at_ms"]) == ("CP002", 0)
         url = f"http://127.0.0.1:{here.app.http_port}/metrics"
@@ -199,7 +189,7 @@ settings = { HeartbeatInterval = 11 }
             assert "strom_settings_differing 1.0" in (await http.get(url)).text
         change = '{"key": "HeartbeatInterval", "value": "5"}'
         told = await here.strom("ocpp", "CP001", "ChangeConfiguration", change)
-        assert "your file wants HeartbeatInterval = 77" in told.stderr
+        assert "your file wants HeartbeatInterval = 77" in told.err
 
 
 async def test_the_readme_shows_what_is_written(tmp_path: Path) -> None:
@@ -219,5 +209,5 @@ settings = { HeartbeatInterval = 77 }
         await until(here.app.site, here.app.alerts.current)
         for words, output in shown:
             ran = await here.strom(*words)
-            lines = [line.rstrip() for line in (ran.stderr + ran.stdout).splitlines()]
+            lines = [line.rstrip() for line in (ran.err + ran.out).splitlines()]
             assert [line.strip() for line in lines] == output.splitlines(), words
