@@ -44,8 +44,6 @@ class Outbox:
         self._handlers = handlers
         self._queues: dict[str, deque[tuple[Task, bool]]] = {}
         self._group: anyio.abc.TaskGroup | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._hurry = asyncio.Event()
 
     def start(self, group: anyio.abc.TaskGroup) -> None:
@@ -69,14 +67,9 @@ class Outbox:
         """How many tasks wait or are under way."""
         return sum(len(queue) for queue in self._queues.values())
 
-    async def drained(self) -> None:
-        """Return once nothing waits."""
-        await self._idle.wait()
-
     def _post(self, task: Task, *, recovered: bool) -> None:
         if self._group is None:
             return
-        self._idle.clear()
         queue = self._queues.get(task.target)
         if queue is not None:
             queue.append((task, recovered))
@@ -93,8 +86,6 @@ class Outbox:
             await self._deliver(handler, task, recovered)
             queue.popleft()
         del self._queues[target]
-        if not self._queues:
-            self._idle.set()
 
     async def _deliver(self, handler: Handler, task: Task, recovered: bool) -> None:
         pause_s = FIRST_RETRY_S

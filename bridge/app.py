@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
@@ -400,8 +399,3 @@ def _console(config: Config, site: Site, chargers: Overview) -> Console | None:
 def _is_local(config: Config) -> bool:
     """Whether this Strom can only be reached from its own machine: a demo or a test."""
     return urlsplit(config.strom.public_url).hostname in LOOPBACK_HOSTS
-
-
-def default_data_dir(config_path: Path) -> Path:
-    """Where data is kept when the operator's file does not say."""
-    return config_path.parent / "data"

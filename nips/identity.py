@@ -15,7 +15,6 @@ from nostr_sdk import (
     Coordinate as SdkCoordinate,
 )
 from nostr_sdk import (
-    EventId,
     Keys,
     Kind,
     Nip19Coordinate,
@@ -190,37 +189,12 @@ def decode_naddr(text: str) -> tuple[Coordinate, tuple[str, ...]]:
     return coordinate, tuple(str(url) for url in address.relays())
 
 
-def encode_note(identifier: str) -> str:
-    """A hex event id as note1...
-
-    Raises:
-        InvalidKey: it is no event id.
-    """
-    return _event_id(identifier).to_bech32()
-
-
-def decode_note(text: str) -> str:
-    """The hex event id of a note1...
-
-    Raises:
-        InvalidKey: it is none.
-    """
-    return _event_id(text.strip().removeprefix("nostr:")).to_hex()
-
-
 def _public_key(text: str) -> PublicKey:
     try:
         return PublicKey.parse(text)
     except NostrSdkError:
         # Somebody may have pasted his secret key here: the text is not repeated.
         raise InvalidKey("not a public key: expected npub1... or 64 hex digits") from None
-
-
-def _event_id(text: str) -> EventId:
-    try:
-        return EventId.parse(text)
-    except NostrSdkError:
-        raise InvalidKey("not an event id: expected note1... or 64 hex digits") from None
 
 
 def _relay_urls(relays: Sequence[str]) -> list[RelayUrl]:

@@ -71,11 +71,6 @@ class StromConfig(Table):
     trusted_proxies: tuple[ProxyAddress, ...] = ("127.0.0.1", "::1")
     admin_password_file: SecretFile | None = None
 
-    @property
-    def public_host(self) -> str:
-        """Host and port of the public URL: the domain part of the lightning addresses."""
-        return urlsplit(self.public_url).netloc
-
 
 class NostrConfig(Table):
     """[nostr]: the relays, and who may command by direct message."""

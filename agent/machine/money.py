@@ -16,8 +16,3 @@ def whole_sats_msat(amount_msat: int) -> int:
         be paid less than one satoshi; what is cut off is booked as rounding.
     """
     return amount_msat - amount_msat % MSAT_PER_SAT
-
-
-def ceil_div(dividend: int, divisor: int) -> int:
-    """Division of integers, rounded up."""
-    return -(-dividend // divisor)

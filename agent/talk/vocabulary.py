@@ -298,13 +298,3 @@ def _by_first_word() -> dict[str, tuple[Phrase, ...]]:
 
 PHRASES = _by_first_word()
 """All phrases by their first word: the longest first, split verbs before plain ones."""
-
-
-def phrases_of(role: Role) -> frozenset[str]:
-    """The folded phrases of a role in all languages, split verbs by their first half."""
-    return frozenset(
-        " ".join(phrase.words)
-        for phrases in PHRASES.values()
-        for phrase in phrases
-        if role in phrase.roles.values()
-    )

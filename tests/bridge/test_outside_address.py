@@ -15,6 +15,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from agent.links import Links
 from bridge.app import App
 from bridge.demo.run import demo_config
 from bridge.driver.errors import DriverError
@@ -95,7 +96,7 @@ async def test_a_zap_elsewhere_charges_here_and_a_thiefs_does_not(tmp_path: Path
                 pubkey = app.identities["CP001"].pubkey
                 profile = await _published(me, pubkey)
                 assert profile.lud16 == f"mill@{host}"
-                assert profile.nip05 == f"cp001@{app.config.strom.public_host}"
+                assert profile.nip05 == f"cp001@{Links(app.config.strom.public_url).host}"
                 await me.listen(pubkey)
                 asked: list[Invoice] = []
                 for user in ("thief", "mill"):

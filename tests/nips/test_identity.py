@@ -9,11 +9,9 @@ from nips.event import Coordinate
 from nips.identity import (
     Identity,
     decode_naddr,
-    decode_note,
     decode_nprofile,
     decode_npub,
     encode_naddr,
-    encode_note,
     encode_nprofile,
     generate_mnemonic,
     mnemonic_of,
@@ -106,12 +104,11 @@ def test_names_are_read_back() -> None:
     assert decode_npub(ALICE.nprofile(relays)) == ALICE.pubkey
     assert decode_nprofile(encode_nprofile(ALICE.pubkey, relays)) == (ALICE.pubkey, relays)
     assert decode_naddr(encode_naddr(coordinate, relays)) == (coordinate, relays)
-    assert decode_note(encode_note("ab" * 32)) == "ab" * 32
 
 
 @pytest.mark.parametrize("text", ["", "npub1", "xyz", ALICE.nsec])
 def test_wrong_names_are_refused_without_being_repeated(text: str) -> None:
-    for decode in (decode_npub, decode_nprofile, decode_naddr, decode_note):
+    for decode in (decode_npub, decode_nprofile, decode_naddr):
         with pytest.raises(InvalidKey) as caught:
             decode(text)
         assert ALICE.nsec not in str(caught.value)

@@ -107,7 +107,7 @@ connectors = [{{ id = 1, type = "IEC_62196_T2", max_power_w = 22000 }}]
     [point] = config.charge_points
     assert point.location is not None
     assert (point.location.latitude, point.location.geohash_length) == (52.5, 9)
-    assert config.strom.public_host == "charge.example.com"
+    assert config.strom.public_url == "https://charge.example.com"
     assert config.nostr.operators == (NPUB,)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.machine.money import ceil_div, whole_sats_msat
+from agent.machine.money import whole_sats_msat
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,3 @@ def test_less_than_a_satoshi_is_cut_off_and_never_added(amount_msat: int) -> Non
     whole_msat = whole_sats_msat(amount_msat)
     assert whole_msat % 1_000 == 0
     assert 0 <= amount_msat - whole_msat < 1_000
-
-
-@given(st.integers(-(10**20), 10**20), st.integers(1, 10**12))
-def test_ceil_div_is_the_least_multiple_that_suffices(dividend: int, divisor: int) -> None:
-    quotient = ceil_div(dividend, divisor)
-    assert (quotient - 1) * divisor < dividend <= quotient * divisor

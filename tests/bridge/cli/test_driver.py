@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 
+from agent.links import Links
 from bridge.app import App
 from bridge.demo.run import demo_config
 from bridge.simulator import SimulatedChargePoint
@@ -36,7 +37,7 @@ class Ground:
 
     @property
     def address(self) -> str:
-        return f"cp001@{self.app.config.strom.public_host}"
+        return f"cp001@{Links(self.app.config.strom.public_url).host}"
 
     @property
     def npub(self) -> str:
@@ -124,7 +125,9 @@ async def test_who_cannot_be_found(tmp_path: Path) -> None:
         assert unknown.stderr.endswith(
             b"error: no relay knows this charge point; name another with --relay\n"
         )
-        nameless = await here.strom("dm", f"nobody@{here.app.config.strom.public_host}", "help")
+        nameless = await here.strom(
+            "dm", f"nobody@{Links(here.app.config.strom.public_url).host}", "help"
+        )
         assert nameless.returncode == 1
         assert b"knows no nostr key of nobody" in nameless.stderr
 
