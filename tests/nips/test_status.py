@@ -56,6 +56,12 @@ def test_a_state_may_say_little() -> None:
     assert parse_connector_status(CHARGER.sign_template(connector_status(bare), NOW_S)) == bare
 
 
+@pytest.mark.parametrize("name", ["IEC_60309_2_single_16", "IEC_60309_2_three_64"])
+def test_connector_types_that_ocpi_writes_in_small_letters_are_read_back(name: str) -> None:
+    state = replace(STATE, connector_type=name)
+    assert parse_connector_status(CHARGER.sign_template(connector_status(state), NOW_S)) == state
+
+
 def test_words_that_ocpp_does_not_know_are_not_written() -> None:
     with pytest.raises(InvalidEvent):
         connector_status(replace(STATE, status="Sleeping"))
