@@ -204,12 +204,12 @@ def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
             Text(printable(maker or "never booted")),
             Text(printable(charger["firmware"])),
             Text(printable(charger["serial"])),
-            _states_in_short(states),
+            states_in_short(states),
         )
     show_table(table)
 
 
-def _states_in_short(states: dict[str, str]) -> str:
+def states_in_short(states: dict[str, str]) -> str:
     """The states of connectors, those alike together: "1-3, 5: Available; 4: Faulted"."""
     alike: dict[str, list[int]] = {}
     for connector, status in states.items():

@@ -14,6 +14,7 @@ import httpx
 
 from agent.config.tables import load
 from bridge.app import App
+from bridge.cli.chargers import states_in_short
 from bridge.simulator import SimulatedChargePoint
 from tests.bridge.cli.command import Ran, Strom, strom_process
 from tests.bridge.ocpp.wire import now_ms
@@ -211,3 +212,10 @@ settings = { HeartbeatInterval = 77 }
             ran = await here.strom(*words)
             lines = [line.rstrip() for line in (ran.err + ran.out).splitlines()]
             assert [line.strip() for line in lines] == output.splitlines(), words
+
+
+def test_connectors_in_the_same_state_are_told_together() -> None:
+    assert states_in_short({}) == ""
+    assert states_in_short({"1": "Available"}) == "1: Available"
+    states = dict.fromkeys(map(str, range(1, 13)), "Available") | {"4": "Faulted", "6": "Faulted"}
+    assert states_in_short(states) == "1-3, 5, 7-12: Available; 4, 6: Faulted"
