@@ -116,7 +116,7 @@ class Driver:
 
 
 def is_under_way(world: World) -> bool:
-    return any(one.state in ("CLAIMED", "SENDING", "UNKNOWN") for one in world.site.owed())
+    return any(one.state in ("CLAIMED", "SENDING", "UNKNOWN") for one in world.site.office.owed())
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -158,7 +158,7 @@ async def test_a_refund_comes_once_and_whole(
     await wallet.arrive()
     clock.advance(LIVES_S[1] + SURELY_S)
     async with running(tmp_path, clock, money=wallet) as world:
-        while world.site.owed():
+        while world.site.office.owed():
             if not is_under_way(world):
                 await driver.claims(world)
             await anyio.lowlevel.checkpoint()
