@@ -1,7 +1,7 @@
 """Stored effects on their way to their targets: one worker each, so that none waits for another.
 
-A task is acknowledged once its handler returns; a handler that fails is asked again later,
-so every effect is carried out at least once, also across a crash.
+A task is acknowledged once its handler returns; a handler that fails, in whatever way, is asked
+again later, so every effect is carried out at least once, also across a crash.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import anyio.abc
 
-from agent.journal.errors import JournalClosed
+from agent.journal.errors import JournalClosed, JournalError
 from agent.journal.journal import Journal, Task
 
 FIRST_RETRY_S = 1.0
@@ -97,6 +97,15 @@ class Outbox:
                 log.warning("%s for %s: %s", type(task.effect).__name__, task.target, reason)
             except JournalClosed:
                 return
+            except JournalError:
+                raise
+            except Exception:
+                # What Strom does wrong with one driver's money must not keep it from all others'.
+                log.exception(
+                    "%s for %s went wrong, which is Strom's own fault; it is tried again",
+                    type(task.effect).__name__,
+                    task.target,
+                )
             else:
                 return
             with anyio.move_on_after(pause_s):
