@@ -162,7 +162,8 @@ async def test_a_refund_comes_once_and_whole(
             if not is_under_way(world):
                 await driver.claims(world)
             await anyio.lowlevel.checkpoint()
-        session = world.point.sessions.get(quote.session_id)
+        session = world.journal.sessions.get(quote.session_id)
+        assert session is not None
         assert [refund.state for refund in session.refunds] == [RefundState.PAID]
         assert session.refunded_msat == DUE_MSAT
     assert await driver.paid() == 1
