@@ -12,26 +12,35 @@ from threading import Thread
 
 import anyio
 
+from agent.journal.checkpoints import Checkpoints
+
 Asked = tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]
 
 
 class Committing:
-    """Commits on one connection, one at a time; nobody else may use it meanwhile."""
+    """Commits on one connection, one at a time; nobody else may use it meanwhile.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Args:
+        connection: on which.
+        checkpoints: hears of each COMMIT that was done.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, checkpoints: Checkpoints) -> None:
         self._connection = connection
+        self._checkpoints = checkpoints
         self._asked: SimpleQueue[Asked | None] = SimpleQueue()
 
     @contextmanager
     def running(self) -> Generator[None]:
         """The thread, which `commit` needs."""
         thread = Thread(target=self._work, name="journal", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._asked.put(None)
-            thread.join()
+        with self._checkpoints.running():
+            thread.start()
+            try:
+                yield
+            finally:
+                self._asked.put(None)
+                thread.join()
 
     async def commit(self) -> None:
         """COMMIT; a cancellation waits for the disk's answer first.
@@ -57,6 +66,7 @@ class Committing:
             refusal: sqlite3.Error | None = None
             try:
                 self._connection.execute("COMMIT")
+                self._checkpoints.committed(self._connection)
             except sqlite3.Error as error:
                 refusal = error
             loop.call_soon_threadsafe(_tell, done, refusal)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from agent.journal import codec
+from agent.journal.checkpoints import Checkpoints, leave_to_thread
 from agent.journal.errors import JournalUnusable
 from agent.journal.nostr_book import NostrBook
 from agent.journal.outside import OutsideBook
@@ -95,17 +96,26 @@ _OUTBOX = "INSERT INTO outbox(session_id, target, kind, body) VALUES(?, ?, ?, ?)
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout = 5000")
+    # Of a checkpoint too: the database has to be on the disk before the log begins anew.
+    connection.execute("PRAGMA synchronous = FULL")
     return connection
 
 
 class Journal:
     """The database of one Strom; see `open()`."""
 
-    def __init__(self, path: Path, writing: sqlite3.Connection, reading: sqlite3.Connection):
+    def __init__(
+        self,
+        path: Path,
+        writing: sqlite3.Connection,
+        reading: sqlite3.Connection,
+        moving: sqlite3.Connection,
+    ) -> None:
         self.path = path
         self._writing = writing
         self._reading = reading
-        self._writer = Writer(writing)
+        self._moving = moving
+        self._writer = Writer(writing, Checkpoints(moving))
         self._tails = Tails()
         self.outside = OutsideBook(self._writer, reading)
         self.nostr = NostrBook(self._writer, reading)
@@ -128,9 +138,9 @@ class Journal:
                 path.touch(mode=0o600)
             writing = _connect(path)
             writing.execute("PRAGMA journal_mode = WAL")
-            writing.execute("PRAGMA synchronous = FULL")
+            leave_to_thread(writing)
             MIGRATIONS.apply(Database(writing))
-            return cls(path, writing, _connect(path))
+            return cls(path, writing, _connect(path), _connect(path))
         except OSError as error:
             raise JournalUnusable(f"{path} cannot be written: {error.strerror}") from None
         except sqlite3.Error as error:
@@ -147,6 +157,7 @@ class Journal:
     def close(self) -> None:
         """Let go of the database; call it when `run()` has ended."""
         self._reading.close()
+        self._moving.close()
         self._writing.close()
 
     @property

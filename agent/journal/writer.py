@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
 
+from agent.journal.checkpoints import Checkpoints
 from agent.journal.committing import Committing
 from agent.journal.errors import JournalClosed, JournalUnusable
 
@@ -80,13 +81,19 @@ class Writer:
 
     Args:
         connection: what nobody else writes to.
+        checkpoints: move what was committed into the database.
         gather_s: seconds from the begin of one group to the next, where that is rows alone.
     """
 
-    def __init__(self, connection: sqlite3.Connection, gather_s: float = GATHER_S) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        checkpoints: Checkpoints,
+        gather_s: float = GATHER_S,
+    ) -> None:
         self._gather_s = gather_s
         self._connection = connection
-        self._committing = Committing(connection)
+        self._committing = Committing(connection, checkpoints)
         self._next = _Group()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()

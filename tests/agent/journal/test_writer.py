@@ -9,11 +9,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from agent.journal.checkpoints import MOST_PAGES, Checkpoints
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal
 from agent.journal.writer import Writer
 from tests.agent.journal.test_pruning import opened
 
+PAGE_BYTES = 4096
 ROUNDS = 40
 """The moment in which the thread commits is short: not each round hits it."""
 
@@ -87,7 +89,8 @@ async def test_rows_gather_until_something_is_decided(tmp_path: Path) -> None:
     """The first goes to the disk at once; later ones share a COMMIT with what cannot wait."""
     statement = "INSERT INTO settings(name, value) VALUES(?, ?)"
     async with opened(tmp_path) as journal:
-        writer = Writer(journal._writing, gather_s=3600)  # pyright: ignore[reportPrivateUsage]
+        writing, moving = journal._writing, journal._moving  # pyright: ignore[reportPrivateUsage]
+        writer = Writer(writing, Checkpoints(moving), gather_s=3600)
         async with anyio.create_task_group() as group:
             group.start_soon(writer.run)
             await writer.insert(statement, [("first", "1")])
@@ -107,3 +110,30 @@ async def test_rows_gather_until_something_is_decided(tmp_path: Path) -> None:
         assert [journal.setting(name) for name in ("first", "second", "third", "fourth")] == [
             *"1234"
         ]
+
+
+async def test_the_log_begins_anew_however_long_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an end to the writing, and without a COMMIT that moves all of the log."""
+    monkeypatch.setattr("agent.journal.checkpoints.COMMITS", 20)
+    async with opened(tmp_path) as journal:
+        wal = journal.path.with_name(f"{journal.path.name}-wal")
+        begun_anew = 0
+        salt = b""
+        number = 0
+        while begun_anew < 3:
+            number += 1
+            await journal.set_setting(f"name {number}", "x" * 100)
+            begun_anew += salt not in (b"", salt := _salt(wal))
+        assert wal.stat().st_size < PAGE_BYTES * MOST_PAGES
+    async with opened(tmp_path) as journal:
+        kept = [journal.setting(f"name {one + 1}") for one in range(number)]
+    assert kept == ["x" * 100] * number
+
+
+def _salt(wal: Path) -> bytes:
+    """What is another one each time that a log begins anew (https://www.sqlite.org/fileformat.html,
+    section 4.1)."""
+    with wal.open("rb") as file:
+        return file.read(32)[16:24]
