@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 SWITCH_S = 0.0005
 """How long a thread waits for its turn before the running one is asked for it."""
-NEW_OBJECTS = 20_000
-"""So many new objects, and the young ones are looked at; what was left over from them when 20
-times as many came; all of them another 50 times later."""
+NEW_OBJECTS = 5_000
+"""So many new objects, and the young ones are looked at; what was left over from them when four
+times as many came, which takes some ten milliseconds; all of them another 1,000 times later."""
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:
@@ -39,7 +39,7 @@ def short_pauses() -> Generator[None]:
     gc.collect()
     # What is here by now, the modules above all, stays: it need not be looked at again.
     gc.freeze()
-    gc.set_threshold(NEW_OBJECTS, 20, 50)
+    gc.set_threshold(NEW_OBJECTS, 4, 1_000)
     try:
         yield
     finally:
