@@ -9,9 +9,9 @@ operator does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
+from agent.all_sessions import AllSessions
 from agent.commons import Commons
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
@@ -24,11 +24,10 @@ from agent.machine.events import (
 )
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.machine.refund import COMMITTED, Refund, RefundState
+from agent.machine.refund import ASKED, COMMITTED, Refund, RefundState
 from agent.outbox import Retry
-from agent.ports.errors import Refused, UnknownSession
+from agent.ports.errors import Refused
 from agent.ports.office import Verdict
-from agent.sessions import Sessions
 from wallet.base import PaymentOutcome, PaymentState, WalletRefused, WalletUnavailable
 from wallet.bolt11 import decode
 
@@ -38,9 +37,6 @@ SURELY_EXPIRED_MS = 600_000
 """So long after its expiry nobody pays an invoice any more: clocks differ, and what a Strom that
 died had sent may be delivered minutes later."""
 
-_ASKED = (RefundState.SENDING, RefundState.UNKNOWN)
-"""The wallet may have been asked to pay, and has not said how that ended."""
-
 log = logging.getLogger(__name__)
 
 
@@ -49,18 +45,18 @@ class Paying:
 
     Args:
         commons: wallet, journal, clock and alerts.
-        sessions_of: the sessions of a charge point by its id.
+        sessions: those of all charge points.
     """
 
-    def __init__(self, commons: Commons, sessions_of: Callable[[str], Sessions]) -> None:
+    def __init__(self, commons: Commons, sessions: AllSessions) -> None:
         self._commons = commons
-        self._sessions_of = sessions_of
+        self._sessions = sessions
         self._unsent: set[str] = set()
         """Payments that were decided on and have surely not reached the wallet."""
 
     async def pay(self, session_id: str, refund_no: int) -> None:
         """Bring a claimed refund to its end; raises Retry while that is not known."""
-        session = self._session(session_id)
+        session = self._sessions.get(session_id)
         refund = numbered(session, refund_no)
         if refund is None or refund.state not in COMMITTED or refund.state is RefundState.PAID:
             return
@@ -71,7 +67,7 @@ class Paying:
                 outcome = await self._follow_up(session, refund)
         except WalletUnavailable as error:
             raise Retry(f"the wallet does not answer: {error}") from None
-        await self._conclude(self._session(session_id), refund, outcome)
+        await self._conclude(self._sessions.get(session_id), refund, outcome)
 
     async def _send(self, session: Session, refund: Refund) -> PaymentOutcome:
         if decode(refund.bolt11).expires_at_ms < self._commons.clock():
@@ -80,7 +76,7 @@ class Paying:
         now_ms = self._commons.clock()
         name = f"{session.id}:{refund.no}:{refund.payment_hash}"
         sent = RefundSent(f"sent:{name}", now_ms, refund.no, refund.payment_hash, source)
-        await self._submit(session, sent)
+        await self._sessions.submit(session, sent)
         self._unsent.add(refund.payment_hash)
         return await self._pay_invoice(refund)
 
@@ -165,7 +161,7 @@ class Paying:
         self, session: Session, event: Event, outcome: PaymentOutcome
     ) -> None:
         try:
-            await self._submit(session, event)
+            await self._sessions.submit(session, event)
         except IllegalEvent:
             # The operator decided while the wallet was asked.
             log.warning(
@@ -178,19 +174,19 @@ class Paying:
         self, session_id: str, refund_no: int | None, *, arrived: bool, operator: str
     ) -> Verdict:
         """Take the operator's word on a refund; see `agent.ports.office.Office`."""
-        session = self._session(session_id)
+        session = self._sessions.get(session_id)
         refund = _meant(session, refund_no)
-        if refund.state in _ASKED:
+        if refund.state in ASKED:
             told = await self._final_word(refund, arrived=arrived)
             if told is not None:
-                await self._conclude(self._session(session_id), refund, told)
+                await self._conclude(self._sessions.get(session_id), refund, told)
                 return Verdict(told.state is PaymentState.SETTLED, by_wallet=True)
         now_ms = self._commons.clock()
         key = f"decided:{session.id}:{refund.no}:{now_ms}"
-        hash_ = refund.payment_hash if refund.state in _ASKED else ""
+        hash_ = refund.payment_hash if refund.state in ASKED else ""
         word = RefundDecided(key, now_ms, refund.no, arrived, operator, hash_)
         try:
-            await self._submit(session, word)
+            await self._sessions.submit(session, word)
         except IllegalEvent:
             raise _refusal(session, refund) from None
         log.warning(
@@ -228,17 +224,9 @@ class Paying:
 
     def _is_settled(self, session: Session) -> None:
         self._commons.alerts.cleared(
-            _alert(session), f"{session.charge_point}: the refund of session {session.id} is clear"
+            _alert(session),
+            f"{session.charge_point}: what became of the refund of session {session.id} is known",
         )
-
-    def _session(self, session_id: str) -> Session:
-        stored = self._commons.journal.sessions.get(session_id)
-        if stored is None:
-            raise UnknownSession("there is no such session")
-        return self._sessions_of(stored.charge_point).get(session_id)
-
-    async def _submit(self, session: Session, event: Event) -> Session:
-        return await self._sessions_of(session.charge_point).submit(session.id, [event])
 
 
 def numbered(session: Session, refund_no: int) -> Refund | None:

@@ -12,16 +12,13 @@ import secrets
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
+from agent.all_sessions import AllSessions
 from agent.commons import Commons
 from agent.config.tables import WalletConfig
 from agent.journal.journal import Task
 from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
-from agent.machine.events import (
-    Event,
-    RefundClaimed,
-    RefundOffered,
-)
+from agent.machine.events import RefundClaimed, RefundOffered
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, Refund, RefundState
@@ -30,7 +27,6 @@ from agent.paying import Paying, numbered
 from agent.ports.addresses import Payees
 from agent.ports.errors import Refused, UnknownSession
 from agent.ports.site import WithdrawOffer
-from agent.sessions import Sessions
 from wallet.base import WalletUnavailable
 from wallet.bolt11 import InvalidInvoice, decode
 
@@ -54,7 +50,7 @@ class Payouts:
     Args:
         commons: wallet, journal and clock.
         config: the fee limits.
-        sessions_of: the sessions of a charge point by its id.
+        sessions: those of all charge points.
         payees: finds invoices behind addresses; None when nothing can.
         address_of: the lightning address in the profile of a public key; "" without.
     """
@@ -63,16 +59,16 @@ class Payouts:
         self,
         commons: Commons,
         config: WalletConfig,
-        sessions_of: Callable[[str], Sessions],
+        sessions: AllSessions,
         payees: Payees | None,
         address_of: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         self._address_of = address_of
         self._commons = commons
         self._config = config
-        self._sessions_of = sessions_of
+        self._sessions = sessions
         self._payees = payees
-        self.paying = Paying(commons, sessions_of)
+        self.paying = Paying(commons, sessions)
 
     async def offer(self, session: Session) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while the session is open, for what is left.
@@ -99,7 +95,7 @@ class Payouts:
                 expires_at_ms=now_ms + OFFER_MS,
             )
             try:
-                session = await self._submit(session, event)
+                session = await self._sessions.submit(session, event)
             except IllegalEvent:
                 # Something was used, claimed or settled in this moment.
                 raise Refused("this offer is no longer valid; scan again") from None
@@ -120,7 +116,7 @@ class Payouts:
         found = self._commons.journal.sessions.refund_of_key(k1)
         if found is None:
             raise UnknownSession("this refund link is not known here")
-        session = self._session(found[0])
+        session = self._sessions.get(found[0])
         for refund in session.refunds:
             if refund.k1 == k1 or (refund.no == found[1] and refund.bolt11 == bolt11):
                 await self._claim(session, refund, bolt11, k1)
@@ -149,7 +145,7 @@ class Payouts:
             return
         payment_hash = await self._check_invoice(bolt11, refund)
         # Somebody may have decided it while the wallet was asked, this one too.
-        session = self._session(session.id)
+        session = self._sessions.get(session.id)
         current = numbered(session, refund.no)
         if current is not None and _is_decided(current, bolt11):
             return
@@ -166,9 +162,9 @@ class Payouts:
             k1=k1,
         )
         try:
-            session = await self._submit(session, event)
+            session = await self._sessions.submit(session, event)
         except IllegalEvent:
-            session = self._session(session.id)
+            session = self._sessions.get(session.id)
         decided = numbered(session, refund.no)
         if decided is None or decided.state not in COMMITTED or decided.bolt11 != bolt11:
             raise Refused("this offer is no longer valid; scan again")
@@ -218,7 +214,7 @@ class Payouts:
 
         He has the withdraw link besides: if this does not work, he loses nothing.
         """
-        session = self._session(session_id)
+        session = self._sessions.get(session_id)
         refund = _free(session)
         if refund is None or refund.no != refund_no or not self._config.auto_refund:
             return
@@ -231,15 +227,6 @@ class Payouts:
             await self.send_to(session, address)
         except Refused as reason:
             log.info("refund %s:%d waits for its payer: %s", session.id, refund_no, reason)
-
-    def _session(self, session_id: str) -> Session:
-        stored = self._commons.journal.sessions.get(session_id)
-        if stored is None:
-            raise UnknownSession("there is no such session")
-        return self._sessions_of(stored.charge_point).get(session_id)
-
-    async def _submit(self, session: Session, event: Event) -> Session:
-        return await self._sessions_of(session.charge_point).submit(session.id, [event])
 
 
 def _is_decided(refund: Refund, bolt11: str) -> bool:

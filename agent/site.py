@@ -17,6 +17,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import anyio
 
 from agent.alerts import Alerts
+from agent.all_sessions import AllSessions
 from agent.charge_point import ChargePointAgent
 from agent.clock import Clock
 from agent.commons import Changes, Commons, Herald, WatchedHerald
@@ -142,7 +143,8 @@ class Site:
             self._agents[point.id] = agent
         self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
-        self.payouts = Payouts(self.commons, config.wallet, self._sessions_of, payees, address_of)
+        self._sessions = AllSessions(journal.sessions, self._sessions_of)
+        self.payouts = Payouts(self.commons, config.wallet, self._sessions, payees, address_of)
         elsewhere = {a.face.pubkey: a for a in self._agents.values() if a.config.lud16}
         self.outside = OutsidePayments(self.commons, elsewhere, providers, self.credit)
         self.settlements = Settlements(
@@ -380,7 +382,7 @@ class Site:
     async def _stop(self, session: Session, by: StopBy) -> None:
         now_ms = self.commons.clock()
         event = StopRequested(f"stop:{session.id}:{by}:{now_ms}", now_ms, by)
-        await self._sessions_of(session.charge_point).submit(session.id, [event])
+        await self._sessions.submit(session, event)
 
     async def offer_refund(self, secret: str) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while charging, for what is left."""

@@ -12,16 +12,15 @@ from agent.machine.events import Event, MeterSampled
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.machine.refund import RefundState
+from agent.machine.refund import ASKED, RefundState
 from agent.ports.charge_point import ChargePointView, ConnectorView
 from agent.ports.office import OwedRefund
 from agent.ports.site import RefundView, SessionView, TimelineEntry
 from agent.tariff.model import Tariff
 
-_SECRET_FIELDS = frozenset({"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no"}) | {
-    "operator",
-    "wallet",
-}
+_SECRET_FIELDS = frozenset(
+    {"key", "at_ms", "k1", "payer", "tariff", "bolt11", "refund_no", "operator", "wallet"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +123,6 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
     )
 
 
-_NOT_KNOWN = (RefundState.SENDING, RefundState.UNKNOWN)
-
-
 def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
     """What the closed ones among sessions still owe, the oldest first."""
     owed = [
@@ -138,7 +134,7 @@ def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
             state=refund.state,
             since_ms=session.closed_at_ms,
             failure=refund.failure,
-            payment_hash=refund.payment_hash if refund.state in _NOT_KNOWN else "",
+            payment_hash=refund.payment_hash if refund.state in ASKED else "",
         )
         for session in sessions
         for refund in session.refunds

@@ -22,7 +22,8 @@ SWITCH_S = 0.0005
 """How long a thread waits for its turn before the running one is asked for it."""
 NEW_OBJECTS = 5_000
 """So many new objects, and the young ones are looked at; what was left over from them when four
-times as many came, which takes some ten milliseconds; all of them another 1,000 times later."""
+times as many came, which takes tens of milliseconds at most; all of them another 1,000 times
+later."""
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:

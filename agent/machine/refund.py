@@ -43,6 +43,9 @@ COMMITTED = frozenset(
 )
 """States in which an invoice has been decided on: the amount cannot change any more."""
 
+ASKED = frozenset({RefundState.SENDING, RefundState.UNKNOWN})
+"""States in which the wallet may have been asked to pay, and has not said how that ended."""
+
 
 class Refund(Struct, frozen=True):
     """One refund of a session.
