@@ -8,10 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from agent.ports.charge_point import ChargePoint
-from agent.ports.charger import StopReport
 from agent.ports.errors import AgentError
 from bridge.ocpp import frames, plain_samples, timestamps
-from bridge.ocpp import v201_registers as registers
 from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201
 from bridge.ocpp.charger import Calls, OcppCharger
@@ -167,10 +165,11 @@ class Dialect201:
     def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:
         """The other side, once there is a connection for its calls."""
         self._spawn = spawn
-        charger = Ocpp201Charger(calls, self._station, self._abilities, self._gone)
+        gone = self._inbound.events.forgotten
+        charger = Ocpp201Charger(calls, self._station, self._abilities, gone)
         self._charger = charger
         self._whereabouts = Whereabouts(
-            self._charge_point, self._station, charger, self._clock, self._gone
+            self._charge_point, self._station, charger, self._clock, gone
         )
         if self._upkeep is not None:
             self.tended = Tended(self._charge_point, Keys201(calls), NEEDS_201)
@@ -179,22 +178,6 @@ class Dialect201:
     def _want_register(self, evse: int) -> None:
         if self._charger is not None and self._spawn is not None:
             self._spawn(self._charger.ask_for_transaction(evse))
-
-    async def _gone(self, name: str) -> None:
-        """A transaction is over, and when and with which register was lost: it is billed as far
-        as it is known to have gone on. Raises AgentError."""
-        known = self._station.get(name)
-        if known is not None and known.number is not None:
-            at_ms = self._station.told_ms(name)
-            await self._charge_point.transaction_stopped(
-                StopReport(
-                    known.number,
-                    registers.last_word_wh(known.intervals, []),
-                    stopped_at_ms=at_ms,
-                    reason="Other",
-                )
-            )
-        await self._station.gone(name)
 
     async def prepare(self) -> None:
         """What a station is asked for once it may be called."""

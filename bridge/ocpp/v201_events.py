@@ -298,6 +298,15 @@ class TransactionEvents:
         known.early_end, known.sold = None, False
         self._station.evses.begun(known.evse)
 
+    async def forgotten(self, name: str) -> None:
+        """A transaction is over, and when and with which register was lost: it is billed as far
+        as it is known to have gone on. Raises AgentError."""
+        known = self._station.get(name)
+        if known is not None and known.number is not None:
+            last_wh = registers.last_word_wh(known.intervals, [])
+            await self._stop(known.number, last_wh, self._station.told_ms(name), "Other")
+        await self._station.gone(name)
+
     async def _stop(self, number: int, register_wh: int | None, at_ms: int, reason: str) -> None:
         """Report the end of a transaction; it is never found by guessing, so without a tag."""
         await self._charge_point.transaction_stopped(

@@ -71,7 +71,7 @@ class Inbound201:
         self._station = station
         self._station_clock = charger_clock
         self._samples = Samples(charge_point, self._station_clock, as_16)
-        self._events = TransactionEvents(
+        self.events = TransactionEvents(
             charge_point, station, self._station_clock, self._samples, want_register
         )
         station.evses.connected()
@@ -182,7 +182,7 @@ class Inbound201:
             meter_value = payload.get("meterValue")
             await self._samples.keep_signed(meter_value, evse, None, now_ms)
             found = await self._samples.read(meter_value, now_ms)
-            found = await self._events.metered_outside(evse, found, now_ms)
+            found = await self.events.metered_outside(evse, found, now_ms)
             await self._samples.report(found, evse, None, now_ms)
         return frames.EMPTY
 
@@ -192,7 +192,7 @@ class Inbound201:
         No totalCost is told (use cases I02 and I03): it would be in the station's own
         TariffCostCtrlr.Currency, a code of ISO 4217, and satoshis have none.
         """
-        accepted = await self._events.take(transaction_event(payload), now_ms)
+        accepted = await self.events.take(transaction_event(payload), now_ms)
         if accepted is None:
             return frames.EMPTY
         return _checked("TransactionEvent", {"idTokenInfo": _id_token_info(accepted)})

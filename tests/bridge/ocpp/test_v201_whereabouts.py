@@ -58,18 +58,25 @@ async def back(stage: Stage, seconds: float = 300) -> AsyncGenerator[RawCharger]
         yield raw
 
 
-async def test_a_station_that_forgot_its_transaction_ends_the_session(tmp_path: Path) -> None:
-    """It lost its power for five minutes: the time since then is nobody's."""
-    async with staged(tmp_path, limits=LIMITS) as stage:
+@asynccontextmanager
+async def came_back(folder: Path) -> AsyncGenerator[tuple[Stage, Quote, RawCharger]]:
+    """A station with a session that took 40 Wh lost its power, and boots five minutes later."""
+    async with staged(folder, limits=LIMITS) as stage:
         async with station(stage) as raw:
             quote = await charged(raw, stage)
         async with back(stage) as raw:
-            await tell(raw, OVER)
-            session = await stage.until(quote, SessionState.CLOSED)
-            assert (session.energy_wh, session.ending) == (40, Ending.NO_REGISTER)
-            assert session.charging_ms == 60_000
-            await plug(raw, stage, "Available")
-            assert raw.waiting == 0
+            yield stage, quote, raw
+
+
+async def test_a_station_that_forgot_its_transaction_ends_the_session(tmp_path: Path) -> None:
+    """It lost its power for five minutes: the time since then is nobody's."""
+    async with came_back(tmp_path) as (stage, quote, raw):
+        await tell(raw, OVER)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (40, Ending.NO_REGISTER)
+        assert session.charging_ms == 60_000
+        await plug(raw, stage, "Available")
+        assert raw.waiting == 0
 
 
 async def test_strom_restarts_meanwhile(tmp_path: Path) -> None:
@@ -88,48 +95,39 @@ async def test_strom_restarts_meanwhile(tmp_path: Path) -> None:
 
 
 async def test_what_waits_in_the_station_is_waited_for(tmp_path: Path) -> None:
-    async with staged(tmp_path, limits=LIMITS) as stage:
-        async with station(stage) as raw:
-            quote = await charged(raw, stage)
-        async with back(stage) as raw:
-            await tell(raw, WAITS)
-            assert stage.session(quote).state is SessionState.CHARGING
-            values = register(stage, METER_START + 55, "Transaction.End", seconds=-290)
-            fields = {"timestamp": stage.at(-290), "meterValue": values, "offline": True}
-            await event(raw, stage, "Ended", {"stoppedReason": "PowerLoss"}, seqNo=2, **fields)
-            session = await stage.until(quote, SessionState.CLOSED)
-            assert (session.energy_wh, session.ending) == (55, Ending.STOPPED)
-            await raw.call("Heartbeat", {})
-            assert raw.waiting == 0
+    async with came_back(tmp_path) as (stage, quote, raw):
+        await tell(raw, WAITS)
+        assert stage.session(quote).state is SessionState.CHARGING
+        values = register(stage, METER_START + 55, "Transaction.End", seconds=-290)
+        fields = {"timestamp": stage.at(-290), "meterValue": values, "offline": True}
+        await event(raw, stage, "Ended", {"stoppedReason": "PowerLoss"}, seqNo=2, **fields)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (55, Ending.STOPPED)
+        await raw.call("Heartbeat", {})
+        assert raw.waiting == 0
 
 
 async def test_what_never_comes_out_of_the_station_is_asked_for_again(tmp_path: Path) -> None:
-    async with staged(tmp_path, limits=LIMITS) as stage:
-        async with station(stage) as raw:
-            quote = await charged(raw, stage)
-        async with back(stage) as raw:
-            await tell(raw, WAITS)
-            stage.world.clock.advance(60)
-            await raw.call("Heartbeat", {})
-            assert raw.waiting == 0
-            stage.world.clock.advance(180)
-            await raw.call("Heartbeat", {})
-            await tell(raw, OVER)
-            assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 40
+    async with came_back(tmp_path) as (stage, quote, raw):
+        await tell(raw, WAITS)
+        stage.world.clock.advance(60)
+        await raw.call("Heartbeat", {})
+        assert raw.waiting == 0
+        stage.world.clock.advance(180)
+        await raw.call("Heartbeat", {})
+        await tell(raw, OVER)
+        assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 40
 
 
 @pytest.mark.parametrize("answer", [GOES_ON, {"messagesInQueue": False}, {}, {"x": None}])
 async def test_one_that_goes_on_is_asked_seldom(tmp_path: Path, answer: dict[str, Any]) -> None:
-    async with staged(tmp_path, limits=LIMITS) as stage:
-        async with station(stage) as raw:
-            quote = await charged(raw, stage)
-        async with back(stage) as raw:
-            await tell(raw, answer)
-            for _ in range(5):
-                stage.world.clock.advance(20)
-                await raw.call("Heartbeat", {})
-            assert stage.session(quote).state is SessionState.CHARGING
-            assert raw.waiting == 0
+    async with came_back(tmp_path) as (stage, quote, raw):
+        await tell(raw, answer)
+        for _ in range(5):
+            stage.world.clock.advance(20)
+            await raw.call("Heartbeat", {})
+        assert stage.session(quote).state is SessionState.CHARGING
+        assert raw.waiting == 0
 
 
 async def test_a_transaction_that_is_silent_is_asked_after(tmp_path: Path) -> None:
@@ -148,16 +146,13 @@ async def test_a_transaction_that_is_silent_is_asked_after(tmp_path: Path) -> No
 
 
 async def test_an_event_that_comes_before_the_answer_shows_that_it_goes_on(tmp_path: Path) -> None:
-    async with staged(tmp_path, limits=LIMITS) as stage:
-        async with station(stage) as raw:
-            quote = await charged(raw, stage)
-        async with back(stage) as raw:
-            message_id = await asked_after(raw)
-            values = register(stage, METER_START + 60)
-            await event(raw, stage, "Updated", meterValue=values, seqNo=2)
-            await raw.send([3, message_id, OVER])
-            await raw.call("Heartbeat", {})
-            assert stage.session(quote).state is SessionState.CHARGING
+    async with came_back(tmp_path) as (stage, quote, raw):
+        message_id = await asked_after(raw)
+        values = register(stage, METER_START + 60)
+        await event(raw, stage, "Updated", meterValue=values, seqNo=2)
+        await raw.send([3, message_id, OVER])
+        await raw.call("Heartbeat", {})
+        assert stage.session(quote).state is SessionState.CHARGING
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "NotSupported"])
