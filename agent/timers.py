@@ -25,6 +25,7 @@ class Timers:
         self._queued: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
         self._sooner = asyncio.Event()
+        self._ringing = asyncio.Lock()
 
     def set(self, session_id: str, charge_point_id: str, at_ms: int | None) -> None:
         """Name the session's next deadline; None for no deadline."""
@@ -65,15 +66,20 @@ class Timers:
         return None
 
     async def ring_due(self) -> int:
-        """Ring for every deadline that the clock has passed; returns how many."""
-        now_ms = self._clock()
+        """Ring for every deadline that the clock has passed.
+
+        Returns:
+            For how many, once all of them are dealt with, also one that rang already.
+        """
         count = 0
-        while (at_ms := self.next_at_ms()) is not None and at_ms <= now_ms:
-            _, session_id = heapq.heappop(self._heap)
-            del self._queued[session_id]
-            _, charge_point_id = self._due.pop(session_id)
-            await self._ring(charge_point_id, session_id, now_ms)
-            count += 1
+        async with self._ringing:
+            now_ms = self._clock()
+            while (at_ms := self.next_at_ms()) is not None and at_ms <= now_ms:
+                _, session_id = heapq.heappop(self._heap)
+                del self._queued[session_id]
+                _, charge_point_id = self._due.pop(session_id)
+                await self._ring(charge_point_id, session_id, now_ms)
+                count += 1
         return count
 
     async def run(self) -> None:

@@ -78,3 +78,22 @@ async def test_a_sooner_deadline_wakes_the_clock() -> None:
     finally:
         running.cancel()
     assert rung.sessions == ["near"]
+
+
+async def test_what_is_due_is_dealt_with_also_where_it_rang_already() -> None:
+    goes_on, rung = asyncio.Event(), list[str]()
+
+    async def ring(charge_point_id: str, session_id: str, at_ms: int) -> None:
+        del charge_point_id, at_ms
+        await goes_on.wait()
+        rung.append(session_id)
+
+    timers = Timers(lambda: 5, ring)
+    timers.set("a", "CP", 5)
+    async with asyncio.TaskGroup() as group:
+        first, second = (group.create_task(timers.ring_due()) for _ in range(2))
+        while timers.next_at_ms() is not None:
+            await asyncio.sleep(0)
+        assert not second.done()
+        goes_on.set()
+    assert (rung, first.result(), second.result()) == (["a"], 1, 0)
