@@ -133,7 +133,7 @@ async def charger(load: Load, number: int, opening: asyncio.Semaphore) -> None:
         if mode == "idle":
             await load.over.wait()
             return
-        await asyncio.sleep(load.interval_s * (number % 100) / 100)
+        await asyncio.sleep(load.interval_s * number / load.active)
         sent = 0
         due = perf_counter()
         while due < load.until:
