@@ -181,6 +181,7 @@ class App:
                 log=messages,
                 tls=security.tls,
                 settings=app.ocpp_settings,
+                called={point.called: point.id for point in config.charge_points},
                 names_file=config.strom.data_dir / TRANSACTION_NAMES_FILE,
                 alerts=alerts,
             )

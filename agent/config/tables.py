@@ -26,6 +26,7 @@ from agent.config.table import Table
 from agent.config.values import (
     RATE_SOURCES,
     ChargePointId,
+    ChargerId,
     ConnectorType,
     CurrencyCode,
     DataDir,
@@ -183,9 +184,13 @@ class ConnectorConfig(Table):
 
 
 class ChargePointConfig(ChargerSecurity):
-    """[[charge_points]]: one charge point and its public face."""
+    """[[charge_points]]: one charge point and its public face.
+
+    `charger_id` is what its charger calls itself, where that cannot be `id`.
+    """
 
     id: ChargePointId
+    charger_id: ChargerId = ""
     name: Annotated[str, text(80, empty=False)]
     about: Annotated[str, text(1000, lines=True)] = ""
     picture: WebUrl = ""
@@ -209,6 +214,11 @@ class ChargePointConfig(ChargerSecurity):
         if len(set(ids)) != len(ids):
             raise ValueError("expected a different id for each connector")
         return value
+
+    @property
+    def called(self) -> str:
+        """What its charger calls itself."""
+        return self.charger_id or self.id
 
 
 class Config(Table):
@@ -293,15 +303,14 @@ def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(low, int) and isinstance(high, int) and low > high:
         yield f"sessions.min_payment_sat = {low}: expected at most max_payment_sat, {high}"
     yield from _shared_addresses(raw)
+    yield from _shared_charger_ids(raw)
     yield from contradictions(raw)
     tariffs = _table(raw.get("tariffs"))
     ids: dict[str, int] = {}
     keys: dict[str, int] = {}
     public_url = _table(raw.get("strom")).get("public_url")
     own_host = urlsplit(public_url).netloc if isinstance(public_url, str) else ""
-    points = raw.get("charge_points")
-    for index, item in enumerate(cast("list[object]", points) if isinstance(points, list) else []):
-        point = _table(item)
+    for index, point in enumerate(_points(raw)):
         where = ("charge_points", index)
         name = point.get("id")
         if isinstance(name, str) and ids.setdefault(name.lower(), index) != index:
@@ -351,6 +360,29 @@ def _shared_addresses(raw: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"{key} = {shown_text(address)}: expected another address than {taken[address]} has"
             )
+
+
+def _shared_charger_ids(raw: Mapping[str, Any]) -> Iterator[str]:
+    points = _points(raw)
+    named = [point.get("charger_id") or None for point in points]
+    owners: dict[str, int] = {}
+    for index, point in enumerate(points):
+        if named[index] is None and isinstance(name := point.get("id"), str):
+            owners.setdefault(name.lower(), index)
+    for index, name in enumerate(named):
+        if isinstance(name, str) and (owner := owners.setdefault(name.lower(), index)) != index:
+            yield (
+                f"{key_path(('charge_points', index, 'charger_id'), raw)} = {shown_text(name)}: "
+                f"expected another one than {key_path(('charge_points', owner), raw)} has "
+                "(upper and lower case are the same)"
+            )
+
+
+def _points(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    points = raw.get("charge_points")
+    return [
+        _table(item) for item in cast("list[object]", points if isinstance(points, list) else [])
+    ]
 
 
 def _table(value: object) -> Mapping[str, Any]:

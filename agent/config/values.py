@@ -24,6 +24,7 @@ from nips.location import KIND_GEOMETRY, KIND_PLACE
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 CHARGE_POINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
+_LONGEST_CHARGER_ID = 100
 
 # OCPI 2.2.1 section 8.4.5 (ConnectorType), with the two that 2.3 added.
 CONNECTOR_TYPES = frozenset(
@@ -222,7 +223,27 @@ def _charge_point_id(value: object) -> str:
     if not isinstance(value, str) or not CHARGE_POINT_ID.fullmatch(value):
         raise ValueError(
             "expected 1 to 48 letters, digits, - and _, the first a letter or digit: "
-            "it is part of web and lightning addresses"
+            "it is part of web and lightning addresses (what the charger calls itself, where that "
+            "is something else, is its charger_id)"
+        )
+    return value
+
+
+def is_charger_id(name: str) -> bool:
+    """Whether a charger can call itself so, at the end of its URL."""
+    return (
+        len(name) <= _LONGEST_CHARGER_ID
+        and name.isprintable()
+        and "/" not in name
+        and name == name.strip()
+    )
+
+
+def _charger_id(value: object) -> str:
+    if not isinstance(value, str) or not is_charger_id(value):
+        raise ValueError(
+            f"expected up to {_LONGEST_CHARGER_ID} letters without /: what the charger puts behind "
+            "the URL that it is given"
         )
     return value
 
@@ -344,6 +365,7 @@ ProxyAddress = Annotated[str, BeforeValidator(_proxy_address)]
 PlaceKind = Annotated[int, BeforeValidator(_place_kind)]
 Npub = Annotated[str, BeforeValidator(_npub)]
 ChargePointId = Annotated[str, BeforeValidator(_charge_point_id)]
+ChargerId = Annotated[str, BeforeValidator(_charger_id)]
 ConnectorType = Annotated[str, BeforeValidator(_connector_type)]
 DataDir = Annotated[Path, BeforeValidator(_data_dir)]
 ReadableFile = Annotated[Path, BeforeValidator(_readable_file)]

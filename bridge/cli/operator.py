@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from rich.text import Text
@@ -33,6 +34,8 @@ DEFAULT_CONFIG = Path("strom.toml")
 # About the width of a geohash's cell, by its length, at the equator.
 _CELL_SIZE = {3: "156 km", 4: "39 km", 5: "5 km", 6: "1.2 km", 7: "150 m", 8: "40 m", 9: "5 m"}
 
+# What may stand in a path as it is (RFC 3986 section 3.3).
+_IN_A_PATH = "!$&'()*+,;=:@"
 # What each security profile of OCPP asks of a charger.
 _PROFILES = (
     "profile 0: nothing is asked for",
@@ -123,7 +126,7 @@ def _way_in(config: Config, point: ChargePointConfig) -> str:
     """The URLs that a charger may be given."""
     urls = [] if point.least_profile >= TLS else [f"ws://{config.strom.ocpp_listen}"]
     urls += [f"wss://{config.ocpp.tls_listen}"] if config.ocpp.tls_listen else []
-    return ", ".join(f"{url}/ocpp/{point.id}" for url in urls)
+    return ", ".join(f"{url}/ocpp/{quote(point.called, safe=_IN_A_PATH)}" for url in urls)
 
 
 def _show_certificates(files: TlsFiles, shown: Shown) -> None:

@@ -159,7 +159,8 @@ def may_enter(password: str, authorization: Sequence[str]) -> bool:
     """Whether an Authorization header carries the password.
 
     Chargers send an AuthorizationKey as its bytes or as its hex digits, whichever way it
-    was given to them; the user name adds nothing, since the path names the charge point.
+    was given to them; the user name adds nothing, since the path names the charge point, and
+    has a colon in it where the charger's id has one.
     """
     if len(authorization) != 1:
         return False
@@ -170,9 +171,6 @@ def may_enter(password: str, authorization: Sequence[str]) -> bool:
         decoded = base64.b64decode(credentials.strip(), validate=True)
     except (binascii.Error, ValueError):
         return False
-    _, colon, given = decoded.partition(b":")
-    if not colon:
-        return False
     raw = password.encode()
     accepted = [raw, raw.hex().encode(), raw.hex().upper().encode()]
     try:
@@ -182,4 +180,7 @@ def may_enter(password: str, authorization: Sequence[str]) -> bool:
     else:
         accepted += [unhexed] if unhexed else []
         accepted += [password.upper().encode(), password.lower().encode()]
-    return any(hmac.compare_digest(given, candidate) for candidate in accepted)
+    return any(
+        hmac.compare_digest(decoded[-len(candidate) - 1 :], b":" + candidate)
+        for candidate in accepted
+    )

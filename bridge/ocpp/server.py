@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +18,7 @@ from websockets.http11 import Request, Response
 from agent.alerts import Alerts
 from agent.config.models import Wishes
 from agent.config.ocpp import MUTUAL_TLS
+from agent.config.values import CHARGE_POINT_ID, is_charger_id
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError, UnknownChargePoint
@@ -82,6 +83,7 @@ class OcppServer:
         tls: a second listener, for wss:// (security profiles 2 and 3).
         settings: the configuration keys that a charge point's charger shall have, by what it
             is; with None chargers are not asked for their configuration at all.
+        called: charge point ids, by what their chargers call themselves.
         names_file: where an earlier version kept the names of OCPP 2.0.1's transactions.
         alerts: who tells the operators.
 
@@ -103,11 +105,13 @@ class OcppServer:
         log: FrameLog | None = None,
         tls: TlsListener | None = None,
         settings: Callable[[str, Nameplate], Wishes] | None = None,
+        called: Mapping[str, str] | None = None,
         names_file: Path | None = None,
         alerts: Alerts | None = None,
     ) -> None:
         self._site = site
         self._listen = listen
+        self._called = {name.lower(): known for name, known in (called or {}).items()}
         self._policy = policy
         self._clock = clock
         self._guard = guard
@@ -249,7 +253,8 @@ class OcppServer:
         if charge_point_id is None:
             return None
         try:
-            return self._site.charge_point(charge_point_id)
+            known = self._called.get(charge_point_id.lower(), charge_point_id)
+            return self._site.charge_point(known)
         except UnknownChargePoint:
             return None
 
@@ -371,7 +376,11 @@ def _nothing(charge_point_id: str, nameplate: Nameplate) -> Wishes:
 def _called(path: str) -> str:
     """What a charger calls itself, fit for a log."""
     name = id_in_path(path) or ""
-    return repr(name[:_MOST_OF_A_NAME]) if name else "without an id"
+    if not name:
+        return "without an id"
+    shown = repr(name[:_MOST_OF_A_NAME])
+    can_be_one = CHARGE_POINT_ID.fullmatch(name) or not is_charger_id(name)
+    return shown if can_be_one else f"with charger_id = {shown}"
 
 
 def _peer(socket: ServerConnection) -> str:

@@ -50,7 +50,7 @@ FACE = PublicFace("00" * 32, "npub1example", "nprofile1example", "cp@127.0.0.1:8
 
 
 RUNS = 3
-"""A tail shows the machine's hiccups as much as the server: the median of so many."""
+"""A figure shows the machine's moods as much as the server: the median of so many, in turn."""
 
 
 def now_ms() -> int:
@@ -338,35 +338,75 @@ async def alone(*arguments: object) -> Any:
     return json.loads(output)
 
 
+def show(name: str, connections: int, figures: Measured) -> None:
+    """Print one line of the table."""
+    cpu = f"{figures.cpu_us:>8.0f}" if figures.cpu_us else ""
+    print(
+        f"{name:<42}{connections:>6}{figures.per_second:>8.0f}"
+        f"{figures.median_ms:>11.1f}{figures.p99_ms:>9.1f}{cpu}",
+        flush=True,
+    )
+
+
+async def in_turn(
+    connections: int, seconds: float, *servers: tuple[str, tuple[float, ...]]
+) -> list[list[Measured]]:
+    """Servers one after the other, a few times: for each server what its runs gave.
+
+    Args:
+        connections: chargers that are connected.
+        seconds: how long each run lasts.
+        servers: each with what else `serve_alone` takes.
+    """
+    runs: list[list[Measured]] = [[] for _ in servers]
+    for _ in range(RUNS):
+        for (kind, more), of_it in zip(servers, runs, strict=True):
+            of_it.append(Measured(**await alone(kind, connections, seconds, *more)))
+    return runs
+
+
+async def beside_peers(connections: int, seconds: float) -> None:
+    """Strom and its peers as fast as they can, and at half of that."""
+    raw, bare, ours = await in_turn(
+        connections, seconds, ("echo", ()), ("library", ()), ("strom", (0, 0))
+    )
+    middle = {
+        name: sorted(runs, key=lambda one: one.per_second)[RUNS // 2]
+        for name, runs in (
+            ("raw websockets echo, stores nothing", raw),
+            ("ocpp library, defaults, stores nothing", bare),
+            ("Strom, every sample on the disk", ours),
+        )
+    }
+    for name, figures in middle.items():
+        show(name, connections, figures)
+    of_echo, _, of_strom = (figures.per_second / 2 for figures in middle.values())
+    at_half = await in_turn(connections, seconds, ("echo", (of_echo,)), ("strom", (of_strom, 0)))
+    for name, runs in zip(("echo", "Strom"), at_half, strict=True):
+        figures = sorted(runs, key=lambda one: one.p99_ms)[RUNS // 2]
+        show(f"{name} at half its rate", connections, figures)
+    print(f"{'':<42}{_times(ours, bare)} the library, {_times(ours, raw)} the echo")
+
+
+def _times(ours: list[Measured], theirs: list[Measured]) -> str:
+    """The median of how many times as fast, of runs that followed each other."""
+    ratios = [a.per_second / b.per_second for a, b in zip(ours, theirs, strict=True)]
+    return f"{sorted(ratios)[RUNS // 2]:.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
 async def main(seconds: float) -> None:
     """All figures in one run."""
-    print(f"MeterValues of 8 samples, {seconds:g} s each; one process serves, another loads")
+    print(
+        f"MeterValues of 8 samples; one process serves, another loads for {seconds:g} s; "
+        f"medians of {RUNS} runs, at half rate by p99"
+    )
     print(f"{'server':<42}{'conns':>6}{'per s':>8}{'median ms':>11}{'p99 ms':>9}{'CPU us':>8}")
-
-    async def show(name: str, kind: str, connections: int, *more: float, runs: int = 1) -> Measured:
-        measured = [Measured(**await alone(kind, connections, seconds, *more)) for _ in range(runs)]
-        figures = sorted(measured, key=lambda one: one.p99_ms)[runs // 2]
-        cpu = f"{figures.cpu_us:>8.0f}" if figures.cpu_us else ""
-        print(
-            f"{name:<42}{connections:>6}{figures.per_second:>8.0f}"
-            f"{figures.median_ms:>11.1f}{figures.p99_ms:>9.1f}{cpu}",
-            flush=True,
-        )
-        return figures
-
     for connections in (50, 500):
-        raw = await show("raw websockets echo, stores nothing", "echo", connections)
-        bare = await show("ocpp library, defaults, stores nothing", "library", connections)
-        ours = await show("Strom, every sample on the disk", "strom", connections, 0, 0)
-        half = f"at half its rate, median of {RUNS} runs by p99"
-        await show(f"echo {half}", "echo", connections, raw.per_second / 2, runs=RUNS)
-        await show(f"Strom {half}", "strom", connections, ours.per_second / 2, 0, runs=RUNS)
-        print(
-            f"{'':<42}{ours.per_second / bare.per_second:.1f}x the library, "
-            f"{ours.per_second / raw.per_second:.2f}x the echo"
-        )
-    few = await show("Strom, 1,000 messages/s", "strom", 100, 1000, 100)
-    many = await show("the same from 100 among 10,000", "strom", 10_000, 1000, 100)
+        await beside_peers(connections, seconds)
+    few = Measured(**await alone("strom", 100, seconds, 1000, 100))
+    show("Strom, 1,000 messages/s, one run", 100, few)
+    many = Measured(**await alone("strom", 10_000, seconds, 1000, 100))
+    show("the same from 100 among 10,000, one run", 10_000, many)
     print(f"{'':<42}cost of a message among 10,000: {many.cpu_us / few.cpu_us:.2f}x")
     for connections in (1_000, 10_000):
         kib = await alone("memory", connections)

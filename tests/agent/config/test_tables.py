@@ -32,6 +32,12 @@ id = "CP001"
 name = "Old Mill"
 tariff = "day"
 """
+SECOND = """
+[[charge_points]]
+id = "CP002"
+name = "New Mill"
+tariff = "day"
+"""
 NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
 
 
@@ -126,6 +132,19 @@ def test_a_place_is_published_coarsely_unless_told_otherwise(tmp_path: Path) -> 
     assert location is not None
     assert location.geohash_length == 5
     assert (location.latitude, location.longitude) == (1.0, 2.5)
+
+
+def test_chargers_may_call_themselves_what_no_id_can_be(tmp_path: Path) -> None:
+    swapped = POINT + 'charger_id = "CP002"' + SECOND + 'charger_id = "CP001"'
+    assert [one.called for one in load(written(tmp_path, swapped)).charge_points] == [
+        "CP002",
+        "CP001",
+    ]
+    odd = POINT + 'charger_id = "DE*ABC*E1:2 (b)"' + SECOND
+    assert [one.called for one in load(written(tmp_path, odd)).charge_points] == [
+        "DE*ABC*E1:2 (b)",
+        "CP002",
+    ]
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
@@ -324,6 +343,21 @@ def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: 
             POINT + '[[charge_points]]\nid = "cp001"\nname = "x"\ntariff = "day"',
             'charge_points[1].id = "cp001": expected another id than charge_points[0].id has '
             "(upper and lower case are the same)",
+        ),
+        (
+            POINT + 'charger_id = "ocpp/CP001"',
+            'charge_points[0] "CP001" .charger_id = "ocpp/CP001": expected up to 100 letters '
+            "without /: what the charger puts behind the URL that it is given",
+        ),
+        (
+            POINT + 'charger_id = "DE*1"' + SECOND + 'charger_id = "de*1"',
+            'charge_points[1] "CP002" .charger_id = "de*1": expected another one than '
+            'charge_points[0] "CP001" has (upper and lower case are the same)',
+        ),
+        (
+            POINT + SECOND + 'charger_id = "cp001"',
+            'charge_points[1] "CP002" .charger_id = "cp001": expected another one than '
+            'charge_points[0] "CP001" has (upper and lower case are the same)',
         ),
         (
             POINT.replace("CP001", "CP 1"),

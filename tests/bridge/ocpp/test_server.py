@@ -35,6 +35,25 @@ async def test_a_configured_charge_point_connects_and_boots() -> None:
         assert server.connected() == ("CP001",)
 
 
+@pytest.mark.parametrize(
+    "path", ["/ocpp/DE*ABC*E1:2%20b", "/ocpp/de%2Aabc%2ae1%3A2%20b", "/ocpp/CP001"]
+)
+async def test_a_charger_may_call_itself_what_no_id_can_be(path: str) -> None:
+    site = RecordingSite("CP001", "CP002")
+    called = {"DE*ABC*E1:2 b": "CP001", "CP002": "CP002"}
+    async with serving(site, called=called) as server, charger(server, path) as raw:
+        assert (await raw.boot())["status"] == "Accepted"
+        assert server.connected() == ("CP001",)
+
+
+async def test_what_a_charger_calls_itself_comes_before_an_id() -> None:
+    called = {"CP002": "CP001", "CP001": "CP002"}
+    site = RecordingSite("CP001", "CP002")
+    async with serving(site, called=called) as server, charger(server, "/ocpp/CP001") as raw:
+        await raw.boot()
+        assert server.connected() == ("CP002",)
+
+
 @pytest.mark.parametrize("path", ["/ocpp/NOBODY", "/ocpp/", "/", "/ocpp/%00", "/" + "x" * 900])
 async def test_an_unknown_charge_point_is_refused(path: str) -> None:
     site = RecordingSite("CP001")
@@ -50,6 +69,7 @@ async def test_an_unknown_charge_point_is_refused(path: str) -> None:
         ("/ocpp", "no charge point 'ocpp'"),
         ("/", "no charge point without an id"),
         ("/ocpp/a%1Bb", r"no charge point 'a\x1bb'"),
+        ("/ocpp/DE*ABC*E1", "no charge point with charger_id = 'DE*ABC*E1' (from"),
         ("/ocpp/" + "x" * 400, "no charge point '" + "x" * 60 + "' (from"),
     ],
 )

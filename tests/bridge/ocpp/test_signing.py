@@ -88,15 +88,16 @@ PKI = Pki(Path()).ca
 async def charger(
     port: int,
     trusts: ssl.SSLContext | None,
+    called: str = "CP001",
     *,
     password: str = "",
     version: str = "1.6",
 ) -> AsyncGenerator[ObedientCharger]:
     """A charger that booted, over TLS where it trusts somebody."""
-    shown = b64encode(f"CP001:{password}".encode()).decode()
+    shown = b64encode(f"{called}:{password}".encode()).decode()
     async with (
         connect(
-            f"{'ws' if trusts is None else 'wss'}://127.0.0.1:{port}/ocpp/CP001",
+            f"{'ws' if trusts is None else 'wss'}://127.0.0.1:{port}/ocpp/{called}",
             ssl=trusts,
             subprotocols=[Subprotocol(f"ocpp{version}")],
             additional_headers={"Authorization": f"Basic {shown}"} if password else {},
@@ -118,15 +119,18 @@ async def until_kept(folder: Path, chain: str) -> None:
         await anyio.sleep(0.01)
 
 
-@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+@pytest.mark.parametrize(
+    ("version", "called"), [("1.6", "CP001"), ("2.0.1", "CP001"), ("1.6", "DE*ABC*E1:2")]
+)
 async def test_from_a_password_to_a_certificate_and_the_next_one(
-    tmp_path: Path, version: str
+    tmp_path: Path, version: str, called: str
 ) -> None:
     key = curve_key()
-    async with serving(tmp_path, PROFILE_2, days=20) as (app, server):
+    itself = f'charger_id = "{called}"\n'
+    async with serving(tmp_path, itself + PROFILE_2, days=20) as (app, server):
         port, trusts = app.ocpp_tls_port, server.trusting()
-        async with charger(port, trusts, password=PASSWORD, version=version) as here:
-            asked = {"csr": request(key, "CP001")}
+        async with charger(port, trusts, called, password=PASSWORD, version=version) as here:
+            asked = {"csr": request(key, called)}
             if version == "2.0.1":
                 asked["certificateType"] = "ChargingStationCertificate"
             assert await here.say("SignCertificate", asked) == {"status": "Accepted"}
@@ -144,17 +148,18 @@ async def test_from_a_password_to_a_certificate_and_the_next_one(
             serialization.NoEncryption(),
         )
     )
-    async with serving(tmp_path, PROFILE_3, days=20) as (app, server):
+    async with serving(tmp_path, itself + PROFILE_3, days=20) as (app, server):
+        port, showing = app.ocpp_tls_port, server.trusting(own)
         # It is known before it came in, and that it expires in less than 30 days.
         assert "expires in" in app.alerts.current()["certificate CP001"]
         with pytest.raises(InvalidStatus):
-            async with charger(app.ocpp_tls_port, server.trusting(), version=version):
+            async with charger(port, server.trusting(), called, version=version):
                 pass
-        async with charger(app.ocpp_tls_port, server.trusting(own), version=version) as here:
+        async with charger(port, showing, called, version=version) as here:
             trigger = "ExtendedTriggerMessage" if version == "1.6" else "TriggerMessage"
             wanted = (await here.heard(trigger))["requestedMessage"]
             assert wanted.startswith("SignCharg")
-            asked = {"csr": request(curve_key(), "CP001")}
+            asked = {"csr": request(curve_key(), called)}
             assert await here.say("SignCertificate", asked) == {"status": "Accepted"}
             await until_kept(tmp_path, (await here.heard("CertificateSigned"))["certificateChain"])
 

@@ -6,7 +6,7 @@ import json
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,6 +32,7 @@ async def serving(
     limits: Limits | None = None,
     clock: Callable[[], int] | None = None,
     log: FrameLog | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[OcppServer]:
     """A server for the site on a port of the system's choice."""
     server = OcppServer(
@@ -41,6 +42,7 @@ async def serving(
         clock or now_ms,
         limits=limits,
         log=log,
+        called=called,
     )
     await server.start()
     try:
