@@ -149,7 +149,12 @@ def _add_errors(app: FastAPI, context: Context) -> None:
             return JSONResponse({"error": sentence}, status_code)
         retry = retry and request.method == "GET"
         return context.renderer.page(
-            request, "message.html", status_code, sentence=sentence, retry=retry
+            request,
+            "message.html",
+            status_code,
+            sentence=sentence,
+            retry=retry,
+            of_console=request.url.path.startswith("/admin/"),
         )
 
     @app.exception_handler(404)
@@ -157,4 +162,6 @@ def _add_errors(app: FastAPI, context: Context) -> None:
         sentence = context.words(request)("web.not_found")
         if wants_json(request):
             return JSONResponse({"error": sentence}, 404)
-        return context.renderer.page(request, "message.html", 404, sentence=sentence, retry=False)
+        return context.renderer.page(
+            request, "message.html", 404, sentence=sentence, retry=False, of_console=False
+        )

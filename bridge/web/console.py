@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ _MOST_SIGNED_IN = 100
 _GUESSES = Rate(burst=5, per_minute=5)
 
 Format = Literal["svg", "pdf"]
+ARRIVED, LOST = "arrived", "lost"
+_BECAME = (ARRIVED, LOST)
 _MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "pdf": "application/pdf"}
 
 
@@ -146,6 +149,23 @@ def routes(context: Context, console: Console) -> APIRouter:
         check(request)
         await console.office.stop_by_operator((await form(request)).get("session", ""))
         return RedirectResponse("/admin", 303)
+
+    @router.post("/refund")
+    async def refund(request: Request) -> Response:
+        """Take the operator's word on a refund that no wallet can tell about."""
+        check(request)
+        fields = await form(request)
+        became, number = fields.get("became", ""), fields.get("refund_no", "")
+        if became not in _BECAME or not re.fullmatch(r"[1-9][0-9]{0,3}", number):
+            raise BadForm("Say which refund, and whether it arrived or is lost.")
+        verdict = await console.office.decide_refund(
+            fields.get("session", ""), int(number), arrived=became == ARRIVED, operator="console"
+        )
+        who = "wallet" if verdict.by_wallet else "noted"
+        sentence = context.words(request)(f"console.{who}_{ARRIVED if verdict.arrived else LOST}")
+        return context.renderer.page(
+            request, "message.html", sentence=sentence, retry=False, of_console=True
+        )
 
     @router.get("/poster/{name}")
     async def poster(request: Request, name: str) -> Response:

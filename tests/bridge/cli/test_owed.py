@@ -21,6 +21,7 @@ from tests.bridge.cli.test_chargers import CONFIG, house
 from wallet import bolt11
 
 HASH = "5a" * 32
+JOURNAL = Path("data") / "strom.sqlite"
 MADE_S = T0 // 1000 - 400_000_000
 
 
@@ -37,17 +38,18 @@ def _expired(payment_hash: str) -> str:
     )
 
 
-async def _stored(folder: Path, *refunds: Refund) -> Session:
-    """A closed session of CP001 that owes these refunds, in the journal of a folder."""
+async def stored(path: Path, *refunds: Refund) -> Session:
+    """A closed session of CP001 that owes these refunds, in the journal of that file."""
     session = after(starting(), asked_to_stop(T0))
     assert session.state is SessionState.CLOSED
     session = replace(session, charge_point="CP001", refunds=refunds)
-    async with opened_at(folder / "data" / "strom.sqlite") as journal:
+    async with opened_at(path) as journal:
         await journal.commit(Step(session, [paid(T0)]))
     return session
 
 
-def _unknown(no: int = 1, amount_msat: int = 1_000_000) -> Refund:
+def unknown(no: int = 1, amount_msat: int = 1_000_000) -> Refund:
+    """A refund of which the wallet that was asked to pay it cannot tell."""
     return Refund(
         no,
         amount_msat,
@@ -60,7 +62,7 @@ def _unknown(no: int = 1, amount_msat: int = 1_000_000) -> Refund:
 
 @pytest.mark.parametrize("arrived", [True, False])
 async def test_the_operator_says_what_became_of_it(tmp_path: Path, arrived: bool) -> None:
-    session = await _stored(tmp_path, _unknown())
+    session = await stored(tmp_path / JOURNAL, unknown())
     option = "--paid" if arrived else "--unpaid"
     async with house(tmp_path) as running:
         listed = await running.strom("owed")
@@ -75,7 +77,7 @@ async def test_the_operator_says_what_became_of_it(tmp_path: Path, arrived: bool
         assert ("Nothing more is owed" if arrived else "owed again") in said.out
         left = [one.state for one in running.app.site.office.owed()]
         assert left == ([] if arrived else ["FAILED"])
-    async with opened_at(tmp_path / "data" / "strom.sqlite") as journal:
+    async with opened_at(tmp_path / JOURNAL) as journal:
         [word] = journal.sessions.events(session.id, only=RefundDecided)
         assert isinstance(word, RefundDecided)
         who = os.environ.get("SUDO_USER") or getpass.getuser()
@@ -84,7 +86,7 @@ async def test_the_operator_says_what_became_of_it(tmp_path: Path, arrived: bool
 
 async def test_of_several_it_has_to_be_said_which(tmp_path: Path) -> None:
     paid_by_hand = Refund(2, 5_000)
-    session = await _stored(tmp_path, _unknown(amount_msat=995_000), paid_by_hand)
+    session = await stored(tmp_path / JOURNAL, unknown(amount_msat=995_000), paid_by_hand)
     async with house(tmp_path) as running:
         unclear = await running.strom("owed", session.id, "--paid", "--yes")
         assert unclear.code == 1
@@ -114,7 +116,7 @@ def test_mistakes_get_a_sentence(
 
 
 async def test_nothing_is_decided_while_strom_is_down(tmp_path: Path) -> None:
-    session = await _stored(tmp_path, _unknown())
+    session = await stored(tmp_path / JOURNAL, unknown())
     async with house(tmp_path) as running:
         pass
     told = await running.strom("owed", session.id, "--unpaid", "--yes")
