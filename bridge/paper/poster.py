@@ -23,6 +23,8 @@ _WIDTH, _HEIGHT = A6_MM
 _SIZES: dict[Paper, tuple[float, float]] = {"A6": A6_MM, "A4": A4_MM}
 _INK, _VOLT, _PAPER, _SOFT = "#161811", "#d3f34b", "#ffffff", "#5a5e50"
 _MARGIN = 8.0
+_SMALLEST = 0.6
+"""Texts get that small, measured by their size, before they are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +155,26 @@ def _marks(
             text = f"{line.label} {line.amount} {line.note}".strip()
             y += 4.6
         marks.append(_fitted(_MARGIN, y, text, size, left, rulers, bold=index == 0))
-    address = links.address(view.id, connector)
+    marks += _address(links.address(view.id, connector), left, rulers)
     marks += [
-        _fitted(_MARGIN, 138.8, address, 3.4, left, rulers, bold=True),
         _fitted(_MARGIN, 143, words("web.lightning_address"), 2.6, left, rulers, colour=_SOFT),
         _Qr(_WIDTH - _MARGIN - 25, 113.5, 26, f"nostr:{view.nprofile}"),
         _Text(_WIDTH - _MARGIN - 12, 143, "nostr", 2.6, colour=_SOFT, align="middle"),
     ]
     return marks
+
+
+def _address(address: str, room: float, rulers: Sheet) -> list[_Text]:
+    """A lightning address; one that is too long for a line is broken before its server, for
+    nobody can type what is cut."""
+    size = 3.4
+    if rulers.width(address, size * _SMALLEST, bold=True) <= room:
+        return [_fitted(_MARGIN, 138.8, address, size, room, rulers, bold=True)]
+    name, at, server = address.partition("@")
+    return [
+        _fitted(_MARGIN, y, part, 2.8, room, rulers, bold=True, smallest=0.4)
+        for y, part in ((136.7, name), (139.7, at + server))
+    ]
 
 
 def _fitted(
@@ -174,10 +188,11 @@ def _fitted(
     bold: bool = False,
     colour: str = _INK,
     align: Align = "left",
+    smallest: float = _SMALLEST,
 ) -> _Text:
     """A text made small enough for its room; one that stays too long is cut."""
     width = rulers.width(text, size, bold)
-    fitting = size * min(1.0, max(0.6, 0.99 * room / width)) if width else size
+    fitting = size * min(1.0, max(smallest, 0.99 * room / width)) if width else size
     while text and rulers.width(text, fitting, bold) > room:
         text = text.rstrip("…")[:-1].rstrip() + "…"
     return _Text(x, y, text, round(fitting, 2), bold, colour, align)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -82,6 +83,15 @@ def test_svg_is_whole_and_says_what_it_must(language: str) -> None:
 def test_a_long_name_stays_on_the_sheet() -> None:
     svg = poster_svg(charge_point("A very long name " * 8), LINKS, words("en"))
     assert "…" in svg
+
+
+@pytest.mark.parametrize("id_length", [5, 20, 32, 48])
+def test_a_lightning_address_is_never_cut(id_length: int) -> None:
+    view = replace(charge_point(), id="W" * id_length)
+    host = "a-rather-long-name.of-a-server.charging.example.com"
+    svg = poster_svg(view, Links(f"https://{host}"), words("en"), connector=12)
+    root = ElementTree.fromstring(svg)  # noqa: S314 - our own text
+    assert "w" * id_length + f".12@{host}" in "".join(root.itertext())
 
 
 def test_the_same_poster_is_the_same_file() -> None:
