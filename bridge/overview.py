@@ -14,6 +14,7 @@ from agent.config.ocpp import MUTUAL_TLS
 from agent.config.tables import Config
 from agent.ports.charger import Nameplate
 from agent.ports.site import Site
+from agent.talk.wording import ended
 from bridge.charger_security import EVENTS_FOLDER
 from bridge.charger_sheet import ChargerSheet, LogQuery, Presence, Setting, SettingsSheet
 from bridge.ocpp.actions import Version
@@ -130,7 +131,7 @@ class Overview:
             showed=showed,
             certificate_expires_at_ms=self._security.expiries().get(known),
             troubles=tuple(
-                sentence
+                ended(sentence)
                 for name, sentence in self._troubles.current().items()
                 if name.split(" ")[-1].partition("/")[0] == known
             ),

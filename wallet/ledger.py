@@ -404,7 +404,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return "another process uses it"
+        return "another process uses it, such as a running Strom"
     return str(error)
 
 

@@ -110,10 +110,15 @@ def tax_line(tariff: Tariff, tax_msat: int, words: Words) -> PriceLine | None:
     return PriceLine(label, words.sat(tax_msat))
 
 
+def ended(text: str) -> str:
+    """A text with a full stop at its end."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def as_sentence(text: str) -> str:
     """An error's text with a capital at its start and a full stop at its end."""
-    ended = text if text.endswith((".", "!", "?")) else f"{text}."
-    return ended[:1].upper() + ended[1:]
+    whole = ended(text)
+    return whole[:1].upper() + whole[1:]
 
 
 def obstacle_sentence(obstacle: Obstacle, words: Words, free_in_s: int | None = None) -> str:

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 
 from agent.ports.errors import UnknownChargePoint
 from agent.ports.office import Office
+from agent.talk.wording import ended
 from agent.talk.words import Words
 from bridge.paper.poster import Paper
 from bridge.web import console_chargers
@@ -79,7 +80,7 @@ async def overview_values(context: Context, desk: Desk) -> dict[str, Any]:
         "presence": {name: desk.chargers.presence(name) for name in names},
         "sessions": await office.open_sessions(),
         "owed": office.owed(),
-        "troubles": sorted(office.troubles().values()),
+        "troubles": sorted(ended(one) for one in office.troubles().values()),
         "now_ms": context.clock(),
         "papers": get_args(Paper),
     }

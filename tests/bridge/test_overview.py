@@ -47,7 +47,7 @@ async def test_what_is_told_of_one_connector_is_told_of_its_charge_point(tmp_pat
     async with whole(tmp_path) as strom:
         strom.app.alerts.raised("stop ignored CP001/1", "CP001: connector 1 ignores its stop")
         strom.app.alerts.raised("wallet", "the wallet is away")
-        assert (await sheet(strom))["troubles"] == ["CP001: connector 1 ignores its stop"]
+        assert (await sheet(strom))["troubles"] == ["CP001: connector 1 ignores its stop."]
         assert (await sheet(strom, "CP002"))["troubles"] == []
 
 

@@ -120,8 +120,8 @@ async def test_a_trouble_and_its_end_are_shown(world: HttpWorld) -> None:
     alerts = world.site.commons.alerts
     async with live(world) as overview:
         assert "<section" not in (await parts(overview))["troubles"]
-        alerts.raised("fire", "CP001 is <b>on fire</b>.")
-        assert "CP001 is &lt;b&gt;on fire" in (await parts(overview))["troubles"]
+        alerts.raised("fire", "CP001 is <b>on fire</b>")
+        assert "CP001 is &lt;b&gt;on fire&lt;/b&gt;.</li>" in (await parts(overview))["troubles"]
         alerts.cleared("fire", "It is out.")
         assert "<section" not in (await parts(overview))["troubles"]
 
