@@ -238,6 +238,7 @@ async def measured(
     async with load(url, connections, mode, seconds, rate) as process:
         await process.count("ready", 1)
         process.tell()
+        await process.count("warm", 1)
         return Measured(**json.loads(await process.line()))
 
 
@@ -262,8 +263,9 @@ async def meter_values(
             await here.pay_for(charging)
             await process.count("ready", 1)
             idle_s = await cpu_of_idling(seconds) if active else 0.0
-            before_s = time.process_time()
             process.tell()
+            await process.count("warm", 1)
+            before_s = time.process_time()
             figures = json.loads(await process.line())
             used_us = (time.process_time() - before_s - idle_s) * 1e6
             return Measured(**figures, cpu_us=used_us / max(1, figures["messages"]))
@@ -397,8 +399,8 @@ def _times(ours: list[Measured], theirs: list[Measured]) -> str:
 async def main(seconds: float) -> None:
     """All figures in one run."""
     print(
-        f"MeterValues of 8 samples; one process serves, another loads for {seconds:g} s; "
-        f"medians of {RUNS} runs, at half rate by p99"
+        f"MeterValues of 8 samples; one process serves, another loads for {seconds:g} s "
+        f"once it is warm; medians of {RUNS} runs, at half rate by p99"
     )
     print(f"{'server':<42}{'conns':>6}{'per s':>8}{'median ms':>11}{'p99 ms':>9}{'CPU us':>8}")
     for connections in (50, 500):

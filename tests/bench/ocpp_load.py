@@ -5,8 +5,9 @@
 MODE is "paid" (each charger waits for a remote start and charges), "unpaid" (each begins a
 transaction by itself), "echo" (frames come back as they are) or "idle" (boots and stays).
 With ACTIVE above 0 only so many of them do that, and the others boot and stay.
-Prints "ready", waits for a line, loads for SECONDS at RATE messages a second in all (0: as fast
-as answers come), and prints one line of JSON.
+Prints "ready", waits for a line, loads at RATE messages a second in all (0: as fast as answers
+come): at first for WARM_UP_S, then it prints "warm", then for SECONDS, of which it prints one line
+of JSON.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 OPENING_AT_ONCE = 50
+WARM_UP_S = 1.0
+"""The first message of each charger makes what the others find: it is not measured."""
 
 _VALUES = [
     ("Power.Active.Import", "W", ""),
@@ -70,6 +73,7 @@ class Load:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     ready: int = 0
     charging: int = 0
+    counted_from: float = 0.0
     until: float = 0.0
     interval_s: float = 0.0
     latencies: list[float] = field(default_factory=list[float])
@@ -143,7 +147,8 @@ async def charger(load: Load, number: int, opening: asyncio.Semaphore) -> None:
             await socket.send(frame)
             await socket.recv()
             now = perf_counter()
-            load.latencies.append(now - before)
+            if load.counted_from < now <= load.until:
+                load.latencies.append(now - before)
             due = now
             if load.interval_s:
                 due = before + load.interval_s
@@ -170,18 +175,21 @@ async def main(
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, sys.stdin.readline)
         began = perf_counter()
-        load.until = began + seconds
+        load.counted_from = began + WARM_UP_S
+        load.until = load.counted_from + seconds
         load.charging = load.active
         load.go.set()
         if mode == "idle":
             await loop.run_in_executor(None, sys.stdin.readline)
-        while load.charging and mode != "idle":
-            await asyncio.sleep(0.01)
-        took = perf_counter() - began
+        else:
+            await asyncio.sleep(load.counted_from - perf_counter())
+            print("warm", flush=True)
+            while load.charging:
+                await asyncio.sleep(0.01)
         done = sorted(load.latencies)
         figures = {
             "messages": len(done),
-            "per_second": len(done) / took,
+            "per_second": len(done) / seconds if seconds else 0,
             "median_ms": 1000 * done[len(done) // 2] if done else 0,
             "p99_ms": 1000 * done[len(done) * 99 // 100] if done else 0,
         }
