@@ -37,8 +37,7 @@ _MOST_SIGNED_IN = 100
 _GUESSES = Rate(burst=5, per_minute=5)
 
 Format = Literal["svg", "pdf"]
-ARRIVED, LOST = "arrived", "lost"
-_BECAME = (ARRIVED, LOST)
+_ARRIVED, _LOST = "arrived", "lost"
 _MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "pdf": "application/pdf"}
 
 
@@ -156,13 +155,13 @@ def routes(context: Context, console: Console) -> APIRouter:
         check(request)
         fields = await form(request)
         became, number = fields.get("became", ""), fields.get("refund_no", "")
-        if became not in _BECAME or not re.fullmatch(r"[1-9][0-9]{0,3}", number):
+        if became not in (_ARRIVED, _LOST) or not re.fullmatch(r"[1-9][0-9]{0,3}", number):
             raise BadForm("Say which refund, and whether it arrived or is lost.")
         verdict = await console.office.decide_refund(
-            fields.get("session", ""), int(number), arrived=became == ARRIVED, operator="console"
+            fields.get("session", ""), int(number), arrived=became == _ARRIVED, operator="console"
         )
         who = "wallet" if verdict.by_wallet else "noted"
-        sentence = context.words(request)(f"console.{who}_{ARRIVED if verdict.arrived else LOST}")
+        sentence = context.words(request)(f"console.{who}_{_ARRIVED if verdict.arrived else _LOST}")
         return context.renderer.page(
             request, "message.html", sentence=sentence, retry=False, of_console=True
         )

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
 from agent.machine.model import Session
-from agent.machine.refund import Refund
-from tests.bridge.cli.test_owed import HASH, stored, unknown
+from agent.machine.refund import Refund, RefundState
+from tests.agent.unconfirmed import HASH, stored, unknown
 from tests.bridge.http_world import HttpWorld, serving
 from tests.bridge.web.browser import visiting
 from tests.bridge.web.test_console import PASSWORD, sign_in
@@ -54,6 +55,16 @@ async def test_the_operator_says_what_became_of_it(
         await expect(page.get_by_text("What became of it?")).to_have_count(0)
         assert not watched.complaints
     assert sorted(one.state for one in world.site.office.owed()) == sorted(left)
+
+
+async def test_of_one_that_is_on_its_way_nothing_is_asked(tmp_path: Path) -> None:
+    sending = replace(unknown(), state=RefundState.SENDING)
+    await stored(tmp_path / "strom.db", sending)
+    async with serving(tmp_path, password=PASSWORD) as world:
+        await sign_in(world)
+        page = (await world.http.get("/admin")).text
+    assert "on its way" in page
+    assert "What became of it?" not in page
 
 
 @pytest.mark.parametrize(
