@@ -113,7 +113,7 @@ class ChargerSecurity:
             known,
             strict_subprotocol=point.strict_subprotocol,
             profile=point.security_profile or 0,
-            certificate_name=point.certificate_name or point.called,
+            certificate_name=point.certified_as,
             version="" if point.ocpp_version is None else f"ocpp{point.ocpp_version}",
         )
 
@@ -164,7 +164,7 @@ class ChargerSecurity:
         if now_ms - self._signed_at_ms.get(charge_point_id, -SIGN_AGAIN_MS) < SIGN_AGAIN_MS:
             raise RequestRefused("it got one just now")
         self._signed_at_ms[charge_point_id] = now_ms
-        name = point.certificate_name or point.called
+        name = point.certified_as
         issued = await asyncio.to_thread(self._authority.issue, request, name)
         log.info("%s gets a certificate for %s", charge_point_id, name)
         return issued

@@ -7,9 +7,10 @@ https://openchargealliance.org/protocols/open-charge-point-protocol/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from agent.config.errors import key_path, shown_text
+from agent.config.raw import charge_points, table
 from agent.config.table import Table
 from agent.config.values import Flag, HostPort, ReadableFile, SecretFile, text, whole
 
@@ -58,7 +59,7 @@ def contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
     Args:
         raw: the whole file as it was read.
     """
-    ocpp = _table(raw.get("ocpp"))
+    ocpp = table(raw.get("ocpp"))
     listens = ocpp.get("tls_listen") is not None
     for key in ("certificate", "key"):
         if listens and ocpp.get(key) is None:
@@ -71,9 +72,7 @@ def contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"ocpp.{other} is missing: ocpp.{key} has no use without it"
     if ocpp.get("ca_certificate") is not None and ocpp.get("client_ca") is None:
         yield "ocpp.client_ca is missing: without it nobody comes in with a certificate"
-    points = raw.get("charge_points")
-    for index, item in enumerate(cast("list[object]", points) if isinstance(points, list) else []):
-        point = _table(item)
+    for index, point in enumerate(charge_points(raw)):
         for key, sentence in _of_a_point(point, ocpp):
             shown = point.get(key)
             value = f" = {shown_text(shown) if isinstance(shown, str) else str(shown).lower()}"
@@ -100,7 +99,3 @@ def _of_a_point(point: Mapping[str, Any], ocpp: Mapping[str, Any]) -> Iterator[t
         yield "rotate_password", "expected a password_file besides: the first password"
     if point.get("certificate_name") and profile != MUTUAL_TLS:
         yield "certificate_name", "expected security_profile = 3 besides: no other one has it"
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

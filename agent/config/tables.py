@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -22,6 +22,7 @@ from agent.config.errors import (
 )
 from agent.config.models import OcppModelConfig, OcppSettings
 from agent.config.ocpp import ChargerSecurity, OcppConfig, contradictions
+from agent.config.raw import charge_points, table
 from agent.config.table import Table
 from agent.config.values import (
     RATE_SOURCES,
@@ -220,6 +221,11 @@ class ChargePointConfig(ChargerSecurity):
         """What its charger calls itself."""
         return self.charger_id or self.id
 
+    @property
+    def certified_as(self) -> str:
+        """What its charger's certificate is issued to."""
+        return self.certificate_name or self.called
+
 
 class Config(Table):
     """The whole file."""
@@ -298,19 +304,19 @@ def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
     Works on the file as it was read, whatever else is wrong in it, so that all mistakes
     are told at once.
     """
-    sessions = _table(raw.get("sessions"))
+    sessions = table(raw.get("sessions"))
     low, high = sessions.get("min_payment_sat"), sessions.get("max_payment_sat")
     if isinstance(low, int) and isinstance(high, int) and low > high:
         yield f"sessions.min_payment_sat = {low}: expected at most max_payment_sat, {high}"
     yield from _shared_addresses(raw)
     yield from _shared_charger_ids(raw)
     yield from contradictions(raw)
-    tariffs = _table(raw.get("tariffs"))
+    tariffs = table(raw.get("tariffs"))
     ids: dict[str, int] = {}
     keys: dict[str, int] = {}
-    public_url = _table(raw.get("strom")).get("public_url")
+    public_url = table(raw.get("strom")).get("public_url")
     own_host = urlsplit(public_url).netloc if isinstance(public_url, str) else ""
-    for index, point in enumerate(_points(raw)):
+    for index, point in enumerate(charge_points(raw)):
         where = ("charge_points", index)
         name = point.get("id")
         if isinstance(name, str) and ids.setdefault(name.lower(), index) != index:
@@ -346,12 +352,12 @@ def _contradictions(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shared_addresses(raw: Mapping[str, Any]) -> Iterator[str]:
-    strom, nostr = _table(raw.get("strom")), _table(raw.get("nostr"))
+    strom, nostr = table(raw.get("strom")), table(raw.get("nostr"))
     taken: dict[str, str] = {}
     for key, address in (
         ("strom.http_listen", strom.get("http_listen", _HTTP_LISTEN)),
         ("strom.ocpp_listen", strom.get("ocpp_listen", _OCPP_LISTEN)),
-        ("ocpp.tls_listen", _table(raw.get("ocpp")).get("tls_listen")),
+        ("ocpp.tls_listen", table(raw.get("ocpp")).get("tls_listen")),
         ("nostr.embedded_relay", nostr.get("embedded_relay")),
     ):
         if not isinstance(address, str) or address.endswith(":0"):
@@ -363,7 +369,7 @@ def _shared_addresses(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shared_charger_ids(raw: Mapping[str, Any]) -> Iterator[str]:
-    points = _points(raw)
+    points = charge_points(raw)
     named = [point.get("charger_id") or None for point in points]
     owners: dict[str, int] = {}
     for index, point in enumerate(points):
@@ -376,14 +382,3 @@ def _shared_charger_ids(raw: Mapping[str, Any]) -> Iterator[str]:
                 f"expected another one than {key_path(('charge_points', owner), raw)} has "
                 "(upper and lower case are the same)"
             )
-
-
-def _points(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    points = raw.get("charge_points")
-    return [
-        _table(item) for item in cast("list[object]", points if isinstance(points, list) else [])
-    ]
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from agent.config.keys import peek_identities
-from agent.config.ocpp import TLS
+from agent.config.ocpp import MUTUAL_TLS, TLS
 from agent.config.tables import TEMPLATE, ChargePointConfig, Config, LocationConfig, load
 from agent.config.warnings import warnings
 from agent.links import Links
@@ -113,7 +113,7 @@ def _show(config: Config, point: ChargePointConfig, identity: Identity | None) -
         ),
         "ocpp": _way_in(config, point),
         "security": _PROFILES[point.least_profile]
-        + (f" issued to {point.certificate_name}" if point.certificate_name else ""),
+        + (f" issued to {point.certified_as}" if point.least_profile == MUTUAL_TLS else ""),
     }
     if point.lud16:
         lines["zaps"] = f"go to {point.lud16}"

@@ -378,9 +378,9 @@ def _called(path: str) -> str:
     name = id_in_path(path) or ""
     if not name:
         return "without an id"
-    shown = repr(name[:_MOST_OF_A_NAME])
-    can_be_one = CHARGE_POINT_ID.fullmatch(name) or not is_charger_id(name)
-    return shown if can_be_one else f"with charger_id = {shown}"
+    if is_charger_id(name) and not CHARGE_POINT_ID.fullmatch(name):
+        return f"with charger_id = {name!r}"
+    return repr(name[:_MOST_OF_A_NAME])
 
 
 def _peer(socket: ServerConnection) -> str:

@@ -98,6 +98,15 @@ def test_check_shows_what_would_be_published(strom: Strom, tmp_path: Path) -> No
     assert bech32.decode("lnurl", lnurl) == b"https://charge.example.com/lnurl/cp001"
 
 
+def test_check_shows_the_url_of_a_charger_with_a_name_of_its_own(
+    strom: Strom, tmp_path: Path
+) -> None:
+    strom("init")
+    file = tmp_path / "strom.toml"
+    file.write_text(file.read_text().replace('# charger_id = ""', 'charger_id = "DE*ABC*E1:2 b"'))
+    assert "ws://127.0.0.1:9000/ocpp/DE*ABC*E1:2%20b" in strom("check").out
+
+
 def test_check_tells_every_mistake_and_no_secret(strom: Strom, tmp_path: Path) -> None:
     (tmp_path / "strom.toml").write_text(BROKEN)
     ran = strom("check")
