@@ -98,6 +98,7 @@ class ChargePointAgent:
         """Take up what the journal knows of this charge point."""
         self._connectors.resume()
         self._stop_times.resume()
+        self._owners.numbering.resume()
 
     async def resume_sessions(self, sessions: Sequence[Session]) -> None:
         """Take up live sessions; their charger counts as lost until it connects."""
@@ -239,6 +240,9 @@ class ChargePointAgent:
                 events.append(_sampled(session.id, report))
         for session_id, events in samples.items():
             self._meters.sampled(await self.sessions.submit(session_id, events))
+        if len(self.config.connectors) > 1:
+            # With one connector nobody else can be meant.
+            await self._owners.numbering.keep()
 
     async def signed_values(
         self, connector: int, transaction_id: int | None, values: Sequence[SignedValue]

@@ -17,6 +17,7 @@ from agent.connectors import Connectors
 from agent.journal.transactions import Transaction
 from agent.machine.metering import Source
 from agent.machine.model import Session, SessionState
+from agent.numbering import Numbering
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.sessions import Sessions
 from agent.strays import Strays
@@ -57,9 +58,7 @@ class Owners:
         self._sessions = sessions
         self._strays = strays
         self._commons = commons
-        self._named: dict[int, int] = {}
-        """The transaction by whose number each connector's meter was last read, where it is of
-        that connector."""
+        self.numbering = Numbering(charge_point_id, commons.journal)
         self._kept: deque[StopReport] = deque(maxlen=KNOWN_AGAIN)
 
     def by_connector(self, connector: int) -> Session | None:
@@ -93,7 +92,7 @@ class Owners:
         own = self._sessions.in_transaction(named)
         if own is not None:
             if connector == own.connector:
-                self._named[connector] = named or 0
+                self.numbering.heard(connector, named or 0)
             elif self._runs_elsewhere(own.connector, connector):
                 return self._charging_on(connector)
             if report.source is _SAMPLE:
@@ -105,7 +104,7 @@ class Owners:
         # A number of another charge point's is none of Strom's: this charger counts by itself.
         if other is not None and other.charge_point == self._charge_point_id:
             if connector == other.connector:
-                self._named[connector] = other.id
+                self.numbering.heard(connector, other.id)
             elif self._runs_elsewhere(other.connector, connector):
                 known[other.id] = None
                 return self._charging_on(connector)
@@ -130,7 +129,7 @@ class Owners:
         else:
             # A charge on one connector alone may be shown on the other.
             return self._connectors.shows_power(place) and self._connectors.shows_power(own)
-        return self._named.get(place) != running
+        return not self.numbering.is_right(place, running)
 
     def _past(self, transaction: Transaction, sampled_at_ms: int) -> Session | None:
         """The session whose transaction still runs, as its meter shows just now."""
@@ -186,7 +185,7 @@ class Owners:
             if tagged is None or tagged.id == transaction.session_id:
                 return transaction.session_id, named
             running = tagged.transaction_id
-            if running is None or self._named.get(tagged.connector) == running:
+            if running is None or self.numbering.is_right(tagged.connector, running):
                 return transaction.session_id, named
         return (tagged.id, tagged.transaction_id or 0) if tagged else ("", named)
 

@@ -109,6 +109,21 @@ async def test_a_charger_that_always_says_1_and_numbers_rightly_bills_each_his_o
         assert energies(world, first, second) == [200, 400]
 
 
+async def test_what_a_charger_numbers_rightly_is_known_after_a_restart(tmp_path: Path) -> None:
+    """Its first reading then is of the other driver, and names this one's connector."""
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        first, first_number = await charging(world, 1, 1_000)
+        second, second_number = await charging(world, 2, 50_000)
+        await sampled(world, 1, first_number, 1_100)
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        await sampled(world, 1, second_number, 50_400)
+        await sampled(world, 1, first_number, 1_200)
+        assert energies(world, first, second) == [200, 400]
+
+
 async def test_a_past_number_from_next_door_keeps_no_reading_from_who_charges(
     tmp_path: Path,
 ) -> None:
