@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 _PING = b"Strom"
 _TLS_HELLO = b"\x16\x03"
 """With this a TLS connection begins (RFC 8446 section 5.1)."""
-_OPEN = State.OPEN
+_OPEN, _CLOSING = State.OPEN, State.CLOSING
 _TEXT, _BINARY = Opcode.TEXT, Opcode.BINARY
 _SHORT, _LONG = 126, 1 << 16
 
@@ -47,6 +47,7 @@ class HeardConnection(ServerConnection):
     version = ""
     _waiting: asyncio.Future[None] | None = None
     _message: bytes | None = None
+    _ends = False
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -60,6 +61,10 @@ class HeardConnection(ServerConnection):
             return
         self.heard_at = self.loop.time()
         super().data_received(data)
+        if self.state is _CLOSING and not self._ends:
+            # The peer may leave its end open for ever, and nobody else may be waiting for it.
+            self._ends = True
+            self.loop.call_later(self.close_timeout or 0, self.transport.abort)
         if self.on_heard is not None:
             told, self.on_heard = self.on_heard, None
             told()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -12,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from agent.alerts import Alerts
@@ -34,12 +33,12 @@ from bridge.ocpp.handshakes import (
     id_in_path,
     mend,
     offered_subprotocols,
-    select_subprotocol,
     spoken,
 )
 from bridge.ocpp.heard_connection import HeardConnection
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.links import Links, shown
+from bridge.ocpp.listeners import Listeners
 from bridge.ocpp.liveness import Liveness
 from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.signing import Signing
@@ -51,11 +50,6 @@ from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)
 
-_wire_logger = logging.getLogger(f"{__name__}.wire")
-_wire_logger.setLevel(logging.CRITICAL)
-
-_BACKLOG = 2048
-_CLOSE_TIMEOUT_S = 3.0
 _MOST_OF_A_NAME = 60
 
 
@@ -124,7 +118,7 @@ class OcppServer:
         self._stations = Stations(names_file)
         self.desk = Desk(clock, self._stations, settings or _nothing)
         self.links = Links(clock)
-        self._servers: list[Server] = []
+        self._listeners = Listeners(self._serve, self._admit, self._limits)
         self._owners: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -135,9 +129,9 @@ class OcppServer:
             CannotListen: the address is in use or not ours.
         """
         try:
-            await self._open(self._listen, "ocpp_listen", None)
+            await self._listeners.open(self._listen, "ocpp_listen")
             if self._tls is not None:
-                await self._open(self._tls.listen, "tls_listen", self._tls.context)
+                await self._listeners.open(self._tls.listen, "tls_listen", self._tls.context)
         except CannotListen:
             await self.close()
             raise
@@ -154,44 +148,15 @@ class OcppServer:
                 self._listen,
             )
 
-    async def _open(self, listen: str, key: str, context: ssl.SSLContext | None) -> None:
-        host, _, port = listen.rpartition(":")
-        try:
-            server = await serve(
-                self._serve,
-                host.strip("[]"),
-                int(port),
-                process_request=self._admit,
-                select_subprotocol=select_subprotocol,
-                compression=None,
-                max_size=self._limits.frame_bytes,
-                max_queue=self._limits.queued_frames,
-                ping_interval=None,
-                close_timeout=_CLOSE_TIMEOUT_S,
-                create_connection=HeardConnection,
-                server_header="Strom",
-                logger=_wire_logger,
-                ssl=context,
-                backlog=_BACKLOG,
-            )
-        except OSError as error:
-            reason = (
-                f"is in use: stop the other program or choose another {key}"
-                if error.errno == errno.EADDRINUSE
-                else f"cannot be listened on: {error.strerror or error}"
-            )
-            raise CannotListen(f"{listen} {reason}") from None
-        self._servers.append(server)
-
     @property
     def port(self) -> int:
         """The port that is listened on without TLS; 0 before `start`."""
-        return _port(self._servers[0]) if self._servers else 0
+        return next(iter(self._listeners.ports), 0)
 
     @property
     def tls_port(self) -> int:
         """The port that is listened on with TLS; 0 before `start` and without TLS."""
-        return _port(self._servers[1]) if len(self._servers) > 1 else 0
+        return next(iter(self._listeners.ports[1:]), 0)
 
     def connected(self) -> Sequence[str]:
         """The ids of the charge points whose chargers are connected now."""
@@ -207,11 +172,7 @@ class OcppServer:
 
     async def close(self) -> None:
         """Close all connections and stop listening."""
-        servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
-        for server in servers:
-            await server.wait_closed()
+        await self._listeners.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -362,10 +323,6 @@ def _visitor(socket: ServerConnection, request: Request) -> Visitor:
 
 def _is_open(policy: AuthPolicy) -> bool:
     return policy.password is None and policy.profile < MUTUAL_TLS
-
-
-def _port(server: Server) -> int:
-    return int(next(iter(server.sockets)).getsockname()[1])
 
 
 def _nothing(charge_point_id: str, nameplate: Nameplate) -> Wishes:
