@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import anyio
-import anyio.to_thread
 import typer
 from rich.text import Text
 
@@ -99,12 +99,8 @@ async def _listen(charger: SimulatedChargePoint) -> None:
     words = ", ".join(acts)
     if sys.stdin.isatty():
         err.print(Text(f"Type {words} or quit; a number behind it names the connector.", "dim"))
-    while True:
-        line = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-        if not line:
-            # Started without a keyboard: it goes on until it is ended from outside.
-            await anyio.sleep_forever()
-        word, *rest = shlex.split(line) or [""]
+    async for line in _typed():
+        word, *rest = line.split() or [""]
         number = rest[0] if rest else "1"
         if word == "quit":
             return
@@ -114,6 +110,28 @@ async def _listen(charger: SimulatedChargePoint) -> None:
             err.print(
                 Text(f"Known are {words} and quit, with connector 1 to {len(charger.connectors)}")
             )
+    # Started without a keyboard: it goes on until it is ended from outside.
+    await anyio.sleep_forever()
+
+
+async def _typed() -> AsyncIterator[str]:
+    """The lines of the keyboard as they come, until there is none any more.
+
+    Not by a thread: one that waits for a key would keep a process from ending that was told to.
+    """
+    if sys.stdin is None:
+        return
+    keyboard, begun = sys.stdin.fileno(), b""
+    while True:
+        # A file can always be read, and nobody can wait for it.
+        with suppress(PermissionError):
+            await anyio.wait_readable(keyboard)
+        keys = os.read(keyboard, 4096)
+        *lines, begun = (begun + keys).split(b"\n")
+        for line in lines if keys else [begun]:
+            yield line.decode(errors="replace")
+        if not keys:
+            return
 
 
 def _acts(charger: SimulatedChargePoint) -> Mapping[str, Act]:

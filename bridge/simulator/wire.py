@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import ssl
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
+
+_GOODBYE_S = 1.0
 
 Payload = dict[str, Any]
 Trace = Callable[[bool, str, Payload], None]
@@ -136,10 +139,11 @@ class Wire:
             await then()
 
 
-def open_wire(
+@asynccontextmanager
+async def open_wire(
     url: str, charge_point_id: str, password: str | None, tls: ssl.SSLContext | None = None
-) -> connect:
-    """A connection to be opened, with HTTP Basic authentication where there is a password.
+) -> AsyncGenerator[ClientConnection]:
+    """A connection, with HTTP Basic authentication where there is a password.
 
     `tls` is for wss://, in place of what this machine trusts.
     """
@@ -150,7 +154,7 @@ def open_wire(
     address = url.rstrip("/")
     if address.rsplit("/", 1)[-1] != charge_point_id:
         address = f"{address}/{charge_point_id}"
-    return connect(
+    async with connect(
         address,
         subprotocols=[Subprotocol("ocpp1.6")],
         additional_headers=headers,
@@ -160,4 +164,11 @@ def open_wire(
         close_timeout=2,
         ping_interval=20,
         proxy=None,
-    )
+    ) as socket:
+        try:
+            yield socket
+        except anyio.get_cancelled_exc_class():
+            # Who is told to end is no accident, which the library would call it.
+            with anyio.move_on_after(_GOODBYE_S, shield=True):
+                await socket.close(CloseCode.GOING_AWAY)
+            raise

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import pty
+import signal
 import sys
 from pathlib import Path
 
 import anyio
+import pytest
 
 from agent.machine.events import ConnectorStatus
 from bridge.ocpp.server import AuthPolicy
@@ -36,10 +40,39 @@ async def test_what_is_typed_is_done_at_the_charge_point(tmp_path: Path) -> None
             await point.until(lambda: shows(ConnectorStatus.AVAILABLE))
             await process.stdin.send(b"plug 2\n")
             await point.until(lambda: shows(ConnectorStatus.PREPARING))
-            await process.stdin.send(b"dance\n\nunplug 2\n")
+            await process.stdin.send(b"dance\n\nwhat's \"this\nunplug 2\n")
             await point.until(lambda: shows(ConnectorStatus.AVAILABLE))
             await process.stdin.send(b"quit\n")
             assert await process.wait() == 0
+
+
+async def test_ctrl_c_at_a_terminal_ends_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing was typed, and nothing more is asked for; to the central system it is no accident."""
+    caplog.set_level(logging.INFO, "bridge.ocpp.connection")
+    site = RecordingSite("CP001")
+    point = site.charge_point("CP001")
+    terminal, its_end = pty.openpty()
+    try:
+        async with serving(site) as server:
+            command = [sys.executable, "-m", "bridge.cli", "simulate"]
+            command += ["--url", f"ws://127.0.0.1:{server.port}/ocpp"]
+            async with await anyio.open_process(
+                command,
+                stdin=its_end,
+                stdout=its_end,
+                stderr=its_end,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            ) as process:
+                await point.until(lambda: bool(point.of(StatusReport)))
+                process.send_signal(signal.SIGINT)
+                with anyio.fail_after(10):
+                    assert await process.wait() == 130
+            await point.until(lambda: not point.chargers)
+    finally:
+        os.close(terminal)
+        os.close(its_end)
+    assert "CP001: the connection ended: the charger closed it\n" in caplog.text
 
 
 async def test_the_reason_of_a_refusal_is_told() -> None:
