@@ -64,6 +64,8 @@ class DirectMessage:
         sent_at: Unix seconds, as the author says.
         event_id: hex; of a NIP-17 message the id of the message inside, so that a second
             wrapping of one message is seen to be the same.
+        answers: the `event_id` of the message that this one replies to, as its author says;
+            "" where he names none.
     """
 
     sender: str
@@ -71,6 +73,20 @@ class DirectMessage:
     sent_at: int
     protocol: DmProtocol
     event_id: str
+    answers: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenMessage:
+    """A message of ours.
+
+    Attributes:
+        event: signed, as relays get it.
+        message_id: by which an answer names the message: its recipient's `event_id` of it.
+    """
+
+    event: NostrEvent
+    message_id: str
 
 
 def read_message(identity: Identity, event: NostrEvent) -> DirectMessage:
@@ -99,7 +115,9 @@ def _read_nip04(identity: Identity, event: NostrEvent) -> DirectMessage:
         text = nip04_decrypt(identity.keys.secret_key(), _key(event.pubkey), event.content)
     except NostrSdkError:
         raise InvalidMessage("the message cannot be decrypted") from None
-    return DirectMessage(event.pubkey, _words(text), event.created_at, "nip04", event.id)
+    return DirectMessage(
+        event.pubkey, _words(text), event.created_at, "nip04", event.id, _answered(event.tags)
+    )
 
 
 def _read_nip17(identity: Identity, wrap: NostrEvent) -> DirectMessage:
@@ -124,7 +142,13 @@ def _read_nip17(identity: Identity, wrap: NostrEvent) -> DirectMessage:
     identifier = event_id(author, created_at, kind, tags, text)
     if claimed_id not in (None, identifier):
         raise InvalidMessage("the message's id is not the id of its contents")
-    return DirectMessage(author, _words(text), created_at, "nip17", identifier)
+    return DirectMessage(author, _words(text), created_at, "nip17", identifier, _answered(tags))
+
+
+def _answered(tags: Tags) -> str:
+    """The message that another one replies to; of several the last, as in NIP-10."""
+    named = [tag[1] for tag in tags if len(tag) > 1 and tag[0] == "e"]
+    return named[-1] if named and HEX_64.fullmatch(named[-1]) else ""
 
 
 @lru_cache(REMEMBERED_KEYS)
@@ -188,28 +212,50 @@ def _words(text: str) -> str:
 
 
 def write_message(
-    identity: Identity, recipient: str, text: str, protocol: DmProtocol, at_s: int
+    identity: Identity,
+    recipient: str,
+    text: str,
+    protocol: DmProtocol,
+    at_s: int,
+    *,
+    answers: str = "",
 ) -> NostrEvent:
+    """The event of `compose_message`, for whoever waits for no answer to it."""
+    return compose_message(identity, recipient, text, protocol, at_s, answers=answers).event
+
+
+def compose_message(
+    identity: Identity,
+    recipient: str,
+    text: str,
+    protocol: DmProtocol,
+    at_s: int,
+    *,
+    answers: str = "",
+) -> WrittenMessage:
     """Encrypt and sign a message.
 
-    For NIP-17 this is the gift wrap for the recipient; two calls give two different events,
-    so store what is to be sent.
+    For NIP-17 the event is the gift wrap for the recipient; two calls give two different
+    events, so store what is to be sent.
 
     Args:
         recipient: hex.
         at_s: the message's time, Unix seconds.
+        answers: the `event_id` of the message that this one replies to; "" for none.
 
     Raises:
         InvalidMessage: the recipient is no public key, or the text is too long to encrypt.
     """
+    tags = (("p", recipient), ("e", answers)) if answers else (("p", recipient),)
     try:
         peer = _key(recipient)
         if protocol == "nip04":
             content = nip04_encrypt(identity.keys.secret_key(), peer, text)
-            return identity.sign(KIND_NIP04_MESSAGE, content, [["p", recipient]], at_s)
-        tags = (("p", recipient),)
+            event = identity.sign(KIND_NIP04_MESSAGE, content, tags, at_s)
+            return WrittenMessage(event, event.id)
+        message_id = event_id(identity.pubkey, at_s, KIND_CHAT_MESSAGE, tags, text)
         rumor = {
-            "id": event_id(identity.pubkey, at_s, KIND_CHAT_MESSAGE, tags, text),
+            "id": message_id,
             "pubkey": identity.pubkey,
             "created_at": at_s,
             "kind": KIND_CHAT_MESSAGE,
@@ -220,4 +266,4 @@ def write_message(
         wrap = nip59_make_gift_wrap(identity.keys, peer, unsigned)
     except NostrSdkError as error:
         raise InvalidMessage(f"the message cannot be encrypted: {error}") from None
-    return NostrEvent.from_own(wrap.as_json())
+    return WrittenMessage(NostrEvent.from_own(wrap.as_json()), message_id)

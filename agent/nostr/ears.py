@@ -320,5 +320,7 @@ class Ears:
             log.info("%s: a bot wrote; it gets no answer", charge_point_id)
             await self._journal.nostr.set_handled(*handled)
             return
-        event = write_message(identity, heard.sender, text, protocol, self._clock() // 1000)
+        event = write_message(
+            identity, heard.sender, text, protocol, self._clock() // 1000, answers=heard.id
+        )
         await self._couriers.send([event], peer.relays, handled=handled)

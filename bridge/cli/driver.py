@@ -140,9 +140,9 @@ async def _dm(
         await me.introduce()
         await me.listen(pubkey)
         protocol = "nip04" if nip04 else "nip17"
-        await me.say(pubkey, words, protocol)
+        message_id = await me.say(pubkey, words, protocol)
         if wait_s:
-            answer = await me.message(pubkey, lambda _: True, wait_s)
+            answer = await me.answer(pubkey, message_id, wait_s)
             out.print(Text(answer.text))
 
 

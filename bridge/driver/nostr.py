@@ -17,8 +17,8 @@ from nips.dms import (
     WRAP_BACKDATING_S,
     DirectMessage,
     DmProtocol,
+    compose_message,
     read_message,
-    write_message,
 )
 from nips.errors import InvalidEvent, NostrError
 from nips.event import Coordinate, NostrEvent
@@ -45,6 +45,10 @@ from nips.zaps import KIND_ZAP_RECEIPT, zap_request
 
 _CONNECT_S = 10.0
 _LATECOMERS_S = 1.0
+
+NAMING_S = 3.0
+"""How long words that answer no message are held back for those that do."""
+
 _T = TypeVar("_T")
 
 Watch = Callable[[NostrEvent | DirectMessage], None]
@@ -185,6 +189,27 @@ class NostrDriver:
 
         return await self._found(look, timeout_s, "no answer came")
 
+    async def answer(self, sender: str, message_id: str, timeout_s: float) -> DirectMessage:
+        """What somebody answers to a message of ours.
+
+        Strom 0.1 named no message in its answers: of it the first words count. They are held
+        back for `NAMING_S`, for a newer Strom may have said something else before its answer.
+
+        Raises:
+            DriverError: none came in time.
+        """
+        ends_at = anyio.current_time() + timeout_s
+        first = await self.message(sender, lambda told: told.answers in ("", message_id), timeout_s)
+        if first.answers:
+            return first
+        left_s = min(NAMING_S, ends_at - anyio.current_time())
+        try:
+            named = await self.message(sender, lambda told: told.answers == message_id, left_s)
+        except DriverError:
+            return first
+        self._ear.messages.insert(0, first)
+        return named
+
     def forget_messages(self) -> None:
         """From now on `message` gives out only what comes in later."""
         self._ear.messages.clear()
@@ -216,14 +241,20 @@ class NostrDriver:
         for template in (relay_list(self.relays), dm_relays(self.relays)):
             await self._publish(self.identity.sign_template(template, now_s), None)
 
-    async def say(self, charge_point: str, text: str, protocol: DmProtocol) -> None:
+    async def say(self, charge_point: str, text: str, protocol: DmProtocol) -> str:
         """Write a direct message, at the relays where the charge point reads them.
+
+        Returns:
+            By which an answer names it.
 
         Raises:
             DriverError: no relay took it.
         """
-        event = write_message(self.identity, charge_point, text, protocol, self._clock() // 1000)
-        await self._publish(event, await self._inbox(charge_point, protocol))
+        written = compose_message(
+            self.identity, charge_point, text, protocol, self._clock() // 1000
+        )
+        await self._publish(written.event, await self._inbox(charge_point, protocol))
+        return written.message_id
 
     async def _inbox(self, pubkey: str, protocol: DmProtocol) -> tuple[str, ...] | None:
         kind = KIND_DM_RELAYS if protocol == "nip17" else KIND_RELAY_LIST

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.driver.nostr import connected
-from nips.dms import DirectMessage, DmProtocol, write_message
+from nips.dms import DirectMessage, DmProtocol, compose_message
 from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.relays import RelayPool
@@ -40,21 +40,23 @@ class Dora:
         if isinstance(incoming, DirectMessage):
             self.heard.append(incoming)
 
-    async def say(self, text: str, protocol: DmProtocol) -> None:
-        event = write_message(self.identity, self.point, text, protocol, now_ms() // 1000)
+    async def say(self, text: str, protocol: DmProtocol) -> str:
+        """Returns by which an answer names the message."""
+        said = compose_message(self.identity, self.point, text, protocol, now_ms() // 1000)
         relay = self._strom.relay_url
         assert await self._pool.wait_connected(relay, 10)
-        assert (await self._pool.publish(event, [relay]))[relay].ok
+        assert (await self._pool.publish(said.event, [relay]))[relay].ok
+        return said.message_id
 
     async def told(self, words: str) -> str:
-        """The one message with these words."""
+        """What the one message with these words answers; "" when it is no answer."""
 
         async def is_there() -> bool:
             return any(words in message.text for message in self.heard)
 
         await self._strom.until(is_there)
-        (text,) = [message.text for message in self.heard if words in message.text]
-        return text
+        (answers,) = [message.answers for message in self.heard if words in message.text]
+        return answers
 
 
 @pytest.mark.parametrize(
@@ -93,17 +95,17 @@ async def test_a_message_is_acted_on_once_and_answered(
                 page = asked.json()["successAction"]["url"]
                 await dora.told("Charging at connector")
 
-                await dora.say("stop", protocol)
+                stop = await dora.say("stop", protocol)
                 await strom.until(strom.has_died)
                 await strom.start(STROM_KILL_AT=f"{step} refund")
-                await dora.told("I am stopping your charge")
+                assert await dora.told("I am stopping your charge") == stop
                 owed_msat = (await strom.ends(page))["owed_msat"]
-                await dora.told("are still yours")
+                assert await dora.told("are still yours") == ""
                 mine = await strom.post("/dev/invoice", {"amount_msat": owed_msat})
-                await dora.say(f"refund {mine['pr']}", protocol)
+                refund = await dora.say(f"refund {mine['pr']}", protocol)
                 await strom.until(strom.has_died)
                 await strom.start()
-                await dora.told("are on their way to you")
+                assert await dora.told("are on their way to you") == refund
                 await dora.told("came back to you")
                 # Whoever hears this has heard all that came before it.
                 await dora.say("price", protocol)

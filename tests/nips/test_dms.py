@@ -10,6 +10,7 @@ from nips.dms import (
     MAX_TEXT_CHARS,
     WRAP_BACKDATING_S,
     DmProtocol,
+    compose_message,
     read_message,
     write_message,
 )
@@ -50,6 +51,31 @@ def test_the_same_message_wrapped_twice_has_one_id() -> None:
     )
     assert one.id != two.id
     assert read_message(CHARGER, one).event_id == read_message(CHARGER, two).event_id
+
+
+@pytest.mark.parametrize("protocol", BOTH)
+def test_an_answer_names_the_message_that_it_answers(protocol: DmProtocol) -> None:
+    asked = compose_message(DRIVER, CHARGER.pubkey, "status", protocol, NOW_S)
+    heard = read_message(CHARGER, asked.event)
+    assert (heard.event_id, heard.answers) == (asked.message_id, "")
+    answer = write_message(CHARGER, DRIVER.pubkey, "free", protocol, NOW_S, answers=heard.event_id)
+    assert read_message(DRIVER, answer).answers == asked.message_id
+    assert ("e" in [tag[0] for tag in answer.tags]) == (protocol == "nip04")
+
+
+@pytest.mark.parametrize(
+    ("tags", "answers"),
+    [
+        ([["e"]], ""),
+        ([["e", ""]], ""),
+        ([["e", "x" * 64]], ""),
+        ([[], ["e", "ab" * 32, "wss://relay.example.com", "reply"]], "ab" * 32),
+        ([["e", "ab" * 32, "", "root"], ["e", "cd" * 32, "", "reply"]], "cd" * 32),
+    ],
+)
+def test_how_others_name_what_they_answer(tags: list[list[str]], answers: str) -> None:
+    message = read_message(CHARGER, wrapped(sealed(rumor(tags=tags))))
+    assert (message.text, message.answers) == ("stop", answers)
 
 
 @pytest.mark.parametrize("protocol", BOTH)

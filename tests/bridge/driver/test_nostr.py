@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import pytest
+
 from bridge.driver.nostr import connected
-from nips.dms import KIND_NIP04_MESSAGE
+from nips.dms import KIND_NIP04_MESSAGE, DmProtocol, write_message
 from nips.filters import Filter
 from nips.status import ConnectorState, connector_status
 from tests.nips.hostile import misbehaving
@@ -25,6 +27,36 @@ async def test_a_relay_that_answers_nothing_does_not_hold_up_a_message() -> None
         await dora.say(key_of("charger").pubkey, "status", "nip04")
         assert len(await reader.fetch(Filter(kinds=(KIND_NIP04_MESSAGE,)))) == 1
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("protocol", ["nip04", "nip17"])
+async def test_an_answer_is_known_by_the_message_that_it_names(protocol: DmProtocol) -> None:
+    charger, driver, now_s = key_of("charger"), key_of("dora"), clock_ms() // 1000
+
+    async def say(text: str, answers: str = "") -> None:
+        await relay.store(
+            write_message(charger, driver.pubkey, text, protocol, now_s, answers=answers)
+        )
+
+    async with misbehaving() as relay, connected(driver, (relay.url,), clock_ms) as dora:
+        await dora.listen(charger.pubkey)
+        earlier = await dora.say(charger.pubkey, "price", protocol)
+        asked = await dora.say(charger.pubkey, "status", protocol)
+        await say("Charging has begun.")
+        await say("300 sat/kWh", earlier)
+        await say("Connector 1 is free.", asked)
+        assert (await dora.answer(charger.pubkey, asked, 10)).text == "Connector 1 is free."
+        others = [(await dora.message(charger.pubkey, lambda _: True, 10)).text for _ in range(2)]
+        assert others == ["Charging has begun.", "300 sat/kWh"]
+
+
+async def test_a_strom_that_names_no_message_is_heard_too() -> None:
+    charger, driver, now_s = key_of("charger"), key_of("dora"), clock_ms() // 1000
+    async with misbehaving() as relay, connected(driver, (relay.url,), clock_ms) as dora:
+        await dora.listen(charger.pubkey)
+        asked = await dora.say(charger.pubkey, "status", "nip17")
+        await relay.store(write_message(charger, driver.pubkey, "free", "nip17", now_s))
+        assert (await dora.answer(charger.pubkey, asked, 1)).text == "free"
 
 
 async def test_an_older_state_never_counts_again() -> None:
