@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -63,7 +63,9 @@ class _Record(msgspec.Struct):
 
     @property
     def updated_at_ms(self) -> int:
-        return round(self.updated_at.timestamp() * 1000)
+        # On PostgreSQL LNbits 1.0 wrote no zone; all of its times are UTC.
+        at = self.updated_at if self.updated_at.tzinfo else self.updated_at.replace(tzinfo=UTC)
+        return round(at.timestamp() * 1000)
 
 
 class _Page(msgspec.Struct):

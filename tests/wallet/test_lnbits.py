@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -285,6 +286,33 @@ async def test_answers_that_make_no_sense(status: int, body: str) -> None:
         with pytest.raises(WalletUnavailable):
             await wallet.open()
         await wallet.close()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+async def test_times_without_a_zone_are_utc(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LNbits 1.0 on PostgreSQL writes them so. An hour off, every payment would count as late."""
+    record = {
+        "payment_hash": "ab" * 32,
+        "amount": 50_000,
+        "fee": 0,
+        "status": "success",
+        "bolt11": "",
+        "updated_at": "2026-07-01T10:00:00.5",
+    }
+    body = json.dumps({"name": "mill", "balance": 0, "id": "x", "data": [record]})
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        async with one_answer(200, {}, body) as url:
+            wallet = LnbitsWallet(url, "0" * 32, "bitcoin", now_ms)
+            await wallet.open()
+            _, settlement = await wallet.lookup_invoice("ab" * 32)
+            await wallet.close()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert settlement is not None
+    assert settlement.settled_at_ms == 1_782_900_000_500
 
 
 async def test_no_key_in_any_log(
