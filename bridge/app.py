@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
-import uvicorn
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -24,7 +21,7 @@ from agent.config.secret_files import read_secret
 from agent.config.tables import ChargePointConfig, Config
 from agent.config.values import LOOPBACK_HOSTS
 from agent.journal.guard import held
-from agent.journal.journal import Journal
+from agent.journal.journal import JOURNAL_FILE, Journal
 from agent.links import Links
 from agent.nostr.presence import Presence
 from agent.ports.charger import Nameplate
@@ -32,11 +29,12 @@ from agent.site import Site
 from agent.talk.announcer import Announcer
 from agent.talk.conversation import Conversation
 from agent.tariff.rate import ExchangeRate
-from agent.views import PublicFace
 from bridge.charger_security import ChargerSecurity
 from bridge.control.lines import SOCKET_FILE
 from bridge.control.server import controlled
+from bridge.faces import public_faces
 from bridge.fetch import Fetcher
+from bridge.http_server import HttpServer, listening
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
@@ -47,26 +45,21 @@ from bridge.operating import commands
 from bridge.overview import Overview
 from bridge.payees import LnurlPayees
 from bridge.prices.bitcoin import OPERATOR, SOURCES, BitcoinPrice, rate_of
+from bridge.wallets import wallet_of
 from bridge.web.app import create_app
 from bridge.web.console import Console
 from bridge.web.render import WebSettings
 from nips.embedded_relay import EmbeddedRelay
 from nips.identity import Identity, decode_npub
-from wallet.base import Wallet, WalletConfigError, WalletUnavailable
-from wallet.connect import connect
+from wallet.base import Wallet, WalletUnavailable
 from wallet.dev import DevWallet
 
-JOURNAL_FILE = "strom.sqlite"
 TRANSACTION_NAMES_FILE = "ocpp-names"
 
 _UNLIMITED = Rate(burst=100_000, per_minute=6_000_000)
 """For a Strom that only this machine can reach."""
 
 log = logging.getLogger(__name__)
-
-
-class CannotListen(Exception):
-    """An address of the operator's file cannot be listened on; the text says which and why."""
 
 
 class App:
@@ -128,7 +121,7 @@ class App:
             stack.enter_context(held(journal_path))
             journal = Journal.open(journal_path)
             stack.callback(journal.close)
-            http = stack.enter_context(_listening("strom.http_listen", config.strom.http_listen))
+            http = stack.enter_context(listening("strom.http_listen", config.strom.http_listen))
             relays, relay_url = await _relays(config, stack)
             wallet = await _wallet(config, clock, stack)
             announcer = Announcer(config.strom.public_url, journal, config.strom.language)
@@ -216,7 +209,7 @@ class App:
             if price is not None:
                 group.start_soon(price.run)
             await presence.run(group, site.view, conversation.answer, site.outside, alerts)
-            server = _HttpServer(web, config.strom.trusted_proxies)
+            server = HttpServer(web, config.strom.trusted_proxies)
             await group.start(server.run, http)
             yield app
 
@@ -236,62 +229,6 @@ class App:
         return next(p for p in self.config.charge_points if p.id == charge_point_id)
 
 
-class _HttpServer(uvicorn.Server):
-    """Uvicorn without its own signal handling: who opened the App closes it."""
-
-    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                access_log=False,
-                log_config=None,
-                lifespan="off",
-                ws="websockets-sansio",
-                forwarded_allow_ips=list(trusted_proxies),
-            )
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, listening: socket.socket, *, task_status: anyio.abc.TaskStatus[None]
-    ) -> None:
-        task_status.started()
-        try:
-            await self.serve(sockets=[listening])
-        except asyncio.CancelledError:
-            # Cancelled in its loop, it would leave its connections and its place in the event
-            # loop to whoever gets the same file descriptor next.
-            self.force_exit = True
-            with anyio.CancelScope(shield=True):
-                await self.shutdown(sockets=[listening])
-            raise
-
-
-@contextmanager
-def _listening(key: str, address: str) -> Generator[socket.socket]:
-    """A socket that listens on "host:port"; raises CannotListen with the key of the address."""
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host.strip("[]"), int(port)))
-        except OSError as error:
-            raise CannotListen(
-                f"{key} = {address!r} cannot be listened on: {error.strerror}; "
-                "stop the other program or choose another port"
-            ) from None
-        listening.listen(1024)
-        listening.setblocking(False)
-        yield listening
-    finally:
-        listening.close()
-
-
 async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...], str]:
     """All relays of the operator's file, the embedded one opened first; and its URL."""
     if config.nostr.embedded_relay is None:
@@ -301,18 +238,6 @@ async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...
     await relay.open()
     stack.push_async_callback(relay.close)
     return (relay.url, *config.nostr.relays), relay.url
-
-
-def wallet_of(config: Config, clock: Clock) -> Wallet:
-    """The wallet of the operator's file, not opened yet.
-
-    Raises:
-        WalletConfigError: its URL, or a file named there, is wrong; the text names the key.
-    """
-    try:
-        return connect(config.wallet.url, config.strom.data_dir, clock, base_dir=config.base_dir)
-    except WalletConfigError as error:
-        raise WalletConfigError(f"wallet.url: {error}") from None
 
 
 async def _wallet(config: Config, clock: Clock, stack: AsyncExitStack) -> Wallet:
@@ -341,22 +266,6 @@ def _fixed_rate(config: Config, clock: Clock) -> Callable[[], ExchangeRate | Non
         return lambda: None
     fixed = rate_of(fiat.currency, fiat.btc_price, clock(), (OPERATOR,))
     return lambda: fixed
-
-
-def public_faces(
-    config: Config, identities: Mapping[str, Identity], relays: Sequence[str]
-) -> dict[str, PublicFace]:
-    """What each charge point shows of itself, by its id."""
-    links = Links(config.strom.public_url)
-    return {
-        point.id: PublicFace(
-            pubkey=identities[point.id].pubkey,
-            npub=identities[point.id].npub,
-            nprofile=identities[point.id].nprofile(relays),
-            lightning_address=links.address(point.id),
-        )
-        for point in config.charge_points
-    }
 
 
 def _web(

@@ -74,6 +74,9 @@ class Step(Struct, frozen=True):
         return not self.tasks and not more and set(map(type, self.events)) == _READINGS
 
 
+JOURNAL_FILE = "strom.sqlite"
+"""What the database is called in the data folder."""
+
 _EVENT = (
     "INSERT INTO events(key, session_id, at_ms, kind, body) VALUES(?, ?, ?, ?, ?)"
     " ON CONFLICT(key) WHERE kind != 'MeterSampled' DO NOTHING"

@@ -9,25 +9,12 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import (
-    books,
-    charger_log,
-    chargers,
-    demo,
-    driver,
-    events,
-    evidence,
-    find,
-    operator,
-    serve,
-    simulate,
-    sticker,
-    verify,
-)
+from bridge.cli.commands import Commands
 from bridge.cli.output import err, expected_errors, tell_error
 
 app = typer.Typer(
     name="strom",
+    cls=Commands,
     help="Lightning payments for EV charge points: zap a charge point and it charges.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -52,21 +39,6 @@ def _strom(
     ] = False,
 ) -> None:
     pass
-
-
-operator.register(app)
-serve.register(app)
-sticker.register(app)
-books.register(app)
-chargers.register(app)
-charger_log.register(app)
-events.register(app)
-evidence.register(app)
-driver.register(app)
-find.register(app)
-verify.register(app)
-demo.register(app)
-simulate.register(app)
 
 
 def main() -> None:

@@ -17,17 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.config.tables import load
-from agent.journal.journal import Journal
+from agent.journal.journal import JOURNAL_FILE, Journal
 from agent.journal.outside import Unattributed
 from agent.machine.money import MSAT_PER_SAT
 from agent.ports.office import OwedRefund
 from agent.talk.wording import age
 from agent.talk.words import words
 from agent.views import owed_refunds
-from bridge.app import JOURNAL_FILE, wallet_of
-from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, show_table, tell_warning
 from bridge.control.client import ask
+from bridge.wallets import wallet_of
 
 _english = words("en")
 

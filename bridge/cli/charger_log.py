@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from agent.config.tables import Config, load
-from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out
 from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER, Entry, follow, read
 from bridge.ocpp.spoken import Form, Listener, Spoken, parsed

@@ -25,7 +25,7 @@ from bridge.charger_words import (
     ping_words,
 )
 from bridge.cli.charger_log import AsJson, known_charge_point
-from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, show_table, tell_warning
 from bridge.control.client import ask
 from bridge.ocpp.actions import V16, V201, Version

@@ -11,7 +11,7 @@ from rich.text import Text
 from agent.config.tables import load
 from bridge.charger_security import EVENTS_FOLDER
 from bridge.cli.charger_log import known_charge_point
-from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import out
 from bridge.ocpp.security_events import reported
 

@@ -13,13 +13,12 @@ from rich.text import Text
 
 from agent.charges import Charge, charge_of
 from agent.config.tables import load
-from agent.journal.journal import Journal
+from agent.journal.journal import JOURNAL_FILE, Journal
 from agent.machine.model import Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.talk.evidence import evidence_details, evidence_line
 from agent.talk.words import words
-from bridge.app import JOURNAL_FILE
-from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, show_table
 
 _english = words("en")

@@ -17,19 +17,13 @@ from agent.config.warnings import warnings
 from agent.links import Links
 from agent.talk.wording import price_in_short
 from agent.talk.words import words
-from bridge.app import wallet_of
 from bridge.charger_security import authority, tls_files
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, tell_warning
 from bridge.ocpp.tls import Shown, TlsFiles, examine, expires_at_ms
+from bridge.wallets import wallet_of
 from nips.identity import Identity
 from nips.location import geohash
-
-PANEL = "For the operator"
-
-ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", help="The operator's file.", metavar="FILE")
-]
-DEFAULT_CONFIG = Path("strom.toml")
 
 # About the width of a geohash's cell, by its length, at the equator.
 _CELL_SIZE = {3: "156 km", 4: "39 km", 5: "5 km", 6: "1.2 km", 7: "150 m", 8: "40 m", 9: "5 m"}

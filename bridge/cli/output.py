@@ -9,9 +9,9 @@ from rich.text import Text
 from agent.config.errors import ConfigError
 from agent.journal.errors import JournalError
 from agent.ports.errors import AgentError
-from bridge.app import CannotListen
 from bridge.control.errors import ControlError
 from bridge.driver.errors import DriverError
+from bridge.errors import CannotListen
 from bridge.groups import leaves
 from bridge.ocpp.errors import OcppError
 from nips.errors import NostrError

@@ -17,7 +17,7 @@ from agent.config.tables import Config, load
 from agent.config.warnings import warnings
 from bridge import process
 from bridge.app import App
-from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import err, expected_errors, tell_error, tell_warning
 from bridge.log_lines import LogLines
 

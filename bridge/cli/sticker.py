@@ -19,9 +19,9 @@ from agent.ports.charge_point import ChargePointView
 from agent.ports.errors import UnknownChargePoint
 from agent.talk.words import words
 from agent.views import charge_point_view
-from bridge.app import public_faces
-from bridge.cli.operator import DEFAULT_CONFIG, PANEL, ConfigFile
+from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out
+from bridge.faces import public_faces
 from bridge.paper.poster import Paper, poster_pdf, poster_svg
 
 Language = Literal["en", "de", "nl", "fr"]

@@ -1,0 +1,80 @@
+"""The HTTP server: the socket that it listens on, and how it ends with its Strom."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from bridge.errors import CannotListen
+
+
+class HttpServer(uvicorn.Server):
+    """Uvicorn without its own signal handling: who opened the App closes it."""
+
+    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                log_config=None,
+                lifespan="off",
+                ws="websockets-sansio",
+                forwarded_allow_ips=list(trusted_proxies),
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Signals are for whoever opened the App."""
+        yield
+
+    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, listening: socket.socket, *, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
+        """Serve on a socket that listens, until cancelled."""
+        task_status.started()
+        try:
+            await self.serve(sockets=[listening])
+        except asyncio.CancelledError:
+            # Cancelled in its loop, it would leave its connections and its place in the event
+            # loop to whoever gets the same file descriptor next.
+            self.force_exit = True
+            with anyio.CancelScope(shield=True):
+                await self.shutdown(sockets=[listening])
+            raise
+
+
+@contextmanager
+def listening(key: str, address: str) -> Generator[socket.socket]:
+    """A socket that listens on an address of the operator's file.
+
+    Args:
+        key: what the address is called there.
+        address: "host:port".
+
+    Raises:
+        CannotListen: the address is in use or not ours.
+    """
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            opened.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            raise CannotListen(
+                f"{key} = {address!r} cannot be listened on: {error.strerror}; "
+                "stop the other program or choose another port"
+            ) from None
+        opened.listen(1024)
+        opened.setblocking(False)
+        yield opened
+    finally:
+        opened.close()
