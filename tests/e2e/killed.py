@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import bridge.app
 import bridge.charger_security
 import bridge.cli.serve
+import bridge.wallets
 from agent.journal import codec, journal
 from agent.journal.journal import Journal, Step, Task
 from agent.journal.nostr_book import Begun, NostrBook
@@ -169,7 +170,7 @@ if __name__ == "__main__":
     patched.Journal = DeadlyJournal
     patched.Conversation = DeadlyConversation
     cast("Any", journal).NostrBook = DeadlyBook
-    patched.connect = deadly
+    cast("Any", bridge.wallets).connect = deadly
     cast("Any", bridge.cli.serve)._now_ms = ahead
     guarded = cast("Any", bridge.charger_security)
     guarded.Passwords = DeadlyPasswords
