@@ -152,6 +152,8 @@ class ChargePointAgent:
         if status in WITHOUT_POWER:
             self._strays.freed(connector)
         session = self._owners.by_connector(connector)
+        if session is None and status in POWERED and self.sessions.on(connector) is None:
+            session = self._owners.past_on(connector)
         if session is not None:
             key = f"status:{session.id}:{status}:{at_ms}"
             if status is not session.status and at_ms == self._shown_at_ms.get(connector):

@@ -66,6 +66,16 @@ class Owners:
         session = self._sessions.on(connector)
         return None if session is None or self._strays.has_taken(session) else session
 
+    def past_on(self, connector: int) -> Session | None:
+        """The session that is over whose transaction began last on a connector, and of which the
+        charger never said that it ended."""
+        transaction = self._commons.journal.transactions.last_on(self._charge_point_id, connector)
+        if transaction is None or not transaction.session_id:
+            return None
+        session = self._sessions.get(transaction.session_id)
+        is_its_last = session.transaction_id == transaction.id and not session.transaction_ended
+        return session if session.state is SessionState.CLOSED and is_its_last else None
+
     def by_tag(self, id_tag: str) -> Session | None:
         """The open session that was started under a tag; some chargers pad it with junk, some
         cut it to the length of a card's number."""

@@ -11,7 +11,7 @@ from agent.machine.events import StopBy, TransactionStopped
 from agent.machine.model import Session, SessionState
 from agent.ports.quotes import Quote
 from tests.bridge.ocpp.stage import METER_START, Stage, booted, staged
-from tests.bridge.ocpp.wire import RawCharger
+from tests.bridge.ocpp.wire import RawCharger, charger
 
 TROUBLE = "stop ignored CP001/1"
 
@@ -156,6 +156,29 @@ async def test_a_charger_that_comes_back_and_still_charges_is_stopped(stage: Sta
         await stage.sample(raw, METER_START + 9100, transactionId=transaction_id)
         await stage.stop(raw, transaction_id, meterStop=METER_START + 9200)
         await stage.sample(raw, METER_START + 9200, transactionId=transaction_id)
+        assert raw.waiting == 0
+        assert money(stage.session(quote)) == money(closed)
+
+
+@pytest.mark.parametrize("status", ["Charging", "SuspendedEV"])
+async def test_a_charger_that_comes_back_and_shows_only_that_it_charges_is_stopped(
+    stage: Stage, status: str
+) -> None:
+    """MicroOcpp takes its transaction up again after a power cut and says so in a state; its meter
+    may be read only minutes later, and nobody pays for these."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    await stage.tick(3600)
+    closed = await stage.until(quote, SessionState.CLOSED)
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        await stage.status(raw, status)
+        assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
+        await stage.status(raw, status)
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 20)
+        await stage.status(raw, status)
         assert raw.waiting == 0
         assert money(stage.session(quote)) == money(closed)
 
