@@ -17,6 +17,7 @@ from agent.connectors import POWERED, WITHOUT_POWER, Connectors, presumed_status
 from agent.journal.journal import Task
 from agent.journal.transactions import Transaction
 from agent.machine.events import (
+    ChargerBooted,
     ConnectorStatus,
     ConnectorStatusChanged,
     MeterSampled,
@@ -343,8 +344,13 @@ class ChargePointAgent:
         return commitments(view, self.sessions, journal, self._commons.clock())
 
     async def introduced(self, nameplate: Nameplate) -> None:
-        """The charger said what it is; returns once that is stored."""
+        """The charger started, and said what it is; returns once that is stored."""
         await nameplates.keep(self._commons.journal, self.id, nameplate)
+        now_ms = self._commons.clock()
+        for session in self.sessions.open():
+            if session.unheard_since_ms is not None:
+                booted = ChargerBooted(f"booted:{session.id}:{now_ms}", now_ms)
+                await self.sessions.submit(session.id, [booted])
 
     async def nameplate(self) -> Nameplate:
         """What the charger said of itself when it last booted."""

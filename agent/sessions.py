@@ -34,6 +34,7 @@ from agent.machine.effects import (
     WatchClosely,
 )
 from agent.machine.events import (
+    ChargerBooted,
     ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
@@ -56,7 +57,13 @@ from wallet.base import Settlement
 LATE_PAYMENT_GRACE_MS = 60_000
 """An invoice paid that long after its expiry still buys; wallets and clocks are not exact."""
 
-_FLEETING = (MeterSampled, ConnectorStatusChanged, DeadlineReached, TransactionShown)
+_FLEETING = (
+    MeterSampled,
+    ConnectorStatusChanged,
+    ChargerBooted,
+    DeadlineReached,
+    TransactionShown,
+)
 """Events that are worth a row only when they changed something."""
 
 

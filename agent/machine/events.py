@@ -180,6 +180,13 @@ class ConnectorStatusChanged(Struct, frozen=True):
     status: ConnectorStatus
 
 
+class ChargerBooted(Struct, frozen=True):
+    """The charger started anew: in a silence before that it had no power, or did not work."""
+
+    key: str
+    at_ms: int
+
+
 class StopRequested(Struct, frozen=True):
     """Somebody entitled asked for the end of charging."""
 
@@ -328,6 +335,7 @@ SessionEvent = (
     | TransactionShown
     | MeterSampled
     | ConnectorStatusChanged
+    | ChargerBooted
     | StopRequested
     | TransactionStopped
     | DeadlineReached

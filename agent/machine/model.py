@@ -132,6 +132,8 @@ class Session(Struct, frozen=True):
             lost then, and has not shown it since.
         back_at_ms: when a charger that was lost was last back: what it wrote before says nothing
             of the time after it.
+        booted_at_ms: when it last started anew after it was lost: nothing flowed in its silence
+            before that, but for what it tells itself.
         stop_sent_at_ms: when the stop was last asked for.
         stop_attempts: how often it was asked for.
         stopping_since_ms: when it was first asked for.
@@ -181,6 +183,7 @@ class Session(Struct, frozen=True):
     faulted_since_ms: int | None = None
     unheard_since_ms: int | None = None
     back_at_ms: int = 0
+    booted_at_ms: int = 0
     stop_by: StopBy | None = None
     stop_sent_at_ms: int = 0
     stop_attempts: int = 0

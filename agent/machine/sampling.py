@@ -19,6 +19,9 @@ at once than flows, and the first sample may follow the start within millisecond
 LEAST_CHARGING_W = 1_000
 """A car that draws so much charges, whatever its connector's last state says: chargers lose states
 in an outage. The least that AC charging takes is 6 A, 1.4 kW (IEC 61851-1)."""
+CLOCK_LEEWAY_MS = 10_000
+"""A charger's word may be dated so long before its boot, which is dated by our clock: many clocks
+have whole seconds."""
 LOW_MS = 15 * MS_PER_MINUTE
 VERY_LOW_MS = 5 * MS_PER_MINUTE
 
@@ -37,15 +40,24 @@ def _times(session: Session, at_ms: int, *, drew: bool = False) -> tuple[int, in
     `drew` says that the car was charging meanwhile, as the meter shows.
     """
     charging_ms, idle_ms = session.charging_ms, session.idle_ms
-    elapsed_ms = at_ms - session.counted_until_ms
-    if elapsed_ms <= 0 or session.started_at_ms is None:
+    if at_ms <= session.counted_until_ms or session.started_at_ms is None:
         return charging_ms, idle_ms, session.counted_until_ms
+    elapsed_ms = at_ms - session.counted_until_ms - _silence_ms(session, at_ms)
     powered = session.state is not SUSPENDED and session.status not in _NOT_POWERED
     if powered or (drew and is_idle(session)):
         charging_ms += elapsed_ms
     elif is_idle(session):
         idle_ms += elapsed_ms
     return charging_ms, idle_ms, at_ms
+
+
+def _silence_ms(session: Session, at_ms: int) -> int:
+    """How much of the time that is not counted yet nothing can have flowed: from where the charger
+    was lost to where it started anew."""
+    lost_ms, booted_ms = session.unheard_since_ms, session.booted_at_ms
+    if lost_ms is None or not lost_ms < booted_ms <= at_ms + CLOCK_LEEWAY_MS:
+        return 0
+    return max(0, min(booted_ms, at_ms) - max(lost_ms, session.counted_until_ms))
 
 
 def counted(session: Session, at_ms: int) -> Session:

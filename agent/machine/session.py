@@ -30,6 +30,7 @@ from agent.machine.effects import (
 )
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
+    ChargerBooted,
     ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
@@ -234,6 +235,13 @@ def _lose(session: Session, event: ConnectorStatusChanged) -> Result:
     return lost, (PublishStatus(),)
 
 
+def _boot(session: Session, event: ChargerBooted) -> Result:
+    """A boot says what a silence was; some chargers send one for no reason."""
+    if session.unheard_since_ms is None:
+        return session, ()
+    return replace(session, booted_at_ms=event.at_ms), ()
+
+
 def _cancel(session: Session, event: StopRequested) -> Result:
     """Stopped before anything flowed: all of the money goes back."""
     return close(replace(session, stop_by=event.by), event.at_ms)
@@ -304,6 +312,7 @@ TRANSITIONS = table(
         row(_STARTING, TransactionShown, _ignore),
         row(_STARTING, MeterSampled, _ignore),
         row(_STARTING, ConnectorStatusChanged, _status_while_starting),
+        row(_STARTING, ChargerBooted, _ignore),
         row(_STARTING, StopRequested, _cancel),
         row(_STARTING, TransactionStopped, stop_early),
         row(_STARTING, DeadlineReached, _miss_start),
@@ -317,6 +326,7 @@ TRANSITIONS = table(
         row(_CHARGING, TransactionShown, go_on_with),
         row(_CHARGING, MeterSampled, sample),
         row(_CHARGING, ConnectorStatusChanged, _status_while_charging),
+        row(_CHARGING, ChargerBooted, _boot),
         row(_CHARGING, StopRequested, _request_stop),
         row(_CHARGING, TransactionStopped, end),
         row(_CHARGING, DeadlineReached, _reach_limit),
@@ -330,6 +340,7 @@ TRANSITIONS = table(
         row(_SUSPENDED, TransactionShown, go_on_with),
         row(_SUSPENDED, MeterSampled, sample),
         row(_SUSPENDED, ConnectorStatusChanged, _status_while_charging),
+        row(_SUSPENDED, ChargerBooted, _boot),
         row(_SUSPENDED, StopRequested, _request_stop),
         row(_SUSPENDED, TransactionStopped, end),
         row(_SUSPENDED, DeadlineReached, _reach_limit),
@@ -343,6 +354,7 @@ TRANSITIONS = table(
         row(_STOPPING, TransactionShown, go_on_with),
         row(_STOPPING, MeterSampled, sample),
         row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
+        row(_STOPPING, ChargerBooted, _boot),
         row(_STOPPING, StopRequested, _ignore),
         row(_STOPPING, TransactionStopped, end),
         row(_STOPPING, DeadlineReached, insist),
@@ -356,6 +368,7 @@ TRANSITIONS = table(
         row(_CLOSED, TransactionShown, go_on_with),
         row(_CLOSED, MeterSampled, _go_on_in_vain),
         row(_CLOSED, ConnectorStatusChanged, _go_on_in_vain),
+        row(_CLOSED, ChargerBooted, _ignore),
         row(_CLOSED, StopRequested, _ignore),
         row(_CLOSED, TransactionStopped, end_in_vain),
         row(_CLOSED, DeadlineReached, _ignore),

@@ -170,11 +170,11 @@ def end(session: Session, event: TransactionStopped) -> Result:
 def _went_on_until(session: Session, event: TransactionStopped) -> int:
     """Up to when a charge went on that has stopped: as the charger says, except that nothing
     flows once its connector looks free, or without power."""
-    unheard_ms = session.unheard_since_ms
+    unheard_ms, vanished_ms = session.unheard_since_ms, session.vanished_since_ms
     if unheard_ms is None:
-        vanished = session.vanished_since_ms is not None
-        return session.counted_until_ms if vanished else event.at_ms
-    return min(event.at_ms, unheard_ms) if event.reason == POWER_LOSS else event.at_ms
+        return event.at_ms if vanished_ms is None else session.counted_until_ms
+    until_ms = event.at_ms if vanished_ms is None else min(event.at_ms, vanished_ms)
+    return min(until_ms, unheard_ms) if event.reason == POWER_LOSS else until_ms
 
 
 def end_in_vain(session: Session, event: TransactionStopped) -> Result:

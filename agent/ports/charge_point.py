@@ -138,7 +138,7 @@ class ChargePoint(Protocol):
         ...
 
     async def introduced(self, nameplate: Nameplate) -> None:
-        """The charger said what it is; returns once that is stored."""
+        """The charger started, and said what it is; returns once that is stored."""
         ...
 
     async def nameplate(self) -> Nameplate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.machine.effects import Effect, SendMessage
 from agent.machine.events import (
+    ChargerBooted,
     ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
@@ -96,6 +97,10 @@ def sampled(at_ms: int, register_wh: int | None, power_w: int | None = None) -> 
 
 def showed(at_ms: int, status: ConnectorStatus) -> Event:
     return ConnectorStatusChanged(f"showed:{at_ms}:{status}", at_ms, status)
+
+
+def booted(at_ms: int) -> Event:
+    return ChargerBooted(f"booted:{at_ms}", at_ms)
 
 
 def asked_to_stop(at_ms: int, by: StopBy = StopBy.DRIVER) -> Event:

@@ -16,6 +16,7 @@ from tests.agent.machine.examples import (
     T0,
     after,
     begun,
+    booted,
     charging,
     ended,
     sampled,
@@ -92,6 +93,40 @@ def test_what_was_kept_in_an_outage_shows_nothing_of_the_rest_of_it() -> None:
 def test_a_stop_in_an_outage_counts_up_to_its_own_time() -> None:
     closed = lost_and_back(showed(at(40), AVAILABLE), ended(at(40), 41_000))
     assert (closed.state, minutes(closed)) == (SessionState.CLOSED, 40)
+
+
+@pytest.mark.parametrize(
+    "shown", [showed(at(63), CHARGING), sampled(at(63), 41_000), ended(at(63), 41_000)]
+)
+def test_an_outage_that_ends_with_a_boot_was_a_power_cut_whatever_goes_on_then(
+    shown: Event,
+) -> None:
+    """MicroOcpp takes its transaction up again, or ends it for a car that was unplugged."""
+    session = lost_and_back(booted(at(62)))
+    assert minutes(session) == 1
+    assert minutes(after(session, shown)) == 3
+
+
+def test_a_boot_is_not_missed_by_a_clock_of_whole_seconds() -> None:
+    shown = showed(at(62) - 900, CHARGING)
+    heard = after(lost_and_back(booted(at(62))), shown, showed(at(63), CHARGING))
+    assert (heard.unheard_since_ms, minutes(heard)) == (None, 3.015)
+
+
+def test_what_was_kept_in_an_outage_that_ends_with_a_boot_counts_as_far_as_it_says() -> None:
+    kept = lost_and_back(booted(at(62)), sampled(at(30), 40_500), sampled(at(40), 40_700))
+    assert minutes(kept) == 40
+    assert minutes(after(kept, showed(at(63), CHARGING))) == 41
+    assert minutes(lost_and_back(booted(at(62)), ended(at(40), 40_700))) == 40
+
+
+def test_a_boot_without_an_outage_says_nothing() -> None:
+    session = after(charging(), sampled(at(1), 40_100), booted(at(2)), sampled(at(3), 40_300))
+    assert minutes(session) == 3
+    again = after(
+        session, showed(at(4), OFFLINE), showed(at(9), CHARGING), showed(at(10), CHARGING)
+    )
+    assert minutes(again) == 10
 
 
 def test_a_power_loss_ended_when_the_charger_was_lost_whatever_it_says() -> None:

@@ -10,6 +10,7 @@ from agent.machine.deadlines import deadline
 from agent.machine.effects import StartCharging, WatchClosely
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
+    ChargerBooted,
     ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
@@ -46,6 +47,7 @@ from tests.agent.machine.examples import (
     arrived,
     asked_to_stop,
     begun,
+    booted,
     charging,
     claimed,
     decided,
@@ -111,6 +113,7 @@ def event_for(session: Session, event: type[Event]) -> Event:
         TransactionShown: TransactionShown("shown", NOW, 8),
         MeterSampled: sampled(NOW, 41_200),
         ConnectorStatusChanged: showed(NOW, ConnectorStatus.CHARGING),
+        ChargerBooted: booted(NOW),
         StopRequested: asked_to_stop(NOW),
         TransactionStopped: ended(NOW, 41_300),
         DeadlineReached: waited(deadline(session) or NOW),
@@ -135,6 +138,7 @@ STARTING       TransactionStarted     CHARGING   PublishStatus Say:STARTED
 STARTING       TransactionShown       STARTING
 STARTING       MeterSampled           STARTING
 STARTING       ConnectorStatusChanged STARTING   PublishStatus
+STARTING       ChargerBooted          STARTING
 STARTING       StopRequested          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
 STARTING       TransactionStopped     STARTING
 STARTING       DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
@@ -154,6 +158,7 @@ CHARGING       TransactionStarted     CHARGING   PublishStatus
 CHARGING       TransactionShown       CHARGING
 CHARGING       MeterSampled           CHARGING
 CHARGING       ConnectorStatusChanged CHARGING   PublishStatus
+CHARGING       ChargerBooted          CHARGING
 CHARGING       StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 CHARGING       DeadlineReached        CHARGING   WatchClosely
@@ -173,6 +178,7 @@ CHARGING/watched TransactionStarted     CHARGING   PublishStatus
 CHARGING/watched TransactionShown       CHARGING
 CHARGING/watched MeterSampled           CHARGING
 CHARGING/watched ConnectorStatusChanged CHARGING   PublishStatus
+CHARGING/watched ChargerBooted          CHARGING
 CHARGING/watched StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING/watched TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund WatchAsUsual SendCdr
 CHARGING/watched DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -192,6 +198,7 @@ SUSPENDED      TransactionStarted     SUSPENDED  PublishStatus
 SUSPENDED      TransactionShown       SUSPENDED
 SUSPENDED      MeterSampled           SUSPENDED
 SUSPENDED      ConnectorStatusChanged CHARGING   PublishStatus Say:RESUMED
+SUSPENDED      ChargerBooted          SUSPENDED
 SUSPENDED      StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 SUSPENDED      TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 SUSPENDED      DeadlineReached        SUSPENDED
@@ -211,6 +218,7 @@ STOPPING       TransactionStarted     STOPPING   StopCharging
 STOPPING       TransactionShown       STOPPING   StopCharging
 STOPPING       MeterSampled           STOPPING
 STOPPING       ConnectorStatusChanged STOPPING   PublishStatus
+STOPPING       ChargerBooted          STOPPING
 STOPPING       StopRequested          STOPPING
 STOPPING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 STOPPING       DeadlineReached        STOPPING   StopCharging CutPower
@@ -230,6 +238,7 @@ CLOSED         TransactionStarted     CLOSED     StopCharging
 CLOSED         TransactionShown       CLOSED
 CLOSED         MeterSampled           CLOSED
 CLOSED         ConnectorStatusChanged CLOSED
+CLOSED         ChargerBooted          CLOSED
 CLOSED         StopRequested          CLOSED
 CLOSED         TransactionStopped     CLOSED
 CLOSED         DeadlineReached        CLOSED
@@ -249,6 +258,7 @@ CLOSED/paying  TransactionStarted     CLOSED     StopCharging
 CLOSED/paying  TransactionShown       CLOSED
 CLOSED/paying  MeterSampled           CLOSED
 CLOSED/paying  ConnectorStatusChanged CLOSED
+CLOSED/paying  ChargerBooted          CLOSED
 CLOSED/paying  StopRequested          CLOSED
 CLOSED/paying  TransactionStopped     CLOSED
 CLOSED/paying  DeadlineReached        CLOSED
@@ -268,6 +278,7 @@ STARTING/held  TransactionStarted     CHARGING   SettlePayment PublishStatus Say
 STARTING/held  TransactionShown       STARTING
 STARTING/held  MeterSampled           STARTING
 STARTING/held  ConnectorStatusChanged STARTING   PublishStatus
+STARTING/held  ChargerBooted          STARTING
 STARTING/held  StopRequested          CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
 STARTING/held  TransactionStopped     STARTING
 STARTING/held  DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
@@ -287,6 +298,7 @@ CHARGING/held  TransactionStarted     CHARGING   PublishStatus
 CHARGING/held  TransactionShown       CHARGING
 CHARGING/held  MeterSampled           CHARGING
 CHARGING/held  ConnectorStatusChanged CHARGING   PublishStatus
+CHARGING/held  ChargerBooted          CHARGING
 CHARGING/held  StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING/held  TransactionStopped     CLOSED     PublishStatus SendCdr
 CHARGING/held  DeadlineReached        CHARGING   WatchClosely
@@ -306,6 +318,7 @@ CLOSED/held    TransactionStarted     CLOSED     StopCharging
 CLOSED/held    TransactionShown       CLOSED
 CLOSED/held    MeterSampled           CLOSED
 CLOSED/held    ConnectorStatusChanged CLOSED
+CLOSED/held    ChargerBooted          CLOSED
 CLOSED/held    StopRequested          CLOSED
 CLOSED/held    TransactionStopped     CLOSED
 CLOSED/held    DeadlineReached        CLOSED

@@ -66,6 +66,25 @@ async def test_a_boot_in_the_middle_of_a_session_that_is_gone(stage: Stage, stat
         assert await stage.closed(quote) == (300, 90_000, 910_000)
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_the_time_of_a_power_cut_is_on_nobodys_bill(stage: Stage, goes_on: bool) -> None:
+    """MicroOcpp takes its transaction up again once it has power, with the number that it had; or
+    ends it as unplugged, where the car has left meanwhile. Seen with its simulator, killed."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    stage.world.clock.advance(1800)
+    async with charger(stage.server) as raw:
+        await raw.boot()
+        await stage.status(raw, "Charging" if goes_on else "Available")
+        reason = "Remote" if goes_on else "EVDisconnected"
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 400, reason=reason)
+        assert await stage.closed(quote) == (400, 120_000, 880_000)
+        assert stage.session(quote).charging_ms == (20_000 if goes_on else 10_000)
+
+
 async def test_a_charger_comes_back_and_says_nothing(stage: Stage) -> None:
     """It is not lost any more, so its session goes on until its own word."""
     async with booted(stage) as raw:
