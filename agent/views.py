@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from msgspec.structs import asdict
 
 from agent.config.tables import ChargePointConfig, SessionsConfig
-from agent.machine.events import Event, MeterSampled
+from agent.machine.events import ConnectorStatus, Event, MeterSampled
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
@@ -120,7 +120,16 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
         obstacle=session.obstacle,
         payment_hashes=tuple(payment.payment_hash for payment in session.payments),
         events=timeline(event for event in events if not isinstance(event, MeterSampled)),
+        status=None if closed else _status(session),
     )
+
+
+def _status(session: Session) -> ConnectorStatus:
+    """A charger that is back and has said nothing yet goes on."""
+    if session.offline_since_ms is not None:
+        return ConnectorStatus.OFFLINE
+    silent = session.started_at_ms is not None and session.status is ConnectorStatus.OFFLINE
+    return ConnectorStatus.CHARGING if silent else session.status
 
 
 def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.machine.events import Obstacle, StopBy
+from agent.machine.events import ConnectorStatus, Obstacle, StopBy
 from agent.ports.charge_point import ChargePoint
 from agent.ports.quotes import Quote
 from agent.receipts import Receipt
@@ -43,7 +43,11 @@ class PowerSample:
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """A session as its owner may see it: all amounts in msat, energy in Wh, times in Unix ms."""
+    """A session as its owner may see it: all amounts in msat, energy in Wh, times in Unix ms.
+
+    Attributes:
+        status: the connector's state, OFFLINE while its charger is lost; None once it is closed.
+    """
 
     id: str
     secret: str
@@ -70,6 +74,7 @@ class SessionView:
     obstacle: Obstacle | None
     payment_hashes: tuple[str, ...]
     events: tuple[TimelineEntry, ...]
+    status: ConnectorStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

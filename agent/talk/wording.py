@@ -69,6 +69,13 @@ def example_msat(tariff: Tariff, energy_wh: int = EXAMPLE_WH) -> int:
     return bill(tariff, Usage(energy_wh=energy_wh, charging_ms=charging_ms)).total_msat
 
 
+def example_wh(tariff: Tariff, amount_msat: int) -> int:
+    """How much energy an amount buys at 11 kW without idle time; 0 where energy costs nothing."""
+    priced_msat = example_msat(tariff) - tariff.flat_msat
+    left_msat = amount_msat - tariff.flat_msat
+    return max(0, left_msat) * EXAMPLE_WH // priced_msat if priced_msat else 0
+
+
 def bill_line_detail(line: BillLine, words: Words) -> str:
     """How a line of a bill was reckoned, such as "2.19 kWh × 300 sat/kWh"."""
     price = words.sat(line.price_msat)

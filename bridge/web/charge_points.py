@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from agent.machine.money import MSAT_PER_SAT
 from agent.ports.charge_point import ChargePointView
 from agent.ports.quotes import Origin, QuoteRequest
+from agent.talk.wording import example_msat
 from bridge.web.context import BadForm, Context, amount_msat_of, form
 from bridge.web.drawn_map import draw_map
 
@@ -20,9 +21,9 @@ def offered_sats(view: ChargePointView) -> list[int]:
     """Four amounts in sat to choose from: round ones near useful amounts of energy."""
     least = -(-view.min_payment_msat // MSAT_PER_SAT)
     most = view.max_payment_msat // MSAT_PER_SAT
-    price_msat = view.tariff.energy_per_kwh_msat
-    if price_msat:
-        wanted = [_rounded(price_msat * energy_wh // 1_000_000) for energy_wh in _OFFERED_WH]
+    costs_msat = [example_msat(view.tariff, energy_wh) for energy_wh in _OFFERED_WH]
+    if costs_msat[0] < costs_msat[-1]:
+        wanted = [_rounded(cost_msat // MSAT_PER_SAT) for cost_msat in costs_msat]
     else:
         wanted = list(_NICE_SATS[1:5])
     return sorted({min(most, max(least, amount)) for amount in wanted})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agent.machine.events import RefundDecided
+from agent.machine.events import ConnectorStatus, RefundDecided
 from agent.talk.words import LANGUAGES, words
 from agent.views import session_view
 from bridge.web.sessions import happenings
-from tests.agent.machine.examples import T0, after, asked_to_stop, starting
+from tests.agent.machine.examples import T0, after, asked_to_stop, booted, showed, starting
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -23,3 +23,14 @@ def test_the_operators_word_is_told_without_his_name(language: str) -> None:
     if language == "en":
         assert arrived == "The operator confirmed your refund"
         assert "still yours" in lost
+
+
+def test_preparing_is_not_called_plugged_in() -> None:
+    """Some chargers prepare as soon as they are asked to start, as MicroOcpp; others also when a
+    car stands there (OCPP 1.6, 7.7)."""
+    events = [showed(T0, ConnectorStatus.PREPARING), booted(T0 + 1)]
+    view = session_view(starting(), "", events)
+    assert happenings(view, words("en")) == [
+        (T0, "Getting ready"),
+        (T0 + 1, "The charger started anew"),
+    ]

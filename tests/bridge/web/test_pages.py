@@ -11,8 +11,9 @@ from lnurl import decode as decode_lnurl
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
-from agent.talk.words import LANGUAGES
+from agent.talk.words import LANGUAGES, words
 from agent.tariff.rate import ExchangeRate
+from tests.agent.world import ManualClock
 from tests.bridge.http_world import HttpWorld, serving
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
@@ -73,6 +74,49 @@ async def test_charge_point_page(world: HttpWorld) -> None:
     assert "lightning:LNURL1" in page
     assert "nostr:nprofile1" in page
     assert page.count('name="sat"') >= 3
+
+
+async def test_what_an_amount_buys_has_the_price_of_time_in_it(world: HttpWorld) -> None:
+    """At 11 kW, as the example beside it: 20 kWh for 50 + 20 * 200 + 20 / 11 * 60 sat."""
+    page = (await world.http.get("/cp/cp002", headers=HTML)).text
+    assert "4,159.090\N{NO-BREAK SPACE}sat" in page
+    bought = re.findall(r'value="(\d+)".*?≈ (\d+) kWh', page)
+    assert bought == [("1500", "7"), ("2500", "12"), ("4500", "22"), ("8500", "41")]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, language: str) -> None:
+    said = words(language)
+    keys = ("offline_start_why", "offline_why", "faulted_why", "suspended_evse_why")
+    sentences = {said(f"web.{key}"): key for key in (*keys, "suspended_why")}
+    assert len(sentences) == len(keys) + 1
+    clock = ManualClock()
+    async with serving(tmp_path, clock=clock) as world:
+        view, point = await world.session(), world.point
+
+        async def hindrances() -> list[str]:
+            clock.advance(1)
+            headers = HTML | {"Accept-Language": language}
+            page = (await world.http.get(f"/s/{view.secret}", headers=headers)).text
+            return [key for sentence, key in sentences.items() if sentence in page]
+
+        async def shown(status: ConnectorStatus) -> list[str]:
+            await point.connector_status(1, status, clock())
+            return await hindrances()
+
+        assert await hindrances() == []
+        await point.detach(world.charger)
+        assert await hindrances() == ["offline_start_why"]
+        await point.attach(world.charger)
+        await world.start(view)
+        assert await hindrances() == []
+        assert await shown(ConnectorStatus.FAULTED) == ["faulted_why"]
+        assert await shown(ConnectorStatus.SUSPENDED_EVSE) == ["suspended_evse_why"]
+        assert await shown(ConnectorStatus.SUSPENDED_EV) == ["suspended_why"]
+        await point.detach(world.charger)
+        assert await hindrances() == ["offline_why"]
+        await world.end(view, 100)
+        assert await hindrances() == []
 
 
 async def test_names_are_escaped(world: HttpWorld) -> None:
