@@ -95,6 +95,11 @@ class ChargePointAgent:
         """Whether the charger is connected and answers."""
         return self._connectors.online
 
+    @property
+    def silent(self) -> bool:
+        """Whether the charger is connected and does not answer."""
+        return self._connectors.connected and not self._connectors.answering
+
     def resume(self) -> None:
         """Take up what the journal knows of this charge point."""
         self._connectors.resume()

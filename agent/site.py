@@ -229,7 +229,9 @@ class Site:
             await agent.deliver(task, recovered)
 
     async def _deadline_reached(self, charge_point_id: str, session_id: str, at_ms: int) -> None:
-        event = DeadlineReached(f"deadline:{session_id}:{at_ms}", at_ms)
+        agent = self._agents.get(charge_point_id)
+        silent = agent is not None and agent.silent
+        event = DeadlineReached(f"deadline:{session_id}:{at_ms}", at_ms, silent)
         await self._sessions_of(charge_point_id).submit(session_id, [event])
 
     async def ring_due(self) -> int:

@@ -206,10 +206,15 @@ class TransactionStopped(Struct, frozen=True):
 
 
 class DeadlineReached(Struct, frozen=True):
-    """The time that `deadline()` named has come."""
+    """The time that `deadline()` named has come.
+
+    Attributes:
+        silent: whether the charger is connected and does not answer.
+    """
 
     key: str
     at_ms: int
+    silent: bool = False
 
 
 class RefundOffered(Struct, frozen=True):

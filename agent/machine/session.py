@@ -254,8 +254,9 @@ def _request_stop(session: Session, event: StopRequested) -> Result:
 def _miss_start(session: Session, event: DeadlineReached) -> Result:
     if event.at_ms < session.start_deadline_ms:
         return session, ()
+    obstacle = Obstacle.NOT_ANSWERING if event.silent else Obstacle.NOT_PLUGGED_IN
     offline = session.status is ConnectorStatus.OFFLINE
-    return close(session, event.at_ms, Obstacle.OFFLINE if offline else Obstacle.NOT_PLUGGED_IN)
+    return close(session, event.at_ms, Obstacle.OFFLINE if offline else obstacle)
 
 
 def _reach_limit(session: Session, event: DeadlineReached) -> Result:

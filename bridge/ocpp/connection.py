@@ -219,7 +219,7 @@ class Connection:
             answer = self._handlers.answer(call.action, call.payload)
             if answer is not None:
                 return frames.encode_result(call.message_id, await answer)
-            self._complain("an action that Strom does not know")
+            self._complain(f"Strom does not know the action {call.action[:50]!r}")
             return frames.encode_error(
                 call.message_id, frames.NOT_IMPLEMENTED, "Strom does not know this action"
             )

@@ -111,8 +111,8 @@ def ended(at_ms: int, register_wh: int | None, transaction_id: int = 7) -> Event
     return TransactionStopped(f"ended:{transaction_id}", at_ms, transaction_id, register_wh)
 
 
-def waited(at_ms: int) -> Event:
-    return DeadlineReached(f"waited:{at_ms}", at_ms)
+def waited(at_ms: int, *, silent: bool = False) -> Event:
+    return DeadlineReached(f"waited:{at_ms}", at_ms, silent)
 
 
 def offered(

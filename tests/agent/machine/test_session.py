@@ -82,19 +82,20 @@ def test_a_first_no_ends_the_session_and_a_no_to_a_repeated_question_does_not() 
 
 
 @pytest.mark.parametrize(
-    ("status", "obstacle"),
+    ("status", "silent", "obstacle"),
     [
-        (ConnectorStatus.PREPARING, Obstacle.NOT_PLUGGED_IN),
-        (ConnectorStatus.OFFLINE, Obstacle.OFFLINE),
+        (ConnectorStatus.PREPARING, False, Obstacle.NOT_PLUGGED_IN),
+        (ConnectorStatus.PREPARING, True, Obstacle.NOT_ANSWERING),
+        (ConnectorStatus.OFFLINE, False, Obstacle.OFFLINE),
     ],
 )
 def test_who_never_plugs_in_gets_all_of_it_back(
-    status: ConnectorStatus, obstacle: Obstacle
+    status: ConnectorStatus, silent: bool, obstacle: Obstacle
 ) -> None:
     waiting = after(starting(), showed(T0 + SECOND, status))
     early = waited(T0 + 119 * SECOND)
     assert step(waiting, early) == (waiting, ())
-    session = after(waiting, waited(T0 + 120 * SECOND))
+    session = after(waiting, waited(T0 + 120 * SECOND, silent=silent))
     assert session.obstacle is obstacle
     assert session.owed_msat == session.paid_msat
 

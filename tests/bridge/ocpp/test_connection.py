@@ -81,6 +81,17 @@ async def test_json_that_is_broken_as_chargers_break_it_is_mended(frame: bytes) 
         assert await raw.receive() == [3, "c1", {"idTagInfo": {"status": "Accepted"}}]
 
 
+async def test_an_action_that_nobody_knows_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """MicroOcpp answers a trigger of FirmwareStatusNotification with a CustomOperation."""
+    async with serving(RecordingSite("CP001")) as server, charger(server) as raw:
+        assert (await raw.exchange("Custom\nOperation" + "!" * 99, {}))[2] == "NotImplemented"
+    said = [record.getMessage() for record in caplog.records]
+    assert any("CP001" in one and "'Custom\\nOperation!!" in one for one in said)
+    assert all(len(one) < 160 and "\n" not in one for one in said)
+
+
 async def test_a_binary_frame_counts_as_text() -> None:
     async with serving(RecordingSite("CP001")) as server, charger(server) as raw:
         await raw.socket.send(b'[2,"c1","Authorize",{"idTag":"AB"}]')

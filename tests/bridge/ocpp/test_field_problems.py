@@ -368,6 +368,20 @@ async def test_19_the_start_is_accepted_and_nobody_plugs_in(stage: Stage) -> Non
         assert billed(session) == (0, 0, 1_000_000)
 
 
+async def test_19_the_start_is_never_answered(tmp_path: Path) -> None:
+    """Seen with the SAP simulator, whose boot was too long for its own schema: it took no order.
+    The driver did nothing wrong, and is not told that he did not plug in."""
+    limits = Limits(call_timeout_s=0.1, silence_s=0.1)
+    async with staged(tmp_path, limits=limits) as stage, charger(stage.server) as raw:
+        quote = await stage.world.paid(1000)
+        while stage.server.silent() == ():
+            await raw.receive()
+        await stage.tick(121)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.obstacle is Obstacle.NOT_ANSWERING
+        assert billed(session) == (0, 0, 1_000_000)
+
+
 async def test_19_somebody_plugs_in_when_the_charger_has_forgotten_the_start(stage: Stage) -> None:
     """Its ConnectionTimeOut of 30 s is over, the driver's time of two minutes is not: it is asked
     once more, and he charges."""
