@@ -369,6 +369,10 @@ class ChargePointAgent:
         """A note that was kept; "" for none."""
         return self._commons.journal.setting(f"note:{self.id}:{name}") or ""
 
+    async def reminded(self, name: str) -> bool:
+        """A time has come that is no session's; returns whether it is one of this charge point."""
+        return await self._unsold.reminded(name)
+
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect that is meant for the charger (an outbox handler)."""
         if task.session_id:

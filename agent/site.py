@@ -230,6 +230,8 @@ class Site:
 
     async def _deadline_reached(self, charge_point_id: str, session_id: str, at_ms: int) -> None:
         agent = self._agents.get(charge_point_id)
+        if agent is not None and await agent.reminded(session_id):
+            return
         silent = agent is not None and agent.silent
         event = DeadlineReached(f"deadline:{session_id}:{at_ms}", at_ms, silent)
         await self._sessions_of(charge_point_id).submit(session_id, [event])

@@ -12,7 +12,8 @@ LONGEST_SLEEP_S = 1.0
 """The clock is looked at that often at least: it may be set, and machines go to sleep."""
 
 Ring = Callable[[str, str, int], Awaitable[object]]
-"""Called with charge point, session and the time that was reached, in Unix ms."""
+"""Called with charge point, session and the time that was reached, in Unix ms. A reminder of a
+charge point's own has a name in the session's place."""
 
 
 class Timers:

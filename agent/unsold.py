@@ -65,6 +65,7 @@ class Unsold:
         self._strays = strays
         self._owners = owners
         self._asked: dict[int, _Asked] = {}
+        self._reminders: dict[str, int] = {}
         self._told_at_ms = -QUIET_MS
 
     def begun_in_vain(self, connector: int, transaction_id: int) -> None:
@@ -142,11 +143,33 @@ class Unsold:
                 place,
                 stray.transaction_id,
             )
+        self._remind(place, now_ms + (ASK_AGAIN_MS if asked.times < IGNORED else ASK_SELDOM_MS))
         effects: list[Effect] = [StopCharging(stray.transaction_id)]
         if asked.times > 1:
             effects.append(CutPower(stray.transaction_id))
         target = f"charger:{self._id}/unsold"
         self._commons.post(await self._commons.journal.post(target, effects))
+
+    def _remind(self, place: int, at_ms: int) -> None:
+        """Many chargers say only once that they charge, and some say nothing of energy."""
+        name = f"unsold:{self._id}:{place}"
+        self._reminders[name] = place
+        self._commons.timers.set(name, self._id, at_ms)
+
+    async def reminded(self, name: str) -> bool:
+        """The time to look again has come: one is asked again whose connector still charges, by
+        the charger's last word.
+
+        Returns:
+            Whether it is a reminder of this charge point's.
+        """
+        place = self._reminders.pop(name, None)
+        if place is None:
+            return False
+        stray = self._strays.on(place)
+        if stray is not None and self._connectors.shows_power(place) and self._connectors.online:
+            await self._ask(place, stray)
+        return True
 
     async def deliver(self, task: Task, charger: Charger | None) -> None:
         """Carry out an effect for such a transaction; one that goes on is asked again anyhow."""

@@ -74,6 +74,37 @@ async def test_a_charger_that_goes_on_unpaid_is_asked_to_stop_and_operators_are_
         await is_not_asked(raw)
 
 
+async def test_a_charger_that_only_shows_that_it_charges_is_asked_again(stage: Stage) -> None:
+    """The example charge point of ocpp-go accepts the stop and goes on, and what it samples is no
+    energy that it gave (Energy.Active.Export.Register)."""
+    async with booted(stage) as raw:
+        transaction_id = await swiped(stage, raw)
+        await stage.status(raw, "Charging")
+        await told_to_stop(raw, transaction_id)
+        for pause in (15, 15, 60):
+            assert TROUBLE not in stage.world.site.office.troubles()
+            await stage.tick(pause - 1)
+            await is_not_asked(raw)
+            await stage.tick(1)
+            await told_to_stop(raw, transaction_id)
+            await raw.accept("SetChargingProfile")
+        assert TROUBLE in stage.world.site.office.troubles()
+        await stage.status(raw, "Finishing")
+        assert TROUBLE not in stage.world.site.office.troubles()
+        await stage.tick(60)
+        await is_not_asked(raw)
+
+
+async def test_a_charger_that_ends_an_unpaid_charge_is_asked_once(stage: Stage) -> None:
+    async with booted(stage) as raw:
+        transaction_id = await swiped(stage, raw)
+        await stage.status(raw, "Charging")
+        await told_to_stop(raw, transaction_id)
+        await stage.stop(raw, transaction_id)
+        await stage.tick(60)
+        await is_not_asked(raw)
+
+
 async def test_a_restart_of_strom_does_not_forget_who_did_not_pay(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage, booted(stage) as raw:
         transaction_id = await swiped(stage, raw)
