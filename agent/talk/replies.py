@@ -23,6 +23,7 @@ from agent.talk.evidence import evidence_line
 from agent.talk.wording import (
     EXAMPLE_WH,
     example_msat,
+    hindrance,
     lasting,
     obstacle_sentence,
     price_lines,
@@ -267,15 +268,18 @@ def own_status(words: Words, view: SessionView, links: SessionLinks, now_ms: int
     if view.credit_ends_at_ms is not None:
         minutes = max(0, view.credit_ends_at_ms - now_ms) // MS_PER_MINUTE
         lasts = words("dm.status_until", time=lasting(minutes))
+    hindered = hindrance(view, words)
+    paused = words("dm.status_suspended", energy=energy, cost=cost, paid=paid)
     match SessionState(view.state):
         case SessionState.STARTING:
             told = words("dm.status_starting", paid=paid, connector=view.connector)
-            return _lines(told, follow)
+            return _lines(told, hindered, follow)
         case SessionState.CHARGING:
-            return _lines(_charging(words, view), lasts, follow)
+            faulted = view.status is ConnectorStatus.FAULTED
+            told = paused if faulted else _charging(words, view)
+            return _lines(told, hindered, lasts, follow)
         case SessionState.SUSPENDED:
-            told = words("dm.status_suspended", energy=energy, cost=cost, paid=paid)
-            return _lines(told, lasts, follow)
+            return _lines(paused, hindered, lasts, follow)
         case SessionState.STOPPING:
             return words("dm.status_stopping", energy=energy, cost=cost)
         case SessionState.CLOSED:

@@ -1,13 +1,15 @@
-"""What a tariff and an obstacle are called in a driver's language, for pages, posters, LNURL."""
+"""What tariffs and obstacles are called in a driver's language, for pages, messages, LNURL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
 
-from agent.machine.events import Obstacle
+from agent.machine.events import ConnectorStatus, Obstacle
+from agent.machine.model import SessionState
 from agent.ports.charge_point import ChargePointView
 from agent.ports.errors import Refused
+from agent.ports.site import SessionView
 from agent.talk.words import Words
 from agent.tariff.model import (
     MS_PER_HOUR,
@@ -168,3 +170,19 @@ def age(seconds: int) -> str:
         if seconds >= unit_s:
             return f"{seconds // unit_s} {unit}"
     return f"{max(0, seconds)} s"
+
+
+def hindrance(view: SessionView, words: Words) -> str:
+    """What keeps energy from flowing in an open session, or is not known of it; "" for nothing."""
+    starting = view.state == SessionState.STARTING
+    match view.status:
+        case ConnectorStatus.OFFLINE:
+            return words("hindrance.offline_start" if starting else "hindrance.offline")
+        case ConnectorStatus.FAULTED:
+            return words("obstacle.faulted" if starting else "hindrance.faulted")
+        case ConnectorStatus.SUSPENDED_EVSE:
+            return words("hindrance.suspended_evse")
+        case ConnectorStatus.SUSPENDED_EV:
+            return words("hindrance.suspended_ev")
+        case _:
+            return ""

@@ -10,7 +10,7 @@ import pytest
 
 from agent.links import links_of
 from agent.machine.effects import SendMessage, Topic
-from agent.machine.events import Obstacle, StopBy
+from agent.machine.events import ConnectorStatus, Obstacle, StopBy
 from agent.machine.refund import RefundState
 from agent.ports.site import RefundView, SessionView, TimelineEntry
 from agent.receipts import Seller, receipt_of
@@ -164,3 +164,24 @@ def test_catalogues_have_the_same_message_keys_and_gaps(language: str) -> None:
     english = {k: gaps(v) for k, v in catalogue("en").items() if k.startswith("dm.")}
     other = {k: gaps(v) for k, v in catalogue(language).items() if k.startswith("dm.")}
     assert other == english
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_status_says_what_hinders_the_charge(language: str) -> None:
+    """MicroOcpp with a fault, and with its network gone: it was said to charge with 0 kW."""
+    said = words(language)
+
+    def status(state: str, status: ConnectorStatus | None) -> str:
+        view = replace(OPEN, state=state, status=status)
+        return replies.own_status(said, view, LINKS, view.opened_at_ms)
+
+    assert status("CHARGING", ConnectorStatus.CHARGING) == status("CHARGING", None)
+    offline = status("CHARGING", ConnectorStatus.OFFLINE)
+    assert said("hindrance.offline") in offline
+    assert offline.replace(said("hindrance.offline") + "\n", "") == status("CHARGING", None)
+    faulted = status("CHARGING", ConnectorStatus.FAULTED)
+    assert said("hindrance.faulted") in faulted
+    assert faulted.splitlines()[0] == status("SUSPENDED", None).splitlines()[0]
+    assert said("hindrance.suspended_evse") in status("SUSPENDED", ConnectorStatus.SUSPENDED_EVSE)
+    assert said("hindrance.offline_start") in status("STARTING", ConnectorStatus.OFFLINE)
+    assert said("obstacle.faulted") in status("STARTING", ConnectorStatus.FAULTED)

@@ -87,9 +87,9 @@ async def test_what_an_amount_buys_has_the_price_of_time_in_it(world: HttpWorld)
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, language: str) -> None:
     said = words(language)
-    keys = ("offline_start_why", "offline_why", "faulted_why", "suspended_evse_why")
-    sentences = {said(f"web.{key}"): key for key in (*keys, "suspended_why")}
-    assert len(sentences) == len(keys) + 1
+    keys = ("offline_start", "offline", "faulted", "suspended_evse", "suspended_ev")
+    sentences = {said(f"hindrance.{key}"): key for key in keys}
+    assert len(sentences) == len(keys)
     clock = ManualClock()
     async with serving(tmp_path, clock=clock) as world:
         view, point = await world.session(), world.point
@@ -106,15 +106,15 @@ async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, langu
 
         assert await hindrances() == []
         await point.detach(world.charger)
-        assert await hindrances() == ["offline_start_why"]
+        assert await hindrances() == ["offline_start"]
         await point.attach(world.charger)
         await world.start(view)
         assert await hindrances() == []
-        assert await shown(ConnectorStatus.FAULTED) == ["faulted_why"]
-        assert await shown(ConnectorStatus.SUSPENDED_EVSE) == ["suspended_evse_why"]
-        assert await shown(ConnectorStatus.SUSPENDED_EV) == ["suspended_why"]
+        assert await shown(ConnectorStatus.FAULTED) == ["faulted"]
+        assert await shown(ConnectorStatus.SUSPENDED_EVSE) == ["suspended_evse"]
+        assert await shown(ConnectorStatus.SUSPENDED_EV) == ["suspended_ev"]
         await point.detach(world.charger)
-        assert await hindrances() == ["offline_why"]
+        assert await hindrances() == ["offline"]
         await world.end(view, 100)
         assert await hindrances() == []
 
