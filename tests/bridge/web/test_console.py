@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
+from agent.talk.words import words
 from bridge.web.console import COOKIE, SIGNED_IN_MS
 from tests.agent.world import ManualClock
 from tests.bridge.http_world import HttpWorld, serving
@@ -62,6 +64,15 @@ async def test_the_operator_sees_what_runs_and_what_is_owed_and_stops(world: Htt
     answer = await world.http.post("/admin/stop", data={"session": view.id})
     assert answer.headers["location"] == "/admin"
     assert (await world.site.session(view.secret)).state == SessionState.STOPPING
+
+
+async def test_the_operator_sees_what_hinders_a_charge(world: HttpWorld) -> None:
+    await world.charging()
+    await sign_in(world)
+    sentence = words("en")("hindrance.faulted")
+    assert sentence not in (await world.http.get("/admin")).text
+    await world.point.connector_status(1, ConnectorStatus.FAULTED, world.clock())
+    assert sentence in (await world.http.get("/admin")).text
 
 
 async def test_a_form_of_another_site_does_nothing(world: HttpWorld) -> None:
