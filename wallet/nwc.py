@@ -10,6 +10,7 @@ NIP-47 has no limit for the fee of a payment: only the budget of the connection 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
@@ -66,6 +67,9 @@ _NOT_TRIED = {
     "NOT_IMPLEMENTED": "the wallet cannot pay",
     "RATE_LIMITED": "the wallet takes no more requests for now",
 }
+# LNbits and others have no code of their own for what they do not find.
+_VAGUE = frozenset({"INTERNAL", "OTHER"})
+_NOT_FOUND = re.compile(r"(invoice|payment|transaction)\b.*\bnot found", re.IGNORECASE)
 _T = TypeVar("_T")
 
 
@@ -179,6 +183,8 @@ class NwcWallet:
         found = await self._lookup(payment_hash)
         if found is None or found.type == "outgoing":
             return InvoiceState.UNKNOWN, None
+        if found.undated and not await self._is_listed(payment_hash, found):
+            return InvoiceState.UNKNOWN, None
         if found.settled:
             return InvoiceState.SETTLED, self._settlement(payment_hash, found)
         match found.state:
@@ -205,8 +211,8 @@ class NwcWallet:
                 if "list_transactions" in allowed:
                     for found in await self._settled_since(since_ms - OVERLAP_MS):
                         since_ms = max(since_ms, (found.settled_at or 0) * 1000)
-                        if told.is_new(found.payment_hash):
-                            yield self._settlement(found.payment_hash, found)
+                        if told.is_new(found.payment_hash or ""):
+                            yield self._settlement(found.payment_hash or "", found)
                 while anyio.current_time() < rescan_at:
                     notification: Notification | None = None
                     with anyio.CancelScope(deadline=rescan_at) as waiting:
@@ -216,8 +222,8 @@ class NwcWallet:
                     if notification is None:
                         raise WalletUnavailable("the relay of the wallet was lost")
                     received = received_by(notification)
-                    if received is not None and told.is_new(received.payment_hash):
-                        yield self._settlement(received.payment_hash, received)
+                    if received is not None and told.is_new(received.payment_hash or ""):
+                        yield self._settlement(received.payment_hash or "", received)
 
     async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
         """As in `Wallet`, except that the fee is bounded by the connection's budget only."""
@@ -334,9 +340,12 @@ class NwcWallet:
                 PaymentState.SETTLED, fee_msat=fee_msat if isinstance(fee_msat, int) else 0
             )
         try:
-            return await self.lookup_payment(invoice.payment_hash)
+            record = await self._lookup(invoice.payment_hash)
         except WalletUnavailable:
             return PaymentOutcome(PaymentState.UNKNOWN)
+        if record is not None and record.type == "outgoing" and record.over:
+            return PaymentOutcome(PaymentState.SETTLED, fee_msat=record.fees_paid or 0)
+        return outcome_of(record)
 
     async def _after_refusal(self, payment_hash: str, error: NwcError) -> PaymentOutcome:
         try:
@@ -348,7 +357,7 @@ class NwcWallet:
             return outcome
         if error.code in _NOT_TRIED:
             return PaymentOutcome(PaymentState.FAILED, reason=_NOT_TRIED[error.code])
-        if error.code == "PAYMENT_FAILED" and record is None:
+        if error.code == "PAYMENT_FAILED" and (record is None or record.over):
             return PaymentOutcome(PaymentState.FAILED, reason=str(error))
         return outcome
 
@@ -357,17 +366,38 @@ class NwcWallet:
         try:
             return await self._ask("lookup_invoice", {"payment_hash": payment_hash}, Transaction)
         except NwcError as error:
-            if error.code == "NOT_FOUND":
+            if error.code == "NOT_FOUND" or (
+                error.code in _VAGUE and _NOT_FOUND.search(error.message)
+            ):
                 return None
             raise WalletUnavailable(str(error)) from None
 
+    async def _is_listed(self, payment_hash: str, found: Transaction) -> bool:
+        """Whether an invoice is among the paid ones, for a wallet that tells no state."""
+        if "list_transactions" not in await self._permissions():
+            return False
+        return payment_hash in await self._paid_from((found.created_at or 0) - INVOICE_LIFE_S)
+
     async def _settled_since(self, since_ms: int) -> list[Transaction]:
-        """Received payments that were settled at or after a time, oldest first."""
+        """Received payments that were settled at or after a time, oldest first; and those made
+        not long before it of which it is not told when that was."""
+        paid = await self._paid_from(since_ms // 1000 - INVOICE_LIFE_S)
+        return sorted(
+            (
+                entry
+                for entry in paid.values()
+                if entry.undated or (entry.settled_at or 0) * 1000 >= since_ms
+            ),
+            key=lambda entry: entry.settled_at or 0,
+        )
+
+    async def _paid_from(self, from_s: int) -> dict[str, Transaction]:
+        """The received payments by their hash whose invoice was made at or after a time."""
         found: dict[str, Transaction] = {}
         offset = 0
         while True:
             params = {
-                "from": max(0, since_ms // 1000 - INVOICE_LIFE_S),
+                "from": max(0, from_s),
                 "limit": PAGE,
                 "offset": offset,
                 "unpaid": False,
@@ -375,20 +405,15 @@ class NwcWallet:
             }
             page = (await self._answer("list_transactions", params, _Transactions)).transactions
             known = len(found)
-            found.update({entry.payment_hash: entry for entry in page})
+            found.update({entry.payment_hash: entry for entry in page if entry.payment_hash})
             offset += len(page)
             if len(found) == known:
                 break
-        return sorted(
-            (
-                entry
-                for entry in found.values()
-                if entry.type == "incoming"
-                and entry.settled
-                and (entry.settled_at or 0) * 1000 >= since_ms
-            ),
-            key=lambda entry: entry.settled_at or 0,
-        )
+        return {
+            payment_hash: entry
+            for payment_hash, entry in found.items()
+            if entry.type == "incoming" and entry.settled
+        }
 
     async def _permissions(self) -> frozenset[str]:
         """What the connection allows; learnt now when the wallet was away at the start."""
@@ -419,7 +444,7 @@ class NwcWallet:
         settled_at_ms = found.settled_at * 1000 if found.settled_at else self._clock()
         return Settlement(
             payment_hash=payment_hash,
-            amount_msat=found.amount,
+            amount_msat=found.amount or 0,
             settled_at_ms=settled_at_ms,
             cursor=cursors.write(self._source, settled_at_ms),
         )

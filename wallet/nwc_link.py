@@ -54,6 +54,7 @@ class NwcError(WalletRefused):
     def __init__(self, method: str, code: str, message: str) -> None:
         super().__init__(f"the wallet refused {method}: {message or code}")
         self.code = code
+        self.message = message
 
 
 class AnswerLost(WalletUnavailable):
@@ -79,8 +80,8 @@ class ServiceInfo:
 
 
 class _Error(msgspec.Struct):
-    code: str = "OTHER"
-    message: str = ""
+    code: str | None = None
+    message: str | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -208,7 +209,8 @@ class NwcLink:
         finally:
             self._pending.pop(event["id"], None)
         if body.error is not None:
-            raise NwcError(method, body.error.code, body.error.message[:200])
+            code, message = body.error.code or "OTHER", body.error.message or ""
+            raise NwcError(method, code, message[:200])
         return body.result or {}
 
     @asynccontextmanager

@@ -3,31 +3,58 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
 import msgspec
 
+from wallet import bolt11
 from wallet.base import PaymentOutcome, PaymentState
 from wallet.nwc_link import Notification
 
 
 class Transaction(msgspec.Struct):
-    """An invoice or payment as NIP-47 describes it; amounts in msat, times in Unix seconds."""
+    """An invoice or payment as NIP-47 describes it; amounts in msat, times in Unix seconds.
+
+    What a record leaves out is read from its invoice, where it has one.
+    """
 
     type: str = ""
     state: str | None = None
     invoice: str | None = None
-    payment_hash: str = ""
-    amount: int = 0
+    payment_hash: str | None = None
+    amount: int | None = None
     fees_paid: int | None = None
     preimage: str | None = None
+    created_at: int | None = None
     settled_at: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.invoice and not (self.payment_hash and self.amount):
+            with suppress(bolt11.InvalidInvoice):
+                invoice = bolt11.decode(self.invoice)
+                self.payment_hash = self.payment_hash or invoice.payment_hash
+                self.amount = self.amount or invoice.amount_msat
 
     @property
     def settled(self) -> bool:
-        """Older wallets tell no state."""
+        """Whether it was paid. Without a state, a payment that went out needs its preimage for
+        that: some wallets tell of one that failed when that was."""
         if self.state:
             return self.state == "settled"
-        return bool(self.settled_at or (self.type == "outgoing" and self.preimage))
+        if self.type == "outgoing":
+            return opens(self.preimage, self.payment_hash or "")
+        return bool(self.settled_at)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, one way or the other, without a state that tells which."""
+        return not self.state and bool(self.settled_at)
+
+    @property
+    def undated(self) -> bool:
+        """Whether its end has the time at which it was made, as in the wallets that tell the same
+        of invoices that were never paid."""
+        return self.over and (self.settled_at or 0) <= (self.created_at or 0)
 
 
 def outcome_of(record: Transaction | None) -> PaymentOutcome:
@@ -55,7 +82,7 @@ def received_by(notification: Notification) -> Transaction | None:
         received = msgspec.convert(notification.notification, Transaction)
     except msgspec.ValidationError:
         return None
-    return received if received.payment_hash and received.amount > 0 else None
+    return received if received.payment_hash and (received.amount or 0) > 0 else None
 
 
 def opens(preimage: object, payment_hash: str) -> bool:
