@@ -343,7 +343,8 @@ class NwcWallet:
             record = await self._lookup(invoice.payment_hash)
         except WalletUnavailable:
             return PaymentOutcome(PaymentState.UNKNOWN)
-        if record is not None and record.type == "outgoing" and record.over:
+        # Some wallets put zeros for a preimage; none stands there while it is on its way.
+        if preimage and record is not None and record.type == "outgoing" and record.over:
             return PaymentOutcome(PaymentState.SETTLED, fee_msat=record.fees_paid or 0)
         return outcome_of(record)
 

@@ -520,3 +520,19 @@ async def test_what_a_record_leaves_out_is_read_from_its_invoice(
         with anyio.fail_after(PATIENCE_S):
             told = await anext(settlements)
     assert (told.payment_hash, told.amount_msat) == (invoice.payment_hash, 5 * SAT)
+
+
+async def test_times_and_amounts_with_fractions(
+    service: ScriptedService, wallet: NwcWallet
+) -> None:
+    """Zeus divides the milliseconds of a clock by 1000."""
+    invoice = await wallet.create_invoice(5 * SAT, memo="m", description=None, expiry_s=600)
+    settled_at_s = now_ms() // 1000
+    record = told_by_lnbits(
+        invoice.bolt11, state="settled", settled_at=settled_at_s + 0.25, amount=5000.0
+    )
+    answer_with(service, record, listed=[record])
+    state, settlement = await wallet.lookup_invoice(invoice.payment_hash)
+    assert state is InvoiceState.SETTLED
+    assert settlement is not None
+    assert (settlement.amount_msat, settlement.settled_at_ms) == (5000, settled_at_s * 1000)
