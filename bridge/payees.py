@@ -6,8 +6,9 @@ LUD-01, 06, 12, 16, 17. https://github.com/lnurl/luds
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -18,6 +19,8 @@ from nips.public_hosts import PublicHosts
 from wallet.bolt11 import InvalidInvoice, decode
 
 _MAX_REASON_CHARS = 200
+_MAX_OFFER_BYTES = 262_144
+"""Its metadata may hold a picture of 136,536 characters (LUD-06)."""
 
 
 class LnurlPayees:
@@ -35,12 +38,12 @@ class LnurlPayees:
         """A BOLT 11 invoice over exactly `amount_msat`; raises Refused with the reason."""
         url = _url_of(target)
         try:
-            offer = await self._fetcher.get_json(url)
+            offer = await self._fetcher.get_json(url, max_bytes=_MAX_OFFER_BYTES)
             self._check_offer(offer, amount_msat)
             metadata, callback = str(offer["metadata"]), str(offer["callback"])
             query: dict[str, str | int] = {"amount": amount_msat}
-            allowed = offer.get("commentAllowed")
-            if isinstance(allowed, int) and allowed > 0 and comment:
+            allowed = _whole(offer.get("commentAllowed"), math.floor)
+            if allowed is not None and allowed > 0 and comment:
                 query["comment"] = comment[:allowed]
             joint = "&" if urlsplit(callback).query else "?"
             answer = await self._fetcher.get_json(f"{callback}{joint}{urlencode(query)}")
@@ -55,7 +58,8 @@ class LnurlPayees:
     async def zapper(self, address: str) -> str:
         """See `agent.ports.addresses.Providers`."""
         try:
-            offer = await self._fetcher.get_json(_url_of(address))
+            url = _url_of(address)
+            offer = await self._fetcher.get_json(url, max_bytes=_MAX_OFFER_BYTES)
         except FetchError as error:
             reason = _shown(str(error))
             raise Refused(f"its provider does not say who signs its zaps: {reason}") from None
@@ -73,8 +77,9 @@ class LnurlPayees:
             raise Refused(
                 "nothing can be paid to that: it is not an LNURL for paying", word="no_target"
             )
-        least, most = offer.get("minSendable"), offer.get("maxSendable")
-        if not isinstance(least, int) or not isinstance(most, int):
+        least = _whole(offer.get("minSendable"), math.ceil)
+        most = _whole(offer.get("maxSendable"), math.floor)
+        if least is None or most is None:
             raise Refused("that wallet does not say what can be paid to it")
         if not least <= amount_msat <= most:
             raise Refused(
@@ -83,6 +88,13 @@ class LnurlPayees:
             )
         if not isinstance(offer.get("metadata"), str) or not isinstance(offer.get("callback"), str):
             raise Refused("that wallet's answer is not complete")
+
+
+def _whole(number: object, rounded: Callable[[float], int]) -> int | None:
+    """A number that some servers write with a point; None for anything else."""
+    if isinstance(number, float):
+        return rounded(number) if math.isfinite(number) else None
+    return number if isinstance(number, int) else None
 
 
 def _url_of(target: str) -> str:

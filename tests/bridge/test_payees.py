@@ -109,6 +109,28 @@ async def test_what_is_not_right_is_refused(changes: dict[str, Any], reason: str
             await PAYEES.invoice(f"{url}/p", 700_000, "")
 
 
+@pytest.mark.parametrize(("least", "most"), [(1e3, 1e9), (999.5, 700_000.0)])
+async def test_numbers_with_a_point(least: float, most: float) -> None:
+    """JSON knows one kind of number."""
+    offer = {"minSendable": least, "maxSendable": most, "commentAllowed": 12.0}
+    async with far_server(FarWallet(offer)) as url:
+        made = await PAYEES.invoice(f"{url}/p", 700_000, "")
+        assert decode(made).amount_msat == 700_000
+        with pytest.raises(Refused, match="takes 1 to"):
+            await PAYEES.invoice(f"{url}/p", 500, "")
+
+
+async def test_metadata_with_a_picture() -> None:
+    """LUD-06 allows a picture of 136,536 characters there."""
+    metadata = json.dumps([["text/plain", "Zoë"], ["image/png;base64", "A" * 136_536]])
+    wallet = FarWallet(
+        {"metadata": metadata}, description=hashlib.sha256(metadata.encode()).digest()
+    )
+    async with far_server(wallet) as url:
+        made = await PAYEES.invoice(f"{url}/p", 700_000, "")
+    assert decode(made).amount_msat == 700_000
+
+
 NASTY: list[Any] = [
     "http://[::1",
     "https://[/x",
