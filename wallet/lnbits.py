@@ -45,6 +45,10 @@ RESCAN_S = 30
 # can be seen, so each scan reaches back over more than one period of scanning.
 OVERLAP_MS = 120_000
 _PAGE = 100
+# Before 1.4 LNbits does not sort by the last change, but by the time when an invoice was made:
+# so it is read back by as long as one lives besides.
+INVOICE_LIFE_MS = 90_000_000
+_CHANGED, _MADE, _NO_SORT = "updated_at", "created_at", "Invalid sort field"
 # A notification can come before its transaction is committed.
 _COMMIT_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -60,12 +64,15 @@ class _Record(msgspec.Struct):
     status: str
     bolt11: str
     updated_at: datetime
+    created_at: datetime | None = None
 
     @property
     def updated_at_ms(self) -> int:
-        # On PostgreSQL LNbits 1.0 wrote no zone; all of its times are UTC.
-        at = self.updated_at if self.updated_at.tzinfo else self.updated_at.replace(tzinfo=UTC)
-        return round(at.timestamp() * 1000)
+        return _unix_ms(self.updated_at)
+
+    @property
+    def created_at_ms(self) -> int:
+        return _unix_ms(self.created_at or self.updated_at)
 
 
 class _Page(msgspec.Struct):
@@ -114,6 +121,7 @@ class LnbitsWallet:
         self._http: httpx.AsyncClient | None = None
         self._streams: set[ClientConnection] = set()
         self._paying = anyio.Lock()
+        self._sorted_by = _CHANGED
         self._source = f"lnbits-{hashlib.sha256(f'{self._url} {key}'.encode()).hexdigest()[:16]}"
 
     async def open(self) -> None:
@@ -304,26 +312,46 @@ class LnbitsWallet:
 
     async def _settled_since(self, since_ms: int) -> list[_Record]:
         """Received payments whose record changed at or after a time, oldest change first."""
+        try:
+            found = await self._received_since(since_ms)
+        except WalletUnavailable as error:
+            if self._sorted_by == _MADE or _NO_SORT not in str(error):
+                raise
+            self._sorted_by = _MADE
+            found = await self._received_since(since_ms)
+        return sorted(
+            (
+                record
+                for record in found
+                if record.status == "success"
+                and record.amount > 0
+                and record.updated_at_ms >= since_ms
+            ),
+            key=lambda record: record.updated_at_ms,
+        )
+
+    async def _received_since(self, since_ms: int) -> list[_Record]:
+        """Received payments, the newest first, back to all that changed at or after a time."""
         found: list[_Record] = []
         while True:
             page = await self._page(
                 **{
                     "status": "success",
                     "amount[gt]": "0",
-                    "sortby": "updated_at",
+                    "sortby": self._sorted_by,
                     "direction": "desc",
                     "limit": str(_PAGE),
                     "offset": str(len(found)),
                 }
             )
             found += page.data
-            if len(page.data) < _PAGE or page.data[-1].updated_at_ms < since_ms:
-                break
-        return [
-            record
-            for record in reversed(found)
-            if record.status == "success" and record.amount > 0 and record.updated_at_ms >= since_ms
-        ]
+            if len(page.data) < _PAGE:
+                return found
+            oldest = page.data[-1]
+            if self._sorted_by == _CHANGED and oldest.updated_at_ms < since_ms:
+                return found
+            if self._sorted_by == _MADE and oldest.created_at_ms < since_ms - INVOICE_LIFE_MS:
+                return found
 
     async def _page(self, **query: str) -> _Page:
         return _read(await self._get("/api/v1/payments/paginated", query), _Page)
@@ -379,6 +407,11 @@ class LnbitsWallet:
             return
         if network != self._network:
             raise checks.Misconfigured(checks.another_network("LNbits", network, self._network))
+
+
+def _unix_ms(at: datetime) -> int:
+    # On PostgreSQL LNbits 1.0 wrote no zone; all of its times are UTC.
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _outcome(records: list[_Record]) -> PaymentOutcome:

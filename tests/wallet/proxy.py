@@ -1,4 +1,5 @@
-"""A TCP proxy that misbehaves on demand: it holds answers back, or cuts connections."""
+"""A TCP proxy that misbehaves on demand: it holds answers back, cuts connections, or asks for
+something else."""
 
 from __future__ import annotations
 
@@ -19,11 +20,16 @@ class Proxy:
         self._answers_flow.set()
         self._scopes: set[anyio.CancelScope] = set()
         self._hold_from: bytes | None = None
+        self._replaced: tuple[bytes, bytes] | None = None
         self.port = 0
 
     def hold_from(self, request: bytes) -> None:
         """From the next request with these bytes in it on, requests arrive but stay unanswered."""
         self._hold_from = request
+
+    def replace(self, words: bytes, others: bytes) -> None:
+        """From now on, requests arrive with other words in the place of these."""
+        self._replaced = words, others
 
     def release_answers(self) -> None:
         """Let all answers through again."""
@@ -57,7 +63,7 @@ class Proxy:
             if self._hold_from is not None and self._hold_from in chunk:
                 self._hold_from = None
                 self._answers_flow = anyio.Event()
-            await server.send(chunk)
+            await server.send(chunk.replace(*self._replaced) if self._replaced else chunk)
         await server.send_eof()
 
     async def _answers(self, server: SocketStream, client: SocketStream) -> None:

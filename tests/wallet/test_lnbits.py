@@ -143,6 +143,36 @@ async def test_an_answer_that_never_comes_is_unknown(
         await wallet.close()
 
 
+async def test_an_lnbits_that_does_not_sort_by_the_last_change(
+    server: LnbitsServer, ours: Account, peer: LnbitsPeer
+) -> None:
+    """Before 1.4 it did not: with 1.0 to 1.3 the wallet counted as lost all the time."""
+    port = urlsplit(server.url).port
+    assert port is not None
+    async with proxy(port) as between:
+        # What no LNbits sorts by is refused as that one was.
+        between.replace(b"sortby=updated_at", b"sortby=expiry")
+        wallet = LnbitsWallet(f"http://127.0.0.1:{between.port}", ours.adminkey, "bitcoin", now_ms)
+        await wallet.open()
+        early = await wallet.create_invoice(5 * SAT, memo="m", description=None, expiry_s=600)
+        first = await wallet.create_invoice(6 * SAT, memo="m", description=None, expiry_s=600)
+        await peer.pay(first.bolt11)
+        cursor = await _followed_to(wallet, "", first.payment_hash)
+        # Made before that one, and paid after it.
+        await peer.pay(early.bolt11)
+        await _followed_to(wallet, cursor, early.payment_hash)
+        await wallet.close()
+
+
+async def _followed_to(wallet: Wallet, cursor: str, payment_hash: str) -> str:
+    """The cursor behind a settlement, once it was told of."""
+    with anyio.fail_after(PATIENCE_S):
+        async with stream(wallet, cursor) as settlements:
+            while (told := await anext(settlements)).payment_hash != payment_hash:
+                pass
+    return told.cursor
+
+
 async def test_fee_limit(peer: LnbitsPeer, wallet: Wallet) -> None:
     request, payment_hash = await peer.invoice(1000 * SAT)
     outcome = await wallet.pay(request, fee_limit_msat=9 * SAT, timeout_s=5)
