@@ -457,4 +457,6 @@ def _read(response: httpx.Response, shape: type[_T]) -> _T:
     try:
         return msgspec.json.decode(response.content, type=shape)
     except msgspec.MsgspecError as error:
-        raise WalletUnavailable(f"LNbits answered in an unknown shape: {error}") from None
+        raise WalletUnavailable(
+            f"LNbits answered in an unknown shape (it must be 1.0 or later): {error}"
+        ) from None

@@ -183,7 +183,7 @@ class NwcWallet:
         found = await self._lookup(payment_hash)
         if found is None or found.type == "outgoing":
             return InvoiceState.UNKNOWN, None
-        if found.undated and not await self._is_listed(payment_hash, found):
+        if found.over and found.undated and not await self._is_listed(payment_hash, found):
             return InvoiceState.UNKNOWN, None
         if found.settled:
             return InvoiceState.SETTLED, self._settlement(payment_hash, found)
@@ -210,7 +210,7 @@ class NwcWallet:
                 rescan_at = anyio.current_time() + period_s
                 if "list_transactions" in allowed:
                     for found in await self._settled_since(since_ms - OVERLAP_MS):
-                        since_ms = max(since_ms, (found.settled_at or 0) * 1000)
+                        since_ms = max(since_ms, found.settled_at_ms(self._clock()))
                         if told.is_new(found.payment_hash or ""):
                             yield self._settlement(found.payment_hash or "", found)
                 while anyio.current_time() < rescan_at:
@@ -442,7 +442,7 @@ class NwcWallet:
             ) from None
 
     def _settlement(self, payment_hash: str, found: Transaction) -> Settlement:
-        settled_at_ms = found.settled_at * 1000 if found.settled_at else self._clock()
+        settled_at_ms = found.settled_at_ms(self._clock())
         return Settlement(
             payment_hash=payment_hash,
             amount_msat=found.amount or 0,

@@ -52,9 +52,18 @@ class Transaction(msgspec.Struct):
 
     @property
     def undated(self) -> bool:
-        """Whether its end has the time at which it was made, as in the wallets that tell the same
-        of invoices that were never paid."""
-        return self.over and (self.settled_at or 0) <= (self.created_at or 0)
+        """Whether it is not told when it was paid: some wallets give the time at which its
+        invoice was made."""
+        return (self.settled_at or 0) <= (self.created_at or 0)
+
+    def settled_at_ms(self, now_ms: int) -> int:
+        """When it was paid: where that is not told just now, or as its invoice expired."""
+        if not self.undated:
+            return (self.settled_at or 0) * 1000
+        try:
+            return min(now_ms, bolt11.decode(self.invoice or "").expires_at_ms)
+        except bolt11.InvalidInvoice:
+            return now_ms
 
 
 def outcome_of(record: Transaction | None) -> PaymentOutcome:

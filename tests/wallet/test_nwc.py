@@ -27,6 +27,7 @@ from wallet.connect import connect
 from wallet.dev import DevWallet
 from wallet.nwc import NwcWallet
 from wallet.nwc_link import parse
+from wallet.nwc_record import Transaction
 
 SAT = 1000
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(600)]
@@ -404,6 +405,39 @@ async def test_a_wallet_without_states_that_tells_when_it_was_paid_is_believed(
     assert state is InvoiceState.SETTLED
 
 
+async def test_the_time_of_a_payment_that_is_told_is_not_the_one_of_its_invoice(
+    service: ScriptedService, dev: DevWallet, wallet: NwcWallet
+) -> None:
+    """Who pays more than two minutes after he got the invoice would have paid too late."""
+    long_ago_s = now_ms() // 1000 - 1000
+    paid = await dev.create_invoice(5 * SAT, memo="m", description=None, expiry_s=600)
+    for state in (None, "settled"):
+        for settled_at in (long_ago_s, None) if state else (long_ago_s,):
+            record = told_by_lnbits(
+                paid.bolt11, state=state, created_at=long_ago_s, settled_at=settled_at
+            )
+            answer_with(service, record, listed=[record])
+            before_ms = now_ms()
+            _, settlement = await wallet.lookup_invoice(paid.payment_hash)
+            assert settlement is not None
+            assert before_ms <= settlement.settled_at_ms <= now_ms()
+            async with stream(wallet, "") as settlements:
+                with anyio.fail_after(PATIENCE_S):
+                    told = await anext(settlements)
+            assert told.payment_hash == paid.payment_hash
+            assert before_ms <= told.settled_at_ms <= now_ms()
+
+
+async def test_nobody_pays_after_the_invoice_expired(dev: DevWallet) -> None:
+    """So a payment heard of when Strom was down for long was not made just now."""
+    made = await dev.create_invoice(5 * SAT, memo="m", description=None, expiry_s=600)
+    record = Transaction(invoice=made.bolt11, created_at=1, settled_at=1, state="settled")
+    assert record.settled_at_ms(made.expires_at_ms - 5) == made.expires_at_ms - 5
+    assert record.settled_at_ms(made.expires_at_ms + 9_000) == made.expires_at_ms
+    dated = Transaction(invoice=made.bolt11, created_at=1, settled_at=2, state="settled")
+    assert dated.settled_at_ms(made.expires_at_ms) == 2_000
+
+
 async def test_an_older_invoice_paid_last_is_told_of(
     service: ScriptedService, wallet: NwcWallet
 ) -> None:
@@ -527,7 +561,7 @@ async def test_times_and_amounts_with_fractions(
 ) -> None:
     """Zeus divides the milliseconds of a clock by 1000."""
     invoice = await wallet.create_invoice(5 * SAT, memo="m", description=None, expiry_s=600)
-    settled_at_s = now_ms() // 1000
+    settled_at_s = now_ms() // 1000 + 5
     record = told_by_lnbits(
         invoice.bolt11, state="settled", settled_at=settled_at_s + 0.25, amount=5000.0
     )
