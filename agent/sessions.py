@@ -294,9 +294,12 @@ class Sessions:
     def _late(self, quote: Quote, paid_at_ms: int, now_ms: int) -> Obstacle | None:
         """Whether the driver who paid this can no longer be expected at the charge point."""
         patience_ms = self._commons.sessions.start_timeout_s * 1000
+        # The wallet's clock, which the expiry is by too, may be behind ours; but nobody pays before
+        # there is anything to pay.
+        since_ms = max(paid_at_ms, quote.created_at_ms)
         too_late = (
             paid_at_ms > quote.expires_at_ms + LATE_PAYMENT_GRACE_MS
-            or now_ms > paid_at_ms + patience_ms
+            or now_ms > since_ms + patience_ms
         )
         return Obstacle.LATE if too_late else None
 

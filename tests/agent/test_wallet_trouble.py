@@ -212,6 +212,23 @@ async def test_a_slow_wallet_does_not_keep_a_driver_waiting(
             await wallet.close()
 
 
+@pytest.mark.parametrize("behind_s", [200, -200, 3600])
+async def test_a_wallet_whose_clock_is_wrong(tmp_path: Path, behind_s: int) -> None:
+    """No payment is older than its quote: one made in time was called late, and went back."""
+    clock = ManualClock()
+    wallet = DevWallet(tmp_path / "far", lambda: clock() - behind_s * 1000)
+    await wallet.open()
+    async with running(tmp_path, clock, money=wallet) as at:
+        await at.ready()
+        quote = await at.point.quote(ONE_SESSION)
+        clock.advance(30)
+        await wallet.driver_pay(quote.bolt11)
+        await at.until(lambda: at.journal.sessions.get(quote.session_id) is not None)
+        session = at.point.sessions.get(quote.session_id)
+        assert (session.state, session.obstacle) == (SessionState.STARTING, None)
+    await wallet.close()
+
+
 async def test_nothing_is_sold_that_could_not_be_paid_back(tmp_path: Path) -> None:
     async def tell(text: str) -> None:
         del text
