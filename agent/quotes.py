@@ -14,7 +14,7 @@ from agent.machine.money import MSAT_PER_SAT
 from agent.ports.errors import Refused
 from agent.ports.quotes import Quote, QuoteRequest
 from agent.tariff.model import Tariff
-from wallet.base import HoldWallet, WalletError
+from wallet.base import HoldWallet, WalletError, WalletRefused
 
 ANSWER_S = 8.0
 """How long the wallet may take for an invoice: the driver's own wallet does not wait longer."""
@@ -108,6 +108,13 @@ async def make(
     except TimeoutError:
         raise Refused("the wallet of this charge point is too slow; try again soon") from None
     except WalletError as error:
+        if isinstance(error, WalletRefused) and request.amount_msat % MSAT_PER_SAT:
+            # Who pays an amount in his own currency sends such; LNbits takes none.
+            raise Refused(
+                f"this charge point takes whole satoshi only: pay {sats} sat",
+                word="whole_sats",
+                sats=sats,
+            ) from error
         raise Refused(
             "the wallet of this charge point does not answer; try again soon", word="wallet"
         ) from error

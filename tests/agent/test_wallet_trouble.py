@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from tests.wallet.clock import now_ms
 from tests.wallet.contract import Backend
 from tests.wallet.lnd_server import lnd_server
 from tests.wallet.proxy import proxy
-from wallet.base import PaymentOutcome, PaymentState, WalletUnavailable
+from wallet.base import Invoice, PaymentOutcome, PaymentState, WalletUnavailable
+from wallet.checks import whole_sats
 from wallet.connect import connect
 from wallet.dev import DevWallet
 
@@ -210,6 +212,31 @@ async def test_a_slow_wallet_does_not_keep_a_driver_waiting(
                 between.release_answers()
         finally:
             await wallet.close()
+
+
+class WholeSats(DevWallet):
+    """Takes no fractions of a satoshi, as LNbits and many a wallet behind NWC."""
+
+    async def create_invoice(
+        self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
+    ) -> Invoice:
+        whole_sats(amount_msat, "this wallet")
+        return await super().create_invoice(
+            amount_msat, memo=memo, description=description, expiry_s=expiry_s
+        )
+
+
+async def test_a_fraction_that_the_wallet_does_not_take_is_named(tmp_path: Path) -> None:
+    """It said that it does not answer: who tried again was told so again."""
+    wallet = WholeSats(tmp_path / "far", ManualClock())
+    await wallet.open()
+    async with running(tmp_path, money=wallet) as at:
+        await at.ready()
+        with pytest.raises(Refused, match="whole satoshi only: pay 1000 sat") as refused:
+            await at.point.quote(replace(ONE_SESSION, amount_msat=1_000_500))
+        assert refused.value.word == "whole_sats"
+        assert (await at.point.quote(ONE_SESSION)).amount_msat == 1_000_000
+    await wallet.close()
 
 
 @pytest.mark.parametrize("behind_s", [200, -200, 3600])
