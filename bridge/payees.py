@@ -5,7 +5,6 @@ LUD-01, 06, 12, 16, 17. https://github.com/lnurl/luds
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -40,7 +39,7 @@ class LnurlPayees:
         try:
             offer = await self._fetcher.get_json(url, max_bytes=_MAX_OFFER_BYTES)
             self._check_offer(offer, amount_msat)
-            metadata, callback = str(offer["metadata"]), str(offer["callback"])
+            callback = str(offer["callback"])
             query: dict[str, str | int] = {"amount": amount_msat}
             allowed = _whole(offer.get("commentAllowed"), math.floor)
             if allowed is not None and allowed > 0 and comment:
@@ -53,7 +52,7 @@ class LnurlPayees:
         except ValueError:
             raise Refused("no invoice can be had there: its callback is not a URL") from None
         _check_error(answer)
-        return _checked(answer.get("pr"), amount_msat, metadata)
+        return _checked(answer.get("pr"), amount_msat)
 
     async def zapper(self, address: str) -> str:
         """See `agent.ports.addresses.Providers`."""
@@ -115,8 +114,12 @@ def _check_error(answer: Mapping[str, Any]) -> None:
         raise Refused(f"that wallet says: {reason or 'no'}")
 
 
-def _checked(pr: object, amount_msat: int, metadata: str) -> str:
-    """The invoice, if it is what was asked for."""
+def _checked(pr: object, amount_msat: int) -> str:
+    """The invoice, if it is over what was asked for.
+
+    Whether it commits to the metadata (LUD-06) is not asked: the same server says both, and those
+    of several services do not, primal.net's among them.
+    """
     if not isinstance(pr, str):
         raise Refused("that wallet made no invoice", word="no_invoice")
     try:
@@ -125,9 +128,4 @@ def _checked(pr: object, amount_msat: int, metadata: str) -> str:
         raise Refused(f"that wallet's invoice cannot be used: {error}") from None
     if invoice.amount_msat != amount_msat:
         raise Refused("that wallet's invoice is over another amount", word="no_invoice")
-    # Half a character is hashed as something that no honest wallet's invoice has.
-    expected = hashlib.sha256(metadata.encode(errors="replace")).hexdigest()
-    # Several services leave the hash out although LUD-06 asks for it; a wrong one is a fraud.
-    if invoice.description_hash is not None and invoice.description_hash != expected:
-        raise Refused("that wallet's invoice does not belong to its address", word="no_invoice")
     return invoice.text

@@ -97,7 +97,6 @@ async def test_every_way_to_name_a_wallet(kind: str) -> None:
         ({"offer": {"callback": "https://10.0.0.1/x"}}, "not a public server"),
         ({"offer": {"callback": "http://example.com/x"}}, "https"),
         ({"invoice_msat": 600_000}, "another amount"),
-        ({"description": b"\x07" * 32}, "does not belong"),
         ({"answer": {"status": "ERROR", "reason": "wallet is full"}}, "wallet is full"),
         ({"answer": {}}, "made no invoice"),
         ({"answer": {"pr": "lnbc1nonsense"}}, "cannot be used"),
@@ -118,6 +117,14 @@ async def test_numbers_with_a_point(least: float, most: float) -> None:
         assert decode(made).amount_msat == 700_000
         with pytest.raises(Refused, match="takes 1 to"):
             await PAYEES.invoice(f"{url}/p", 500, "")
+
+
+@pytest.mark.parametrize("description", ["Refund", b"\x07" * 32])
+async def test_an_invoice_that_does_not_commit_to_the_metadata(description: str | bytes) -> None:
+    """primal.net's commit to something else (PrimalHQ/primal-web-app#198), others to nothing."""
+    async with far_server(FarWallet(description=description)) as url:
+        made = await PAYEES.invoice(f"{url}/p", 700_000, "")
+    assert decode(made).amount_msat == 700_000
 
 
 async def test_metadata_with_a_picture() -> None:
