@@ -42,13 +42,15 @@ class Fetcher:
     Attributes:
         hosts: from which servers; by plain HTTP from this machine alone, where that is allowed.
         timeout_s: for one request with all of its redirects.
+        follows: also to other hosts; each of them is judged like the first.
     """
 
     hosts: PublicHosts = PublicHosts()
     timeout_s: float = 10
+    follows: bool = False
 
     async def get(self, url: str, *, max_bytes: int, accept: str) -> Fetched:
-        """GET a URL; redirects are followed within its host only.
+        """GET a URL; redirects are followed within its host only, unless `follows`.
 
         Raises:
             FetchError: not allowed, not reachable, too slow, too large, or not HTTP 200.
@@ -61,7 +63,7 @@ class Fetcher:
                     if onward is None:
                         return answer
                     url = urljoin(url, onward)
-                    if _host(url) != host:
+                    if not self.follows and _host(url) != host:
                         raise FetchError(f"{host} sends us to another server")
         except TimeoutError:
             raise FetchError(f"{host} does not answer in time") from None

@@ -31,7 +31,7 @@ class LnurlPayees:
     """
 
     def __init__(self, *, allow_loopback: bool = False, timeout_s: float = 10) -> None:
-        self._fetcher = Fetcher(PublicHosts(allow_loopback), timeout_s)
+        self._fetcher = Fetcher(PublicHosts(allow_loopback), timeout_s, follows=True)
 
     async def invoice(self, target: str, amount_msat: int, comment: str) -> str:
         """A BOLT 11 invoice over exactly `amount_msat`; raises Refused with the reason."""

@@ -86,6 +86,9 @@ async def test_redirects_stay_on_the_host_and_end() -> None:
         for path in ("away", "inside", "loop", "nowhere", "garbled", "con\x01trol"):
             with pytest.raises(FetchError):
                 await HERE.get(f"{url}/{path}", max_bytes=100, accept="*/*")
+        follower = Fetcher(HERE.hosts, follows=True)
+        with pytest.raises(FetchError, match="not a public server"):
+            await follower.get(f"{url}/inside", max_bytes=100, accept="*/*")
 
 
 async def test_size_time_and_status_are_bounded() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from lnurl.helpers import url_encode
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from agent.ports.errors import Refused
 from bridge.payees import LnurlPayees
@@ -181,6 +181,20 @@ async def test_a_hostile_answer_is_refused_in_words(name: str) -> None:
         for value in NASTY:
             wallet.answer = {"status": "ERROR", "pr": "lnbc1", name: value}
             await _ends_well(url)
+
+
+async def test_an_address_may_lead_to_another_server() -> None:
+    """Many a domain sends everybody to its www, or its lightning address to a provider."""
+    wallet = FarWallet()
+    async with far_server(wallet) as provider:
+
+        async def onward(request: Request) -> Response:
+            there = provider.replace("127.0.0.1", "localhost")
+            return RedirectResponse(f"{there}{request.url.path}", 301)
+
+        async with far_server(onward) as url:
+            made = await PAYEES.invoice(f"zoe@{url.partition('://')[2]}", 700_000, "")
+    assert decode(made).amount_msat == 700_000
 
 
 async def test_a_hostile_redirect_is_refused_in_words() -> None:
