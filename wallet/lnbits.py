@@ -22,7 +22,7 @@ import httpx
 import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websocket
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from wallet import bolt11, checks, cursors
 from wallet.base import (
@@ -225,6 +225,11 @@ class LnbitsWallet:
                                 yield self._settlement(record)
                 finally:
                     self._streams.discard(stream)
+        except InvalidStatus as error:
+            raise WalletUnavailable(
+                f"LNbits at {self._url} answers HTTP {error.response.status_code} to a websocket: "
+                "a proxy in front of it must pass them on"
+            ) from None
         except (OSError, WebSocketException) as error:
             raise WalletUnavailable(
                 f"the notifications of LNbits at {self._url} broke off ({type(error).__name__})"

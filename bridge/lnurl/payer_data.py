@@ -54,7 +54,7 @@ def parse(raw: str | None, linking: Linking) -> PayerData:
         BadRequest: it is not a JSON object, or a field in it has a wrong type.
         LinkingError: the proof of a key is not valid.
     """
-    if raw is None:
+    if not raw:
         return PayerData()
     try:
         parsed = json.loads(raw)

@@ -173,6 +173,17 @@ async def _followed_to(wallet: Wallet, cursor: str, payment_hash: str) -> str:
     return told.cursor
 
 
+async def test_a_proxy_that_lets_no_websocket_through_is_named() -> None:
+    body = json.dumps({"name": "mill", "balance": 0, "id": "x", "data": []})
+    async with one_answer(200, {}, body) as url:
+        wallet = LnbitsWallet(url, "0" * 32, "bitcoin", now_ms)
+        await wallet.open()
+        with pytest.raises(WalletUnavailable, match=r"HTTP 200 to a websocket.*proxy"):
+            async with stream(wallet, "") as settlements:
+                await anext(settlements)
+        await wallet.close()
+
+
 async def test_fee_limit(peer: LnbitsPeer, wallet: Wallet) -> None:
     request, payment_hash = await peer.invoice(1000 * SAT)
     outcome = await wallet.pay(request, fee_limit_msat=9 * SAT, timeout_s=5)

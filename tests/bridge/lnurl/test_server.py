@@ -153,6 +153,13 @@ async def test_bad_callbacks_make_no_invoice(
     assert reason in await world.reason(path_of(str(first.callback)), **query)
 
 
+async def test_payer_data_that_are_left_empty_are_none(world: HttpWorld) -> None:
+    first = await first_step(world)
+    answer = await second_step(world, first, amount=500_000, payerdata="")
+    made = decode(answer["pr"])
+    assert made.description_hash == hashlib.sha256(first.metadata.encode()).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
