@@ -180,9 +180,9 @@ def hindrance(view: SessionView, words: Words) -> str:
             return words("hindrance.offline_start" if starting else "hindrance.offline")
         case ConnectorStatus.FAULTED:
             return words("obstacle.faulted" if starting else "hindrance.faulted")
-        case ConnectorStatus.SUSPENDED_EVSE:
+        case ConnectorStatus.SUSPENDED_EVSE if not starting:
             return words("hindrance.suspended_evse")
-        case ConnectorStatus.SUSPENDED_EV:
+        case ConnectorStatus.SUSPENDED_EV if not starting:
             return words("hindrance.suspended_ev")
         case _:
             return ""

@@ -185,3 +185,4 @@ def test_the_status_says_what_hinders_the_charge(language: str) -> None:
     assert said("hindrance.suspended_evse") in status("SUSPENDED", ConnectorStatus.SUSPENDED_EVSE)
     assert said("hindrance.offline_start") in status("STARTING", ConnectorStatus.OFFLINE)
     assert said("obstacle.faulted") in status("STARTING", ConnectorStatus.FAULTED)
+    assert status("STARTING", ConnectorStatus.SUSPENDED_EV) == status("STARTING", None)
