@@ -21,6 +21,10 @@ ASK_AGAIN_MS = 15_000
 MOST_UNANSWERED = 2
 """So many questions without an answer, and no more are asked until the meter is read."""
 
+SAYS_ITSELF_MS = 2_000
+"""A charger that was lost and is back says within that time whether it went on or had no power: its
+credit may be used up, or be there still."""
+
 _RUNNING = (CHARGING, SUSPENDED)
 
 
@@ -32,7 +36,12 @@ def stop_at(session: Session, left_msat: int | None = None) -> int | None:
         left_msat: its unused credit, where that is known and it has had energy.
     """
     end_ms = ends_at(session, session.plan_power_w, left_msat)
-    return None if end_ms is None else end_ms - session.policy.stop_lead_ms
+    if end_ms is None:
+        return None
+    stop_ms = end_ms - session.policy.stop_lead_ms
+    if session.unheard_since_ms is None or session.back_at_ms <= session.unheard_since_ms:
+        return stop_ms
+    return max(stop_ms, session.back_at_ms + SAYS_ITSELF_MS)
 
 
 def ask_at(session: Session, stop_ms: int | None, left_msat: int | None = None) -> int | None:

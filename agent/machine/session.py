@@ -236,10 +236,22 @@ def _lose(session: Session, event: ConnectorStatusChanged) -> Result:
 
 
 def _boot(session: Session, event: ChargerBooted) -> Result:
-    """A boot says what a silence was; some chargers send one for no reason."""
-    if session.unheard_since_ms is None:
+    """A boot says what a silence was; some chargers send one for no reason.
+
+    The credit lasts as long as before, so the readings that the stop is planned from move on by
+    the silence.
+    """
+    lost_ms = session.unheard_since_ms
+    if lost_ms is None:
         return session, ()
-    return replace(session, booted_at_ms=event.at_ms), ()
+    silence_ms = max(0, event.at_ms - max(lost_ms, session.booted_at_ms, session.metered_at_ms))
+    booted = replace(
+        session,
+        booted_at_ms=event.at_ms,
+        metered_at_ms=session.metered_at_ms + silence_ms,
+        paced_at_ms=session.paced_at_ms and session.paced_at_ms + silence_ms,
+    )
+    return booted, ()
 
 
 def _cancel(session: Session, event: StopRequested) -> Result:

@@ -85,6 +85,41 @@ async def test_the_time_of_a_power_cut_is_on_nobodys_bill(stage: Stage, goes_on:
         assert stage.session(quote).charging_ms == (20_000 if goes_on else 10_000)
 
 
+async def test_a_charge_goes_on_after_a_power_cut_that_outlasted_its_credit(stage: Stage) -> None:
+    """Nothing flowed meanwhile, so that its credit is still there: MicroOcpp charges on."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        for register in (300, 600):
+            await stage.sample(raw, METER_START + register, transactionId=transaction_id)
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    stage.world.clock.advance(1800)
+    async with charger(stage.server) as raw:
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        await stage.tick(1)
+        await raw.boot()
+        await stage.status(raw, "Charging")
+        await stage.tick(10)
+        assert stage.session(quote).state is SessionState.CHARGING
+        await stage.tick(90)
+        assert stage.session(quote).state is SessionState.STOPPING
+
+
+async def test_a_charge_that_outlasted_its_credit_in_an_outage_is_stopped(stage: Stage) -> None:
+    """It went on for all that is known, and a moment after its charger is back it is stopped."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        for register in (300, 600):
+            await stage.sample(raw, METER_START + register, transactionId=transaction_id)
+        raw.socket.transport.abort()
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+    stage.world.clock.advance(1800)
+    async with charger(stage.server) as raw:
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
+        await stage.tick(2)
+        assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
+
+
 async def test_a_charger_comes_back_and_says_nothing(stage: Stage) -> None:
     """It is not lost any more, so its session goes on until its own word."""
     async with booted(stage) as raw:
