@@ -53,7 +53,8 @@ _NETWORKS = {"mainnet": "bitcoin"}
 _REQUIRED = ("make_invoice", "lookup_invoice")
 _WORDS = {
     "pay_invoice": "pay refunds (pay_invoice)",
-    "list_transactions": "list payments that came while Strom was down (list_transactions)",
+    "list_transactions": "list payments (list_transactions): those that came while Strom was down, "
+    "and all of them where the wallet is LNbits, are not seen",
     "get_balance": "see the balance (get_balance)",
     "payment_received": "be told of payments (notification payment_received)",
 }

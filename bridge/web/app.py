@@ -22,7 +22,12 @@ from bridge.linking import Linking
 from bridge.web import charge_points, console, dev, live, mine, photos, receipt, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
 from bridge.web.render import CONSOLE_STYLE, STYLE, Renderer, WebSettings, static_text
-from bridge.web.security import SecurityHeaders, content_security_policy, source_hash
+from bridge.web.security import (
+    HeadLikeGet,
+    SecurityHeaders,
+    content_security_policy,
+    source_hash,
+)
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +89,7 @@ def create_app(
     _add_errors(app, context)
     _add_strays(app)
     tiles = urlsplit(settings.tile_url)
+    app.add_middleware(HeadLikeGet)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.add_middleware(
         SecurityHeaders,

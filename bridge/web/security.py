@@ -62,3 +62,19 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_completed)
+
+
+class HeadLikeGet:
+    """ASGI middleware: each page that can be had can be asked about as well (RFC 9110, 9.3.2).
+
+    The server in front leaves out the body by itself.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, a HEAD as a GET."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)

@@ -119,6 +119,19 @@ async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, langu
         assert await hindrances() == []
 
 
+async def test_whoever_asks_for_the_head_alone_gets_it(world: HttpWorld) -> None:
+    """Programs that watch a site ask so; they were told that it may not be."""
+    view = await world.session()
+    for path in ("/", "/cp/CP001", f"/s/{view.secret}", "/.well-known/lnurlp/cp001", "/nowhere"):
+        whole = await world.http.get(path, headers=HTML)
+        head = await world.http.head(path, headers=HTML)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    stopped = await world.http.head(f"/s/{view.secret}/stop", headers=HTML)
+    assert stopped.status_code == 405
+    assert (await json_of(world, view.secret))["state"] == "STARTING"
+
+
 async def test_names_are_escaped(world: HttpWorld) -> None:
     for path in ("/", "/cp/cp002"):
         page = (await world.http.get(path)).text
