@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.websockets import WebSocket
 
+from agent.journal.errors import JournalError
 from agent.ports.errors import AgentError, Refused, UnknownChargePoint, UnknownSession
 from agent.ports.site import Site
 from agent.talk.wording import as_sentence, refusal_sentence
@@ -161,6 +162,16 @@ def _add_errors(app: FastAPI, context: Context) -> None:
             sentence=sentence,
             retry=retry,
             of_console=request.url.path.startswith("/admin/"),
+        )
+
+    @app.exception_handler(JournalError)
+    async def not_stored(request: Request, error: JournalError) -> Response:
+        log.error("%s %s: %s", request.method, request.url.path.split("/")[1], error)
+        sentence = context.words(request)("web.not_stored")
+        if wants_json(request):
+            return JSONResponse({"error": sentence}, 503)
+        return context.renderer.page(
+            request, "message.html", 503, sentence=sentence, retry=False, of_console=False
         )
 
     @app.exception_handler(404)

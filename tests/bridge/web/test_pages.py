@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,26 @@ async def test_stop_by_json(world: HttpWorld) -> None:
     answer = await world.http.post(f"/s/{view.secret}/stop", headers=JSON)
     assert (answer.status_code, answer.json()["state"]) == (200, "CLOSED")
     assert answer.json()["owed_msat"] == 1_000_000
+
+
+@pytest.mark.parametrize("accept", [HTML, JSON])
+async def test_a_driver_is_told_that_nothing_can_be_stored(
+    tmp_path: Path, accept: dict[str, str]
+) -> None:
+    """A disk that is full: he saw "Internal Server Error", and not what he can do."""
+    async with serving(tmp_path) as world:
+        view = await world.charging()
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
+            answer = await world.http.post(f"/s/{view.secret}/stop", headers=accept)
+            database.execute("DROP TRIGGER full")
+        assert answer.status_code == 503
+        assert "at the charge point itself" in answer.text
+        assert "content-security-policy" in answer.headers
+        assert (await json_of(world, view.secret))["state"] == "CHARGING"
+        await world.http.post(f"/s/{view.secret}/stop", headers=accept)
+        assert (await json_of(world, view.secret))["state"] == "STOPPING"
 
 
 async def test_stop_by_form_leads_back(world: HttpWorld) -> None:
