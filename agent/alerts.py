@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from agent.clock import Clock
+from agent.journal.errors import JournalUnusable
 
 QUIET_MS = 600_000
 """How long after a message about a trouble the next one about it may come."""
@@ -103,4 +104,8 @@ class Alerts:
     async def run(self) -> None:
         """Send the messages until cancelled."""
         while True:
-            await self._tell(await self._waiting.get())
+            text = await self._waiting.get()
+            try:
+                await self._tell(text)
+            except JournalUnusable as error:
+                log.error("the operators cannot be told: %s", error)

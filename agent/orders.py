@@ -123,6 +123,12 @@ class Orders:
             if over and attempt + 1 < STOP_ATTEMPTS:
                 await asyncio.sleep(2**attempt)
 
+    async def stop_now(self, transaction_id: int) -> None:
+        """Ask the charger for a stop, where one is connected."""
+        if self._charger is not None:
+            outcome = await self._charger.stop(transaction_id)
+            log.warning("%s: stop of transaction %d: %s", self._id, transaction_id, outcome)
+
     async def _look(self, task: Task, recovered: bool) -> None:
         """Carry out what helps to stop in time; nothing of it is worth waiting for a charger."""
         charger = self._charger

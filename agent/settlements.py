@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from agent.commons import Commons
+from agent.journal.errors import JournalUnusable
 from agent.ports.quotes import Quote
 from wallet.base import InvoiceState, Settlement, WalletError, WalletUnavailable
 
@@ -87,6 +88,8 @@ class Settlements:
                         await self._commons.journal.set_setting(CURSOR, settlement.cursor)
             except WalletError as error:
                 self._is_lost(error)
+            except JournalUnusable as error:
+                log.error("a payment waits until it can be stored: %s", error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_RETRY_S)
 
@@ -117,6 +120,8 @@ class Settlements:
                 await self._ask_how_it_is()
             except WalletError as error:
                 self._is_lost(error)
+            except JournalUnusable as error:
+                log.error("a payment waits until it can be stored: %s", error)
 
     async def look_up_open(self, look_back_ms: int = LOOK_BACK_MS) -> None:
         """Ask the wallet about every invoice that is not known to be paid, a few at a time.
@@ -126,10 +131,11 @@ class Settlements:
 
         Raises:
             WalletUnavailable: the wallet does not answer.
+            JournalUnusable: what was paid cannot be stored.
         """
         now_ms = self._commons.clock()
         waiting = iter(self._commons.journal.quotes.unsettled(now_ms - look_back_ms))
-        lost: list[WalletUnavailable] = []
+        lost: list[WalletUnavailable | JournalUnusable] = []
 
         async def ask() -> None:
             for quote in waiting:
@@ -137,7 +143,7 @@ class Settlements:
                     return
                 try:
                     await self._look_up(quote)
-                except WalletUnavailable as error:
+                except (WalletUnavailable, JournalUnusable) as error:
                     lost.append(error)
                 except WalletError as error:
                     # One invoice that the wallet will not talk about hides no other.

@@ -23,6 +23,7 @@ from agent.clock import Clock
 from agent.commons import Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
 from agent.holds import Holds
+from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal, Task
 from agent.journal.pruning import DAY_MS
 from agent.liquidity import Liquidity
@@ -55,6 +56,9 @@ from agent.timers import Timers
 from agent.views import PublicFace, session_view
 from nips.identity import Identity
 from wallet.base import Settlement, Wallet
+
+UNSTORED_AGAIN_MS = 5_000
+"""What cannot be stored is tried again after that."""
 
 log = logging.getLogger(__name__)
 
@@ -230,11 +234,19 @@ class Site:
 
     async def _deadline_reached(self, charge_point_id: str, session_id: str, at_ms: int) -> None:
         agent = self._agents.get(charge_point_id)
-        if agent is not None and await agent.reminded(session_id):
-            return
-        silent = agent is not None and agent.silent
-        event = DeadlineReached(f"deadline:{session_id}:{at_ms}", at_ms, silent)
-        await self._sessions_of(charge_point_id).submit(session_id, [event])
+        event: DeadlineReached | None = None
+        try:
+            if agent is not None and await agent.reminded(session_id):
+                return
+            silent = agent is not None and agent.silent
+            event = DeadlineReached(f"deadline:{session_id}:{at_ms}", at_ms, silent)
+            await self._sessions_of(charge_point_id).submit(session_id, [event])
+        except JournalUnusable as error:
+            # A disk that is full: it is tried again, and meanwhile nobody charges for nothing.
+            log.error("%s: a deadline of %s: %s", charge_point_id, session_id, error)
+            self._timers.set(session_id, charge_point_id, at_ms + UNSTORED_AGAIN_MS)
+            if agent is not None and event is not None:
+                await agent.stop_unstored(session_id, event)
 
     async def ring_due(self) -> int:
         """Send every session whose deadline has passed its DeadlineReached; returns how many."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from agent.machine.events import StopBy
@@ -36,6 +38,29 @@ async def until_stopping(world: World, quote: Quote) -> None:
         world.clock.advance(1)
         await world.site.ring_due()
     raise AssertionError("it never stopped")
+
+
+async def test_a_full_disk_neither_ends_strom_nor_lets_anybody_charge_on(tmp_path: Path) -> None:
+    """Strom ended at the first deadline that could not be stored, and every charger went on."""
+    async with running(tmp_path, settings=config(no_energy_timeout_s=0)) as world:
+        charger = await world.ready()
+        quote, number = await begun(world, 330)
+        world.clock.advance(60)
+        await sample(world, number, 183)
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
+            for _ in range(400):
+                world.clock.advance(1)
+                await world.site.ring_due()
+            assert ("stop", number, "") in charger.asked
+            assert session_of(world, quote).state is SessionState.CHARGING
+            database.execute("DROP TRIGGER full")
+        await until_stopping(world, quote)
+        assert session_of(world, quote).stop_by is StopBy.CREDIT
+        await world.point.transaction_stopped(StopReport(number, 1_098, world.clock()))
+        closed = session_of(world, quote)
+        assert (closed.state, closed.cost_msat) == (SessionState.CLOSED, 329_400)
 
 
 async def test_the_charger_is_asked_for_readings_and_what_was_changed_is_undone(

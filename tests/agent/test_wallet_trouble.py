@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,6 +238,24 @@ async def test_a_fraction_that_the_wallet_does_not_take_is_named(tmp_path: Path)
         assert refused.value.word == "whole_sats"
         assert (await at.point.quote(ONE_SESSION)).amount_msat == 1_000_000
     await wallet.close()
+
+
+async def test_a_payment_waits_for_a_full_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended Strom, and every charger with it."""
+    async with running(tmp_path) as at:
+        await at.ready()
+        quote = await at.point.quote(ONE_SESSION)
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
+            await at.wallet.driver_pay(quote.bolt11)
+            await at.until(lambda: "waits until it can be stored" in caplog.text)
+            assert at.journal.sessions.get(quote.session_id) is None
+            database.execute("DROP TRIGGER full")
+        await at.until(lambda: at.journal.sessions.get(quote.session_id) is not None)
+        assert at.point.sessions.get(quote.session_id).state is SessionState.STARTING
 
 
 @pytest.mark.parametrize("behind_s", [200, -200, 3600])
