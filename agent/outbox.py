@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import anyio.abc
 
-from agent.journal.errors import JournalClosed, JournalError
+from agent.journal.errors import JournalClosed, JournalUnusable
 from agent.journal.journal import Journal, Task
 
 FIRST_RETRY_S = 1.0
@@ -97,8 +97,11 @@ class Outbox:
                 log.warning("%s for %s: %s", type(task.effect).__name__, task.target, reason)
             except JournalClosed:
                 return
-            except JournalError:
-                raise
+            except JournalUnusable as error:
+                # A disk that is full may have room again; to end would leave every charger alone.
+                log.error(
+                    "%s for %s cannot be stored: %s", type(task.effect).__name__, task.target, error
+                )
             except Exception:
                 # What Strom does wrong with one driver's money must not keep it from all others'.
                 log.exception(

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from agent.alerts import QUIET_MS, Alerts
+from agent.journal.errors import JournalUnusable
 from tests.agent.world import ManualClock
 
 
@@ -25,6 +26,27 @@ class Operators:
             await anyio.wait_all_tasks_blocked()
             group.cancel_scope.cancel()
         return self.heard
+
+
+async def test_a_message_that_cannot_be_stored_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[str] = []
+
+    async def tell(text: str) -> None:
+        if "first" in text:
+            raise JournalUnusable("database or disk is full")
+        heard.append(text)
+
+    alerts = Alerts(ManualClock(), tell)
+    alerts.raised("one", "the first trouble")
+    alerts.raised("two", "the second trouble")
+    async with anyio.create_task_group() as group:
+        group.start_soon(alerts.run)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    assert heard == ["⚠ the second trouble"]
+    assert "the operators cannot be told: database or disk is full" in caplog.text
 
 
 async def test_a_trouble_is_told_when_it_begins_and_when_it_ends(
