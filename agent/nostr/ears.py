@@ -20,6 +20,7 @@ import anyio.abc
 from agent.buckets import Buckets
 from agent.clock import Clock
 from agent.journal import codec
+from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal
 from agent.journal.nostr_book import Begun, Handled
 from agent.nostr.couriers import Couriers
@@ -208,7 +209,14 @@ class Ears:
                     for name, created_at in cursor.to_store(
                         min(self._under_way.values(), default=None)
                     ):
-                        await self._journal.set_setting(name, str(created_at))
+                        await self._remember(name, created_at)
+
+    async def _remember(self, name: str, created_at: int) -> None:
+        """Store a cursor; where it cannot be stored, relays bring some messages again."""
+        try:
+            await self._journal.set_setting(name, str(created_at))
+        except JournalUnusable as error:
+            log.error("what was heard cannot be stored: %s", error)
 
     async def _hear(self, incoming: Incoming, group: anyio.abc.TaskGroup) -> None:
         """Judge an event by what is cheap to know, then deal with it beside the others."""
@@ -262,6 +270,8 @@ class Ears:
                     self._under_way.pop(message.event_id, None)
             else:
                 await self._journal.nostr.set_handled(handled[-1])
+        except JournalUnusable as error:
+            log.error("%s: a message cannot be stored: %s", charge_point_id, error)
         finally:
             self._under_way.pop(event.id, None)
             self._slots.release()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import httpx
+import pytest
 from nostr_sdk import Nip44Version, PublicKey, nip44_encrypt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent.machine.model import SessionState
 from agent.nostr.ears import SENDER_BURST
-from bridge.app import App
+from bridge.app import JOURNAL_FILE, App
 from bridge.demo.run import demo_config
 from bridge.driver.nostr import NostrDriver, connected
 from bridge.simulator import SimulatedChargePoint
@@ -174,6 +176,30 @@ async def test_a_flood_gets_few_answers_and_stops_nobody_else(tmp_path: Path) ->
             await here.say(flooder, "price", "nip04")
         await here.still_charging()
         assert len(heard) <= SENDER_BURST + 2
+
+
+async def test_a_message_that_cannot_be_stored_ends_nobodys_charge(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody's word ended a Strom whose disk was full."""
+    async with mill(tmp_path) as here:
+        stranger = Identity.generate()
+        heard: list[DirectMessage] = []
+        await here.somebody(stranger, heard)
+        file = here.app.config.strom.data_dir / JOURNAL_FILE
+        with closing(sqlite3.connect(file)) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON handled BEGIN {refusal}; END")
+            await here.say(stranger, "price")
+            with anyio.fail_after(20):
+                while "a message cannot be stored" not in caplog.text:
+                    await anyio.sleep(0.01)
+            database.execute("DROP TRIGGER full")
+        await here.say(stranger, "what does it cost?")
+        with anyio.fail_after(20):
+            while not heard:
+                await anyio.sleep(0.01)
+        await here.still_charging()
 
 
 async def test_no_talk_with_bots_echoes_and_other_wrappings(tmp_path: Path) -> None:
