@@ -13,6 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import anyio
 
@@ -22,6 +23,7 @@ from agent.charge_point import ChargePointAgent
 from agent.clock import Clock
 from agent.commons import Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
+from agent.disk_watch import DiskWatch, outlasting
 from agent.holds import Holds
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal, Task
@@ -106,6 +108,7 @@ class Site:
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
         self._alerts = alerts or Alerts(clock, _tell_nobody)
+        self._disk = DiskWatch(journal, self._alerts)
         self._liquidity = Liquidity(
             wallet,
             self._bound_msat,
@@ -188,16 +191,23 @@ class Site:
                     await self._resume()
                     self._outbox.start(group)
                     group.start_soon(self._alerts.run)
-                    group.start_soon(self._holds.run)
+                    group.start_soon(self._disk.run)
                     group.start_soon(self.settlements.run)
-                    group.start_soon(self.outside.run)
-                    group.start_soon(self._timers.run)
-                    kept_ms = self.config.sessions.keep_samples_days * DAY_MS
-                    group.start_soon(self._journal.pruning.run, self.commons.clock, kept_ms)
+                    for work, what in self._background():
+                        group.start_soon(outlasting, work, what)
                     yield self
                     group.cancel_scope.cancel()
             finally:
                 self._journal.stop()
+
+    def _background(self) -> tuple[tuple[Callable[[], Awaitable[None]], str], ...]:
+        kept_ms = self.config.sessions.keep_samples_days * DAY_MS
+        return (
+            (self._holds.run, "watching held payments"),
+            (self.outside.run, "looking for payments to other addresses"),
+            (self._timers.run, "ringing at deadlines"),
+            (partial(self._journal.pruning.run, self.commons.clock, kept_ms), "pruning"),
+        )
 
     def running(self) -> AbstractAsyncContextManager[Site]:
         """Take up what the journal holds, and work until the context is left."""

@@ -8,7 +8,7 @@ over a connection of their own and see what is committed.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,6 +162,11 @@ class Journal:
         self._reading.close()
         self._moving.close()
         self._writing.close()
+
+    def on_trouble(self, call: Callable[[str], None]) -> None:
+        """Call this with the database's reason when its disk does not take anything any more, and
+        with "" when it does again."""
+        self._writer.on_trouble = call
 
     @property
     def commits(self) -> int:

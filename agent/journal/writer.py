@@ -28,6 +28,19 @@ Rows = Sequence[tuple[Any, ...]]
 _REFUSED = (sqlite3.Error, ArithmeticError, TypeError, ValueError)
 """What the database and the values for it raise: numbers too large, text that has no UTF-8."""
 
+_OF_THE_DISK = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CORRUPT,
+    }
+)
+"""What is wrong with the disk or the file, and not with what was to be stored
+(https://www.sqlite.org/rescode.html)."""
+
 _LONGEST_TOLD = 40
 
 GATHER_S = 0.004
@@ -83,6 +96,10 @@ class Writer:
         connection: what nobody else writes to.
         checkpoints: move what was committed into the database.
         gather_s: seconds from the begin of one group to the next, where that is rows alone.
+
+    Attributes:
+        commits: how many groups were committed so far.
+        on_trouble: see `Journal.on_trouble`.
     """
 
     def __init__(
@@ -99,7 +116,9 @@ class Writer:
         self._urgent = asyncio.Event()
         self._began_s = -math.inf
         self._closing = False
+        self._is_refused = False
         self.commits = 0
+        self.on_trouble: Callable[[str], None] | None = None
 
     async def write(self, unit: Callable[[sqlite3.Connection], T]) -> T:
         """Run a unit in the next group; returns its result once the group is on the disk.
@@ -176,6 +195,7 @@ class Writer:
             self.commits += 1
         except _REFUSED as error:
             self._roll_back()
+            self._disk_refused(error)
             if len(waiting) > 1:
                 for single in group.singly():
                     await self._store(single)
@@ -186,10 +206,24 @@ class Writer:
                 log.error("%s (%s)", sentence, type(error).__name__)
             _refuse(waiting[0], JournalUnusable(sentence))
             return
+        if self._is_refused:
+            self._is_refused = False
+            self._tell("")
         results += [None] * (len(waiting) - len(results))
         for future, result in zip(waiting, results, strict=True):
             if not future.done():
                 future.set_result(result)
+
+    def _disk_refused(self, error: Exception) -> None:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        # An extended code has its primary one in its lowest byte.
+        if not self._is_refused and code & 0xFF in _OF_THE_DISK:
+            self._is_refused = True
+            self._tell(str(error))
+
+    def _tell(self, reason: str) -> None:
+        if self.on_trouble is not None:
+            self.on_trouble(reason)
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

@@ -12,11 +12,13 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import anyio.abc
 
 from agent.clock import Clock
+from agent.disk_watch import outlasting
 from agent.journal.journal import Journal
 from agent.journal.nostr_book import Handled
 from nips.event import NostrEvent
@@ -147,7 +149,9 @@ class Couriers:
         elif self._group is not None:
             self._rounds[relay] = new = _Round()
             new.wake.set()
-            self._group.start_soon(self._carry, relay, new, name=f"courier {relay}")
+            carry = partial(self._carry, relay, new)
+            what = f"carrying events to {relay}"
+            self._group.start_soon(outlasting, carry, what, name=f"courier {relay}")
 
     def _relay_is_back(self, relay: str) -> None:
         known = self._rounds.get(relay)

@@ -223,7 +223,11 @@ class Ears:
         event = incoming.event
         if event.kind == KIND_ZAP_RECEIPT:
             if self._receipts is not None:
-                await self._receipts.hear(event)
+                try:
+                    await self._receipts.hear(event)
+                except JournalUnusable as error:
+                    # The wallet's own word is asked for anyhow.
+                    log.error("a zap receipt cannot be stored: %s", error)
             return
         recipient = self._identities.get(event.tag("p") or "")
         if recipient is None or event.pubkey in self._identities:
@@ -296,6 +300,8 @@ class Ears:
             heard = replace(codec.decode(begun.body, Heard), subject=begun.subject)
             handled = replace(handled, at_ms=max(handled.at_ms, heard.sent_at_ms))
             await self._reply(*known, heard, [handled])
+        except JournalUnusable as error:
+            log.error("%s: a message stays half done: %s", begun.charge_point, error)
         finally:
             self._under_way.pop(begun.message_id, None)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import anyio.abc
 
 from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.config.tables import Config
+from agent.disk_watch import outlasting
 from agent.journal.journal import Journal
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
@@ -98,7 +100,7 @@ class Presence:
             receipts,
         )
         group.start_soon(ears.run)
-        group.start_soon(self.press.run, view)
+        group.start_soon(outlasting, partial(self.press.run, view), "publishing")
         if alerts is not None:
             group.start_soon(Watch(self, alerts, self._clock).run)
 

@@ -22,6 +22,9 @@ from bridge.cli.output import err, expected_errors, tell_error, tell_warning
 from bridge.log_lines import LogLines
 
 _NOT_TAKEN = "the file was not taken; Strom goes on with what it had"
+_BEGINS_ANEW = "Strom could not go on, and begins anew"
+_PAUSE_S = 5.0
+"""What ended a running Strom may be over by then."""
 
 Signals = AsyncIterator[signal.Signals]
 
@@ -72,7 +75,11 @@ class _Service:
                         raise
                     for reason in reasons:
                         tell_error(reason)
-                    tell_warning(_NOT_TAKEN)
+                    if proven is wanted:
+                        tell_warning(_BEGINS_ANEW)
+                        await anyio.sleep(_PAUSE_S)
+                    else:
+                        tell_warning(_NOT_TAKEN)
                     wanted = proven
 
     async def _serve(self, settings: Config, signals: Signals) -> Config | None:

@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agent.journal.errors import JournalError
 from agent.ports.errors import AgentError, Refused
 from agent.talk.wording import as_sentence, refusal_sentence
 from agent.talk.words import Words, preferred_language, words
@@ -93,6 +94,9 @@ def endpoint(handler: Handler, limit: RateLimit, language: str) -> Endpoint:
             return error_response(refusal_sentence(error, words_for(request, language)))
         except (AgentError, BadRequest, InvalidZapRequest, LinkingError) as error:
             return error_response(as_sentence(str(error)))
+        except JournalError as error:
+            _log.error("an LNURL request could not be stored: %s", error)
+            return error_response(words_for(request, language)("lnurl.failed"))
         # A wallet shows nothing of an HTTP 500: whatever fails, it gets a reason to show.
         except Exception:  # noqa: BLE001 - see above
             _log.exception("an LNURL request failed")
