@@ -277,6 +277,7 @@ class ChargePointAgent:
             transaction_id,
             report.register_wh,
             report.reason,
+            report.presumed,
         )
         known = self.sessions.get(session_id).transaction_ended
         session = await self.sessions.submit(session_id, [event])

@@ -196,13 +196,17 @@ class StopRequested(Struct, frozen=True):
 
 
 class TransactionStopped(Struct, frozen=True):
-    """The charger ended the transaction; `register_wh` is its meter, None when unreadable."""
+    """The charger ended the transaction; `register_wh` is its meter, None when unreadable.
+
+    `presumed` where it never said so: what is read of it later shows that it goes on.
+    """
 
     key: str
     at_ms: int
     transaction_id: int
     register_wh: int | None
     reason: str = "Local"
+    presumed: bool = False
 
 
 class DeadlineReached(Struct, frozen=True):

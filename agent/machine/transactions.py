@@ -164,7 +164,7 @@ def end(session: Session, event: TransactionStopped) -> Result:
     believed = after.meter is not None and after.meter.source is Source.STOP
     ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
     ending = Ending.NO_REGISTER if reading is None else ending
-    return close(replace(after, transaction_ended=True, ending=ending), at_ms)
+    return close(replace(after, transaction_ended=not event.presumed, ending=ending), at_ms)
 
 
 def _went_on_until(session: Session, event: TransactionStopped) -> int:

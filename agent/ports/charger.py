@@ -136,10 +136,14 @@ class MeterReport(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """A charger's word that a transaction ended (OCPP StopTransaction)."""
+    """A charger's word that a transaction ended (OCPP StopTransaction).
+
+    `presumed` where it never said so, and only knows nothing of it any more.
+    """
 
     transaction_id: int
     register_wh: int | None
     stopped_at_ms: int
     reason: str = "Local"
     id_tag: str = ""
+    presumed: bool = False

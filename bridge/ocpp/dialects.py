@@ -189,14 +189,14 @@ class Dialect201:
                 with suppress(CallFailed, AgentError):
                     connectors = (await self._charge_point.view()).connectors
                     await self._charger.ask_for_statuses([one.id for one in connectors])
-        if self._whereabouts is not None and self._spawn is not None:
+        if self._inbound.booted and self._whereabouts is not None and self._spawn is not None:
             self._spawn(self._ask_once_back(self._whereabouts))
         await _tend(self._upkeep, self.tended)
 
     async def _ask_once_back(self, whereabouts: Whereabouts) -> None:
         """What waits in a station that was away comes first."""
         await asyncio.sleep(self._limits.silence_s)
-        await whereabouts.after_connecting()
+        await whereabouts.after_booting()
 
     async def probe(self) -> None:
         """Ask a station for a sign of life."""

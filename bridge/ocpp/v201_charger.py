@@ -132,10 +132,11 @@ class Ocpp201Charger:
 
     async def is_over(self, name: str) -> bool:
         """GetTransactionStatus, use case E14: whether the station says that a transaction ended
-        and that nothing of it waits in it; never raises. One that knows no such question is not
-        asked again."""
-        if self._abilities.whereabouts is Ability.NO:
+        and that nothing of it waits in it; never raises. One that knows no such question, or was
+        wrong, is not asked again."""
+        if self._abilities.whereabouts is Ability.NO or self._station.denies:
             return False
+        heard_ms = self._station.heard_ms(name)
         message = call.GetTransactionStatus(transaction_id=name)
         try:
             answer = await self.send(message, watching.ANSWER_S)
@@ -144,7 +145,31 @@ class Ocpp201Charger:
                 self._abilities.whereabouts = Ability.NO
             logger.info("%s: %s", self._connection.charge_point_id, error)
             return False
-        return answer.get("ongoingIndicator") is False and answer.get("messagesInQueue") is False
+        over = answer.get("ongoingIndicator") is False and answer.get("messagesInQueue") is False
+        if not over or self._station.heard_ms(name) != heard_ms:
+            return False
+        if not self._station.stops_what_it_denied(name):
+            self._station.denied(name)
+        return True
+
+    async def is_gone(self, name: str) -> bool:
+        """Whether a transaction of which nothing is heard is over; never raises.
+
+        Some stations say of each that it is over, and charge on. So one that says it is asked to
+        stop it: where it does, the end is still to come, with all that it took. One that took
+        the stop, and said nothing of it until it was asked again, had nothing to stop.
+        """
+        if not await self.is_over(name):
+            return False
+        if self._station.stops_what_it_denied(name):
+            return True
+        heard_ms = self._station.heard_ms(name)
+        self._station.denied(name, stops=True)
+        status = await self._status(call.RequestStopTransaction(transaction_id=name))
+        if status == "Accepted" or self._station.heard_ms(name) != heard_ms:
+            return False
+        self._station.denied(name)
+        return bool(status)
 
     async def command(self, command: ChargerCommand, connector: int) -> bool:
         """Reset, UnlockConnector or ChangeAvailability: use cases B11, F05, G03."""

@@ -78,6 +78,13 @@ class TransactionEvents:
         self._clock.measure(event.written, now_ms, live=False)
         at_ms = self._clock.ours(event.written, now_ms)
         self._station.heard(event.name, now_ms, at_ms)
+        if self._station.contradicts(event.name, is_end=event.kind is Kind.ENDED):
+            logger.warning(
+                "%s: the station speaks of transaction %s, of which it said that it was over and "
+                "that nothing of it waited: it is not asked after transactions any more",
+                self._charge_point.id,
+                event.name[:36],
+            )
         found = await self._samples.read(event.meter_value, now_ms)
         known = await self._transaction(event, found, at_ms)
         known.evse = event.evse or known.evse
@@ -304,13 +311,22 @@ class TransactionEvents:
         known = self._station.get(name)
         if known is not None and known.number is not None:
             last_wh = registers.last_word_wh(known.intervals, [])
-            await self._stop(known.number, last_wh, self._station.told_ms(name), "Other")
+            told_ms = self._station.told_ms(name)
+            await self._stop(known.number, last_wh, told_ms, "Other", presumed=True)
         await self._station.gone(name)
 
-    async def _stop(self, number: int, register_wh: int | None, at_ms: int, reason: str) -> None:
+    async def _stop(
+        self,
+        number: int,
+        register_wh: int | None,
+        at_ms: int,
+        reason: str,
+        *,
+        presumed: bool = False,
+    ) -> None:
         """Report the end of a transaction; it is never found by guessing, so without a tag."""
         await self._charge_point.transaction_stopped(
-            StopReport(number, register_wh, stopped_at_ms=at_ms, reason=reason)
+            StopReport(number, register_wh, at_ms, reason, presumed=presumed)
         )
 
 

@@ -109,6 +109,7 @@ class Transaction(msgspec.Struct):
 
 class _Kept(msgspec.Struct):
     last_start: int = 0
+    denies: bool = False
     starts: list[RemoteStart] = []
     transactions: list[Transaction] = []
 
@@ -128,6 +129,7 @@ class Station:
         self._seq_nos: dict[str, int] = {}
         self._heard_ms: dict[str, int] = {}
         self._told_ms: dict[str, int] = {}
+        self._denied: dict[str, bool] = {}
         self.evses = Evses(charge_point)
 
     def get(self, name: str) -> Transaction | None:
@@ -168,6 +170,37 @@ class Station:
         if len(self._heard_ms) > _MOST_TRANSACTIONS:
             oldest = next(iter(self._heard_ms))
             del self._heard_ms[oldest], self._told_ms[oldest]
+
+    @property
+    def denies(self) -> bool:
+        """Whether the station said of a transaction that it was over which was not."""
+        return self._kept.denies
+
+    def denied(self, name: str, *, stops: bool = False) -> None:
+        """The station said that a transaction is over and that nothing of it waits in it.
+
+        Args:
+            name: the station's name of it.
+            stops: whether it takes a stop of it all the same.
+        """
+        self._denied[name] = stops
+        if len(self._denied) > _MOST_TRANSACTIONS:
+            del self._denied[next(iter(self._denied))]
+
+    def stops_what_it_denied(self, name: str) -> bool:
+        """Whether it did so, and has said nothing of the transaction since."""
+        return self._denied.get(name, False)
+
+    def contradicts(self, name: str, *, is_end: bool) -> bool:
+        """The station speaks of a transaction; whether that gives the lie to what it said before.
+
+        An end alone may have been on its way when it was asked, unless it took a stop then.
+        """
+        stops = self._denied.pop(name, None)
+        if stops is None or (is_end and not stops):
+            return False
+        self._kept.denies = True
+        return True
 
     def heard_ms(self, name: str) -> int:
         """When an event of a transaction last came, Unix ms; 0 where none did to this process."""

@@ -1,9 +1,12 @@
 """Whether transactions go on of which their station says nothing (OCPP 2.0.1, use case E14).
 
 A station that lost its power may have forgotten a transaction while the car stayed plugged in: it
-tells of no end, and its plug stays occupied. So it is asked once it is back, and where a
-transaction is silent for longer than readings take to come. One that it knows nothing of and of
-which nothing waits in it is over, at the last moment that was told of it.
+tells of no end, and its plug stays occupied. So it is asked once it has booted, and where a
+transaction is silent for longer than readings take to come. One that it knows nothing of, of
+which nothing waits in it and which it cannot stop is over, at the last moment that was told of it.
+
+Some stations say so of each transaction, whatever it does. One that then takes a stop of it tells
+its end, and is billed by that; one that speaks of it again is never asked any more.
 """
 
 from __future__ import annotations
@@ -29,8 +32,8 @@ _LOOKS_MS = 20_000
 class Asked(Protocol):
     """Asks a station."""
 
-    async def is_over(self, name: str) -> bool:
-        """Whether the station says that a transaction ended and that nothing of it waits in it."""
+    async def is_gone(self, name: str) -> bool:
+        """Whether a transaction of which nothing is heard is over."""
         ...
 
 
@@ -74,7 +77,7 @@ class Whereabouts:
         """Ask after the transactions that were not heard of for long."""
         await self._ask(SILENT_MS)
 
-    async def after_connecting(self) -> None:
+    async def after_booting(self) -> None:
         """Ask after the transactions that were not heard of since the station connected."""
         await self._ask(0)
 
@@ -90,15 +93,15 @@ class Whereabouts:
 
     def _is_silent(self, known: Transaction, silent_ms: int) -> bool:
         heard_ms = max(self._station.heard_ms(known.name), self._asked_ms.get(known.name, 0))
-        is_long = bool(silent_ms) and self._clock() - heard_ms >= silent_ms
-        return heard_ms < self._since_ms or is_long
+        if heard_ms < self._since_ms:
+            # One that only lost its connection goes on to send readings.
+            return self._clock() - self._since_ms >= min(silent_ms, SLOWEST_SAMPLES_S * 1000)
+        return self._clock() - heard_ms >= silent_ms > 0
 
     async def _ask_after(self, known: Transaction) -> None:
-        name, heard_ms = known.name, self._station.heard_ms(known.name)
+        name = known.name
         self._asked_ms[name] = self._clock()
-        if not await self._charger.is_over(name):
-            return
-        if known.sold and self._station.heard_ms(name) == heard_ms:
+        if await self._charger.is_gone(name) and known.sold:
             logger.warning(
                 "%s: the station knows nothing of transaction %s any more: it is over",
                 self._charge_point.id,

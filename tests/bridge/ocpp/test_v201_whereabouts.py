@@ -18,7 +18,17 @@ from bridge.ocpp.limits import Limits
 from tests.agent.world import ManualClock
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.stage import METER_START, Stage, staged
-from tests.bridge.ocpp.station import boot, charging, event, plug, register, station
+from tests.bridge.ocpp.station import (
+    ACCEPTED,
+    asked_to_start,
+    boot,
+    charging,
+    event,
+    plug,
+    register,
+    started,
+    station,
+)
 from tests.bridge.ocpp.wire import RawCharger, charger, serving
 
 LIMITS = Limits(silence_s=0.05)
@@ -37,6 +47,13 @@ async def asked_after(raw: RawCharger) -> str:
 async def tell(raw: RawCharger, answer: dict[str, Any]) -> None:
     """The station is asked after its transaction, and answers."""
     await raw.send([3, await asked_after(raw), answer])
+    await raw.call("Heartbeat", {})
+
+
+async def deny(raw: RawCharger) -> None:
+    """The station knows nothing of its transaction, and so it cannot stop it."""
+    await tell(raw, OVER)
+    assert await raw.accept("RequestStopTransaction", "Rejected") == {"transactionId": "tx-a"}
     await raw.call("Heartbeat", {})
 
 
@@ -71,7 +88,7 @@ async def came_back(folder: Path) -> AsyncGenerator[tuple[Stage, Quote, RawCharg
 async def test_a_station_that_forgot_its_transaction_ends_the_session(tmp_path: Path) -> None:
     """It lost its power for five minutes: the time since then is nobody's."""
     async with came_back(tmp_path) as (stage, quote, raw):
-        await tell(raw, OVER)
+        await deny(raw)
         session = await stage.until(quote, SessionState.CLOSED)
         assert (session.energy_wh, session.ending) == (40, Ending.NO_REGISTER)
         assert session.charging_ms == 60_000
@@ -89,7 +106,7 @@ async def test_strom_restarts_meanwhile(tmp_path: Path) -> None:
             station(stage, boots=False, server=server) as raw,
         ):
             await boot(raw)
-            await tell(raw, OVER)
+            await deny(raw)
             session = await stage.until(quote, SessionState.CLOSED)
             assert (session.energy_wh, session.charging_ms) == (40, 60_000)
 
@@ -115,7 +132,7 @@ async def test_what_never_comes_out_of_the_station_is_asked_for_again(tmp_path: 
         assert raw.waiting == 0
         stage.world.clock.advance(180)
         await raw.call("Heartbeat", {})
-        await tell(raw, OVER)
+        await deny(raw)
         assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 40
 
 
@@ -140,7 +157,7 @@ async def test_a_transaction_that_is_silent_is_asked_after(tmp_path: Path) -> No
         assert raw.waiting == 0
         stage.world.clock.advance(20)
         await raw.call("Heartbeat", {})
-        await tell(raw, OVER)
+        await deny(raw)
         session = await stage.until(quote, SessionState.CLOSED)
         assert (session.energy_wh, session.charging_ms) == (40, 60_000)
 
@@ -219,8 +236,121 @@ async def test_an_end_that_could_not_be_stored_is_asked_for_again(
             point.failing = failing
             clock.advance(180)
             await raw.call("Heartbeat", {})
-            await tell(raw, OVER)
+            await deny(raw)
             while failing and "the journal cannot be written" not in caplog.text:
                 await raw.call("Heartbeat", {})
         await point.until(lambda: bool(point.of(StopReport)))
     assert [one.transaction_id for one in point.of(StopReport)] == [1]
+
+
+@asynccontextmanager
+async def lied(folder: Path) -> AsyncGenerator[tuple[Stage, Quote, RawCharger]]:
+    """A station that charges in silence says that its transaction is over, as it says of each."""
+    async with staged(folder, limits=LIMITS) as stage, station(stage) as raw:
+        quote = await charged(raw, stage)
+        stage.world.clock.advance(180)
+        await raw.call("Heartbeat", {})
+        await tell(raw, OVER)
+        yield stage, quote, raw
+
+
+async def is_not_asked(raw: RawCharger, stage: Stage) -> None:
+    """The station is not asked after its transaction, however long it is silent."""
+    for _ in range(2):
+        stage.world.clock.advance(300)
+        await raw.call("Heartbeat", {})
+        await raw.call("Heartbeat", {})
+    assert raw.waiting == 0
+
+
+async def test_what_goes_on_though_it_is_denied_is_billed_by_its_end(tmp_path: Path) -> None:
+    """It takes the stop: so all that it gave is paid for, and the rest goes back."""
+    async with lied(tmp_path) as (stage, quote, raw):
+        await raw.accept("RequestStopTransaction")
+        await raw.call("Heartbeat", {})
+        assert stage.session(quote).state is SessionState.CHARGING
+        values = register(stage, METER_START + 400, "Transaction.End")
+        fields = {"triggerReason": "RemoteStop", "meterValue": values}
+        await event(raw, stage, "Ended", {"stoppedReason": "Remote"}, seqNo=2, **fields)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (400, Ending.STOPPED)
+        await plug(raw, stage, "Available")
+        # Who was wrong once is not believed again, also after a start of Strom.
+        await charging_anew(raw, stage)
+        await is_not_asked(raw, stage)
+        async with (
+            serving(stage.world.site, clock=stage.world.clock, limits=LIMITS) as server,
+            station(stage, server=server) as again,
+        ):
+            await is_not_asked(again, stage)
+
+
+async def charging_anew(raw: RawCharger, stage: Stage) -> Quote:
+    """A further session, of a transaction called as that before."""
+    quote, asked = await asked_to_start(raw, stage)
+    assert await started(raw, stage, asked, METER_START + 400) == ACCEPTED
+    return quote
+
+
+async def test_who_speaks_of_what_it_denied_goes_on(tmp_path: Path) -> None:
+    """It does not say whether it takes the stop; what comes of the transaction is billed."""
+    async with lied(tmp_path) as (stage, quote, raw):
+        _, message_id, action, _ = await raw.asked()
+        assert action == "RequestStopTransaction"
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 300), seqNo=2)
+        await raw.send([3, message_id, {"status": "Rejected"}])
+        await is_not_asked(raw, stage)
+        session = stage.session(quote)
+        assert (session.state, session.energy_wh) == (SessionState.CHARGING, 300)
+
+
+async def test_who_takes_the_stop_of_nothing_is_asked_again(tmp_path: Path) -> None:
+    async with lied(tmp_path) as (stage, quote, raw):
+        await raw.accept("RequestStopTransaction")
+        await raw.call("Heartbeat", {})
+        stage.world.clock.advance(180)
+        await raw.call("Heartbeat", {})
+        await tell(raw, OVER)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.charging_ms) == (40, 60_000)
+        assert raw.waiting == 0
+
+
+async def test_what_goes_on_after_all_is_stopped(tmp_path: Path) -> None:
+    """It denies the transaction, takes no stop of it, and charges: nobody pays for that."""
+    async with lied(tmp_path) as (stage, quote, raw):
+        await raw.accept("RequestStopTransaction", "Rejected")
+        await raw.call("Heartbeat", {})
+        assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 40
+        stage.world.clock.advance(30)
+        values = register(stage, METER_START + 500)
+        more = {"triggerReason": "MeterValuePeriodic", "meterValue": values, "state": "Charging"}
+        await event(raw, stage, "Updated", seqNo=2, **more)
+        assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
+        values = register(stage, METER_START + 510, "Transaction.End")
+        await event(raw, stage, "Ended", {"stoppedReason": "Remote"}, seqNo=3, meterValue=values)
+        session = stage.session(quote)
+        assert (session.energy_wh, session.transaction_ended) == (40, True)
+        assert session.paid_msat == session.cost_msat + session.owed_msat + session.rounding_msat
+
+
+async def test_a_station_whose_connection_was_cut_has_time_to_speak(tmp_path: Path) -> None:
+    """It did not boot: its readings go on, and are waited for before it is asked."""
+    async with staged(tmp_path, limits=LIMITS) as stage:
+        async with station(stage) as raw:
+            quote = await charged(raw, stage)
+        stage.world.clock.advance(300)
+        async with station(stage, boots=False) as raw:
+            await plug(raw, stage, "Occupied")
+            stage.world.clock.advance(30)
+            await raw.call("Heartbeat", {})
+            await raw.call("Heartbeat", {})
+            assert raw.waiting == 0
+            values = register(stage, METER_START + 90)
+            await event(raw, stage, "Updated", meterValue=values, seqNo=2)
+            stage.world.clock.advance(60)
+            await raw.call("Heartbeat", {})
+            await raw.call("Heartbeat", {})
+            assert raw.waiting == 0
+            session = stage.session(quote)
+            assert (session.state, session.energy_wh) == (SessionState.CHARGING, 90)
