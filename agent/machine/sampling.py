@@ -129,6 +129,9 @@ def metered(
             if not session.watched:
                 interval_ms = metered_at_ms - session.metered_at_ms
         shown_w: int | None = None
+        # A car that has just been let charge takes nothing yet: the power of that moment is none
+        # to plan the stop with.
+        is_first_moment = at_ms - session.started_at_ms < LEAST_BETWEEN_MS
         elapsed_ms = metered_at_ms - paced_at_ms
         if elapsed_ms >= LEAST_BETWEEN_MS:
             shown_w = (energy_wh - paced_wh) * MW_MS_PER_WH // elapsed_ms
@@ -140,7 +143,7 @@ def metered(
         if shown_w is not None:
             capped_w = limit_w if 0 < limit_w < shown_w else shown_w
             plan_w = new_power_w if new_power_w > capped_w else capped_w
-        elif power_w is not None:
+        elif power_w is not None and (new_power_w >= LEAST_CHARGING_W or not is_first_moment):
             plan_w = new_power_w
     flows = energy_wh > session.energy_wh
     if session.vanished_since_ms is not None and not flows:

@@ -10,7 +10,15 @@ import pytest
 from agent.machine.model import SessionState
 from agent.ports.charger import WatchOutcome
 from tests.bridge.ocpp.stage import METER_START, staged
-from tests.bridge.ocpp.station import charging, event, register, station
+from tests.bridge.ocpp.station import (
+    ACCEPTED,
+    asked_to_start,
+    charging,
+    event,
+    register,
+    started,
+    station,
+)
 from tests.bridge.ocpp.test_watching import standing
 
 OCPP201 = "ocpp2.0.1"
@@ -150,3 +158,20 @@ async def test_near_the_end_of_the_credit_the_station_is_asked_for_its_meter(
         stage.world.clock.advance(1)
         await event(raw, stage, "Ended", {"stoppedReason": "Remote"})
         await stage.until(quote, SessionState.CLOSED)
+
+
+async def test_no_stop_is_planned_with_the_power_of_the_first_moment(tmp_path: Path) -> None:
+    """The station tells with its start that nothing flows yet, and then nothing until its first
+    sample: a small credit ends before that."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote, asked = await asked_to_start(raw, stage, 100)
+        nothing = {"value": 0, "measurand": "Power.Active.Import"}
+        values = register(stage, METER_START, "Transaction.Begin")
+        values[0]["sampledValue"][1] = nothing
+        assert await started(raw, stage, asked, meterValue=values) == ACCEPTED
+        await stage.tick(4)
+        assert stage.session(quote).state is SessionState.STOPPING
+        assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
+        end = register(stage, METER_START + 300, "Transaction.End")
+        await event(raw, stage, "Ended", seqNo=1, meterValue=end)
+        assert stage.session(quote).cost_msat == 90_000
