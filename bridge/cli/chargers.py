@@ -307,11 +307,11 @@ def variable_line(item: dict[str, Any]) -> str:
     shown: list[str] = []
     for attribute in attributes:
         value = attribute.get("value", attribute.get("attributeValue"))
-        status = attribute.get("attributeStatus", "Accepted")
+        status = attribute.get("attributeStatus", "")
         kind = attribute.get("type", attribute.get("attributeType", "Actual"))
         text = "" if value is None else f" = {_plain(value)}"
         text += "" if kind == "Actual" else f"  ({_plain(kind)})"
-        text += "" if status == "Accepted" else f": {_plain(status)}"
+        text += f": {_plain(status)}" if status and (value is None or status != "Accepted") else ""
         text += "  (read-only)" if attribute.get("mutability") == "ReadOnly" else ""
         shown.append(f"{name}{text}")
     return "\n".join(shown)

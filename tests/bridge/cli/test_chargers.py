@@ -14,7 +14,7 @@ import httpx
 
 from agent.config.tables import load
 from bridge.app import App
-from bridge.cli.chargers import states_in_short
+from bridge.cli.chargers import readable, states_in_short
 from bridge.simulator import SimulatedChargePoint
 from tests.bridge.cli.command import Ran, Strom, strom_process
 from tests.bridge.ocpp.wire import now_ms
@@ -219,3 +219,21 @@ def test_connectors_in_the_same_state_are_told_together() -> None:
     assert states_in_short({"1": "Available"}) == "1: Available"
     states = dict.fromkeys(map(str, range(1, 13)), "Available") | {"4": "Faulted", "6": "Faulted"}
     assert states_in_short(states) == "1-3, 5, 7-12: Available; 4, 6: Faulted"
+
+
+def test_what_became_of_each_variable_is_told() -> None:
+    """Also where it is that the station did it, and where the station tells no value."""
+    about = {"component": {"name": "SampledDataCtrlr"}, "variable": {"name": "TxUpdatedInterval"}}
+    accepted = about | {"attributeStatus": "Accepted"}
+    unknown = about | {"attributeStatus": "UnknownComponent"}
+    name = "SampledDataCtrlr.TxUpdatedInterval"
+    assert readable({"setVariableResult": [accepted, unknown]}) == [
+        f"{name}: Accepted",
+        f"{name}: UnknownComponent",
+    ]
+    told = [accepted | {"attributeValue": "20"}, accepted, unknown]
+    assert readable({"getVariableResult": told}) == [
+        f"{name} = 20",
+        f"{name}: Accepted",
+        f"{name}: UnknownComponent",
+    ]
