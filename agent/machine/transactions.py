@@ -164,6 +164,7 @@ def end(session: Session, event: TransactionStopped) -> Result:
     believed = after.meter is not None and after.meter.source is Source.STOP
     ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
     ending = Ending.NO_REGISTER if reading is None else ending
+    ending = Ending.VANISHED if event.presumed else ending
     return close(replace(after, transaction_ended=not event.presumed, ending=ending), at_ms)
 
 

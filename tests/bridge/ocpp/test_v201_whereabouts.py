@@ -90,7 +90,8 @@ async def test_a_station_that_forgot_its_transaction_ends_the_session(tmp_path: 
     async with came_back(tmp_path) as (stage, quote, raw):
         await deny(raw)
         session = await stage.until(quote, SessionState.CLOSED)
-        assert (session.energy_wh, session.ending) == (40, Ending.NO_REGISTER)
+        # It never said that it stopped, and so neither does the receipt.
+        assert (session.energy_wh, session.ending) == (40, Ending.VANISHED)
         assert session.charging_ms == 60_000
         await plug(raw, stage, "Available")
         assert raw.waiting == 0
