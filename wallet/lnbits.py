@@ -13,13 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import httpx
-import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -37,6 +35,7 @@ from wallet.base import (
     WalletUnavailable,
 )
 from wallet.bolt11 import InvalidInvoice
+from wallet.lnbits_record import Account, Page, Record, Reserve, outcome_of, read
 from wallet.told import Told
 
 ANSWER_S = 20
@@ -51,46 +50,6 @@ INVOICE_LIFE_MS = 90_000_000
 _CHANGED, _MADE, _NO_SORT = "updated_at", "created_at", "Invalid sort field"
 # A notification can come before its transaction is committed.
 _COMMIT_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0)
-
-_T = TypeVar("_T")
-
-
-class _Record(msgspec.Struct):
-    """A payment as LNbits keeps it; `amount` is in msat and negative when it went out."""
-
-    payment_hash: str
-    amount: int
-    fee: int
-    status: str
-    bolt11: str
-    updated_at: datetime
-    created_at: datetime | None = None
-
-    @property
-    def updated_at_ms(self) -> int:
-        return _unix_ms(self.updated_at)
-
-    @property
-    def created_at_ms(self) -> int:
-        return _unix_ms(self.created_at or self.updated_at)
-
-
-class _Page(msgspec.Struct):
-    data: list[_Record]
-
-
-class _Account(msgspec.Struct):
-    """The wallet behind the key: `id` is told to the admin key only; `balance` is in msat."""
-
-    name: str
-    balance: int
-    id: str = ""
-
-
-class _Reserve(msgspec.Struct):
-    """What LNbits sets aside for a fee, in msat."""
-
-    fee_reserve: int
 
 
 class LnbitsWallet:
@@ -182,7 +141,7 @@ class LnbitsWallet:
                 raise WalletUnavailable(f"LNbits cannot make an invoice now: {detail}")
             raise WalletRefused(f"LNbits refused to make an invoice: {detail}")
         return checks.issued(
-            _read(response, _Record).bolt11,
+            read(response, Record).bolt11,
             backend="LNbits",
             network=self._network,
             amount_msat=amount_msat,
@@ -244,7 +203,7 @@ class LnbitsWallet:
         # One at a time: an answer to one attempt must not be read off the record of another.
         async with self._paying:
             records = await self._records(invoice.payment_hash)
-            known = _outcome(records)
+            known = outcome_of(records)
             if known.state in (PaymentState.SETTLED, PaymentState.PENDING):
                 return known
             if any(record.amount > 0 for record in records):
@@ -264,7 +223,7 @@ class LnbitsWallet:
         """As in `Wallet`; LNbits keeps a payment as pending before its node is asked."""
         records = await self._records(payment_hash)
         if any(record.amount < 0 for record in records):
-            return _outcome(records)
+            return outcome_of(records)
         return PaymentOutcome(PaymentState.NO_RECORD)
 
     async def _send(self, invoice: bolt11.Bolt11, timeout_s: int) -> PaymentOutcome:
@@ -279,7 +238,7 @@ class LnbitsWallet:
         except httpx.TransportError:
             return PaymentOutcome(PaymentState.UNKNOWN)
         try:
-            outcome = _outcome(await self._records(invoice.payment_hash))
+            outcome = outcome_of(await self._records(invoice.payment_hash))
         except WalletUnavailable:
             return PaymentOutcome(PaymentState.UNKNOWN)
         if outcome.state is not PaymentState.UNKNOWN or response.is_success:
@@ -293,17 +252,17 @@ class LnbitsWallet:
     async def _fee_reserve_msat(self, request: str) -> int:
         """What LNbits sets aside for the fee: the only limit on it that LNbits has."""
         response = await self._get("/api/v1/payments/fee-reserve", {"invoice": request})
-        return _read(response, _Reserve).fee_reserve
+        return read(response, Reserve).fee_reserve
 
-    async def _account(self) -> _Account:
-        return _read(await self._get("/api/v1/wallet", {}), _Account)
+    async def _account(self) -> Account:
+        return read(await self._get("/api/v1/wallet", {}), Account)
 
-    async def _records(self, payment_hash: str) -> list[_Record]:
+    async def _records(self, payment_hash: str) -> list[Record]:
         """The records of a hash in this wallet, pending ones compared with the node before."""
         page = await self._page(payment_hash=payment_hash, recheck_pending="true")
         return [record for record in page.data if record.payment_hash == payment_hash]
 
-    async def _settled_now(self, payment_hash: str) -> _Record | None:
+    async def _settled_now(self, payment_hash: str) -> Record | None:
         """The record of a received payment that was just announced; None when it was not paid."""
         for pause_s in (*_COMMIT_PAUSES_S, 0):
             records = [record for record in await self._records(payment_hash) if record.amount > 0]
@@ -315,7 +274,7 @@ class LnbitsWallet:
             await anyio.sleep(pause_s)
         return None
 
-    async def _settled_since(self, since_ms: int) -> list[_Record]:
+    async def _settled_since(self, since_ms: int) -> list[Record]:
         """Received payments whose record changed at or after a time, oldest change first."""
         try:
             found = await self._received_since(since_ms)
@@ -335,9 +294,9 @@ class LnbitsWallet:
             key=lambda record: record.updated_at_ms,
         )
 
-    async def _received_since(self, since_ms: int) -> list[_Record]:
+    async def _received_since(self, since_ms: int) -> list[Record]:
         """Received payments, the newest first, back to all that changed at or after a time."""
-        found: list[_Record] = []
+        found: list[Record] = []
         while True:
             page = await self._page(
                 **{
@@ -358,8 +317,8 @@ class LnbitsWallet:
             if self._sorted_by == _MADE and oldest.created_at_ms < since_ms - INVOICE_LIFE_MS:
                 return found
 
-    async def _page(self, **query: str) -> _Page:
-        return _read(await self._get("/api/v1/payments/paginated", query), _Page)
+    async def _page(self, **query: str) -> Page:
+        return read(await self._get("/api/v1/payments/paginated", query), Page)
 
     async def _get(self, path: str, query: Mapping[str, str]) -> httpx.Response:
         response = await self._request("GET", path, params=query)
@@ -397,7 +356,7 @@ class LnbitsWallet:
             raise WalletUnavailable("the LNbits wallet is not open")
         return self._http
 
-    def _settlement(self, record: _Record) -> Settlement:
+    def _settlement(self, record: Record) -> Settlement:
         return Settlement(
             payment_hash=record.payment_hash,
             amount_msat=record.amount,
@@ -412,25 +371,6 @@ class LnbitsWallet:
             return
         if network != self._network:
             raise checks.Misconfigured(checks.another_network("LNbits", network, self._network))
-
-
-def _unix_ms(at: datetime) -> int:
-    # On PostgreSQL LNbits 1.0 wrote no zone; all of its times are UTC.
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _outcome(records: list[_Record]) -> PaymentOutcome:
-    """What the records of a hash say of our payment of it."""
-    sent = [record for record in records if record.amount < 0]
-    states = {record.status for record in sent}
-    for record in sent:
-        if record.status == "success":
-            return PaymentOutcome(PaymentState.SETTLED, fee_msat=abs(record.fee))
-    if "pending" in states:
-        return PaymentOutcome(PaymentState.PENDING)
-    if states == {"failed"}:
-        return PaymentOutcome(PaymentState.FAILED, reason="LNbits says that the payment failed")
-    return PaymentOutcome(PaymentState.UNKNOWN)
 
 
 async def _hint(stream: ClientConnection, until: float) -> str:
@@ -455,13 +395,3 @@ def _complaint(response: httpx.Response) -> tuple[str, str]:
     except (ValueError, AttributeError):
         return response.reason_phrase, ""
     return str(detail)[:200], str(status)
-
-
-def _read(response: httpx.Response, shape: type[_T]) -> _T:
-    """The body of an answer in a known shape; WalletUnavailable when it has another."""
-    try:
-        return msgspec.json.decode(response.content, type=shape)
-    except msgspec.MsgspecError as error:
-        raise WalletUnavailable(
-            f"LNbits answered in an unknown shape (it must be 1.0 or later): {error}"
-        ) from None

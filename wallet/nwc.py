@@ -38,6 +38,7 @@ from wallet.nwc_link import (
     NwcLink,
     ServiceInfo,
 )
+from wallet.nwc_listing import is_listed, settled_since
 from wallet.nwc_record import Transaction, opens, outcome_of, received_by
 from wallet.told import Told
 
@@ -45,9 +46,6 @@ ANSWER_S = 30.0
 RESCAN_S = 30
 POLL_S = 3
 OVERLAP_MS = 120_000
-# Transactions are listed by the time at which their invoice was made.
-INVOICE_LIFE_S = 90_000
-PAGE = 50
 
 _NETWORKS = {"mainnet": "bitcoin"}
 _REQUIRED = ("make_invoice", "lookup_invoice")
@@ -210,7 +208,7 @@ class NwcWallet:
             while True:
                 rescan_at = anyio.current_time() + period_s
                 if "list_transactions" in allowed:
-                    for found in await self._settled_since(since_ms - OVERLAP_MS):
+                    for found in await settled_since(self._listed, since_ms - OVERLAP_MS):
                         since_ms = max(since_ms, found.settled_at_ms(self._clock()))
                         if told.is_new(found.payment_hash or ""):
                             yield self._settlement(found.payment_hash or "", found)
@@ -378,44 +376,10 @@ class NwcWallet:
         """Whether an invoice is among the paid ones, for a wallet that tells no state."""
         if "list_transactions" not in await self._permissions():
             return False
-        return payment_hash in await self._paid_from((found.created_at or 0) - INVOICE_LIFE_S)
+        return await is_listed(self._listed, payment_hash, found)
 
-    async def _settled_since(self, since_ms: int) -> list[Transaction]:
-        """Received payments that were settled at or after a time, oldest first; and those made
-        not long before it of which it is not told when that was."""
-        paid = await self._paid_from(since_ms // 1000 - INVOICE_LIFE_S)
-        return sorted(
-            (
-                entry
-                for entry in paid.values()
-                if entry.undated or (entry.settled_at or 0) * 1000 >= since_ms
-            ),
-            key=lambda entry: entry.settled_at or 0,
-        )
-
-    async def _paid_from(self, from_s: int) -> dict[str, Transaction]:
-        """The received payments by their hash whose invoice was made at or after a time."""
-        found: dict[str, Transaction] = {}
-        offset = 0
-        while True:
-            params = {
-                "from": max(0, from_s),
-                "limit": PAGE,
-                "offset": offset,
-                "unpaid": False,
-                "type": "incoming",
-            }
-            page = (await self._answer("list_transactions", params, _Transactions)).transactions
-            known = len(found)
-            found.update({entry.payment_hash: entry for entry in page if entry.payment_hash})
-            offset += len(page)
-            if len(found) == known:
-                break
-        return {
-            payment_hash: entry
-            for payment_hash, entry in found.items()
-            if entry.type == "incoming" and entry.settled
-        }
+    async def _listed(self, params: dict[str, Any]) -> list[Transaction]:
+        return (await self._answer("list_transactions", params, _Transactions)).transactions
 
     async def _permissions(self) -> frozenset[str]:
         """What the connection allows; learnt now when the wallet was away at the start."""
