@@ -279,8 +279,12 @@ class ChargePointAgent:
             report.reason,
             report.presumed,
         )
-        known = self.sessions.get(session_id).transaction_ended
+        before = self.sessions.get(session_id)
+        known = before.transaction_ended
         session = await self.sessions.submit(session_id, [event])
+        if before.state is SessionState.CLOSED and session.transaction_ended and not known:
+            power_w = self.sessions.power_of(before.connector)
+            self._unsold.outlived(before, report, power_w)
         running = self.sessions.on(session.connector)
         if not known:
             # A word that is repeated says nothing of what its connector does by now.

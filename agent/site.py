@@ -31,6 +31,7 @@ from agent.journal.pruning import DAY_MS
 from agent.liquidity import Liquidity
 from agent.machine.events import (
     DeadlineReached,
+    Event,
     Obstacle,
     PaymentCanceled,
     StopBy,
@@ -255,8 +256,8 @@ class Site:
             # A disk that is full: it is tried again, and meanwhile nobody charges for nothing.
             log.error("%s: a deadline of %s: %s", charge_point_id, session_id, error)
             self._timers.set(session_id, charge_point_id, at_ms + UNSTORED_AGAIN_MS)
-            if agent is not None and event is not None:
-                await agent.stop_unstored(session_id, event)
+            if event is not None:
+                await self._stop_unstored(charge_point_id, session_id, event)
 
     async def ring_due(self) -> int:
         """Send every session whose deadline has passed its DeadlineReached; returns how many."""
@@ -408,7 +409,17 @@ class Site:
     async def _stop(self, session: Session, by: StopBy) -> None:
         now_ms = self.commons.clock()
         event = StopRequested(f"stop:{session.id}:{by}:{now_ms}", now_ms, by)
-        await self._sessions.submit(session, event)
+        try:
+            await self._sessions.submit(session, event)
+        except JournalUnusable:
+            # Whoever wants no more need not wait for the disk.
+            await self._stop_unstored(session.charge_point, session.id, event)
+            raise
+
+    async def _stop_unstored(self, charge_point_id: str, session_id: str, event: Event) -> None:
+        agent = self._agents.get(charge_point_id)
+        if agent is not None:
+            await agent.stop_unstored(session_id, event)
 
     async def offer_refund(self, secret: str) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while charging, for what is left."""

@@ -15,16 +15,20 @@ from agent.connectors import Connectors
 from agent.journal.journal import Task
 from agent.journal.transactions import Transaction
 from agent.machine.effects import CutPower, Effect, StopCharging
-from agent.machine.metering import Source
+from agent.machine.metering import Source, Unit
+from agent.machine.model import Session
 from agent.owners import FRESH_MS, Owners
 from agent.ports.charger import Charger, MeterReport, StopReport
 from agent.strays import Stray, Strays
+from agent.tariff.model import MS_PER_HOUR
 
 ASK_AGAIN_MS = 15_000
 """A charger that goes on is asked again after that."""
 ASK_SELDOM_MS = 60_000
 """One that ignored it several times is asked that often."""
 IGNORED = 3
+MOST_POWER_W = 400_000
+"""What a connector can give of which that is not known."""
 ENDS_ITSELF_MS = 2_000
 """A reading of the first moment says only that it began: its refusal is on the way."""
 
@@ -111,11 +115,34 @@ class Unsold:
             self._connectors.stopped(place)
         if report.register_wh is None or transaction.register_wh is None:
             return
-        energy_wh = report.register_wh - transaction.register_wh
+        self._tell_given(
+            transaction.connector, report, report.register_wh - transaction.register_wh, "paid for"
+        )
+
+    def outlived(self, session: Session, report: StopReport, max_power_w: int) -> None:
+        """A session's transaction ended which went on after the session was given up: the operator
+        hears what it took since, where its register tells.
+
+        Args:
+            session: as it closed.
+            report: the charger's word.
+            max_power_w: what the connector gives at most; 0 for unknown.
+        """
+        meter = session.meter
+        if meter is None or report.register_wh is None or meter.past.unit is not Unit.AS_WRITTEN:
+            return
+        energy_wh = report.register_wh - meter.register_wh
+        power_w = max_power_w or MOST_POWER_W
+        if energy_wh > power_w * (report.stopped_at_ms - meter.at_ms) // MS_PER_HOUR:
+            # Such a register was set anew, or is of another meter.
+            return
+        self._tell_given(session.connector, report, energy_wh, "was billed for")
+
+    def _tell_given(self, connector: int, report: StopReport, energy_wh: int, how: str) -> None:
         if energy_wh > 0:
             sentence = (
-                f"{self._id}: connector {transaction.connector} gave {energy_wh:,} Wh that nobody "
-                f"paid for (transaction {transaction.id}, ended: {report.reason})"
+                f"{self._id}: connector {connector} gave {energy_wh:,} Wh that nobody {how} "
+                f"(transaction {report.transaction_id}, ended: {report.reason})"
             )
             log.warning("%s", sentence)
             self._commons.alerts.happened(f"unsold {self._id}", sentence)

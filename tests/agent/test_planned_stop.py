@@ -6,6 +6,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from agent.journal.errors import JournalUnusable
 from agent.machine.events import StopBy
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartReport, StopReport
@@ -61,6 +64,24 @@ async def test_a_full_disk_neither_ends_strom_nor_lets_anybody_charge_on(tmp_pat
         await world.point.transaction_stopped(StopReport(number, 1_098, world.clock()))
         closed = session_of(world, quote)
         assert (closed.state, closed.cost_msat) == (SessionState.CLOSED, 329_400)
+
+
+async def test_a_driver_who_stops_while_the_disk_is_full_is_stopped(tmp_path: Path) -> None:
+    """He hears that it could not be stored, and pays for nothing after it."""
+    async with running(tmp_path, settings=config(no_energy_timeout_s=0)) as world:
+        charger = await world.ready()
+        quote, number = await begun(world, 330)
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
+            with pytest.raises(JournalUnusable, match="disk is full"):
+                await world.site.stop(quote.secret)
+            assert ("stop", number, "") in charger.asked
+            database.execute("DROP TRIGGER full")
+        world.clock.advance(5)
+        await world.point.transaction_stopped(StopReport(number, 15, world.clock()))
+        closed = session_of(world, quote)
+        assert (closed.state, closed.cost_msat) == (SessionState.CLOSED, 4_500)
 
 
 async def test_the_charger_is_asked_for_readings_and_what_was_changed_is_undone(

@@ -419,6 +419,38 @@ async def test_a_start_for_a_session_that_is_over_is_nobodys(tmp_path: Path) -> 
         assert asked(charger, "stop") == [number] * 3
 
 
+@pytest.mark.parametrize(
+    ("register_wh", "told"),
+    [(900, "gave 400 Wh that nobody was billed for"), (500, ""), (9_000_000, "")],
+)
+async def test_what_a_charge_took_after_it_was_given_up_is_told(
+    tmp_path: Path, register_wh: int, told: str
+) -> None:
+    """Where its register can have counted that much."""
+    heard: list[str] = []
+
+    async def tell(text: str) -> None:
+        heard.append(text)
+
+    clock = ManualClock()
+    async with running(tmp_path, clock, alerts=Alerts(clock, tell)) as world:
+        charger = await world.ready()
+        quote, number = await charging(world)
+        await world.point.detach(charger)
+        clock.advance(24 * 3600)
+        await world.site.ring_due()
+        closed = session(world, quote)
+        assert (closed.state, closed.energy_wh) == (SessionState.CLOSED, 500)
+        await world.point.attach(charger)
+        for _ in range(2):
+            await world.point.transaction_stopped(
+                StopReport(number, register_wh, clock() - 23 * 3600 * 1000)
+            )
+        await world.until(lambda: not told or any(told in line for line in heard))
+        assert len([line for line in heard if "nobody" in line]) == bool(told)
+        assert session(world, quote).energy_wh == 500
+
+
 async def test_after_a_restart_a_start_for_a_session_that_is_over_is_still_asked_to_stop(
     tmp_path: Path,
 ) -> None:

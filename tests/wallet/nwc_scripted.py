@@ -16,9 +16,14 @@ from nostr_sdk import Keys
 
 from nips.embedded_relay import EmbeddedRelay
 from tests.node import start_script
+from tests.wallet.clock import now_ms
 from tests.wallet.lnbits_server import free_port
 from wallet.base import InvoiceState, PaymentState, WalletError
 from wallet.dev import DevWallet
+from wallet.nwc import NwcWallet
+from wallet.nwc_link import parse
+
+SAT = 1000
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None]]
 HOLDS = ("make_hold_invoice", "settle_hold_invoice", "cancel_hold_invoice")
@@ -244,3 +249,15 @@ async def scripted_service(
             yield service
         finally:
             await service.stop()
+
+
+def make_wallet(service: ScriptedService, answer_s: float = 20) -> NwcWallet:
+    """A wallet behind the service, which is not open yet."""
+    return NwcWallet(parse(service.connection), "regtest", now_ms, answer_s=answer_s)
+
+
+async def fund(dev: DevWallet, amount_msat: int = 100 * SAT) -> str:
+    """Somebody pays an invoice of the wallet's; returns its payment hash."""
+    invoice = await dev.create_invoice(amount_msat, memo="m", description=None, expiry_s=600)
+    await dev.driver_pay(invoice.bolt11)
+    return invoice.payment_hash
