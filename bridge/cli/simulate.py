@@ -97,7 +97,7 @@ async def _listen(charger: SimulatedChargePoint) -> None:
     """Do what is typed, one word and a connector's number on each line, until "quit"."""
     acts = _acts(charger)
     words = ", ".join(acts)
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         err.print(Text(f"Type {words} or quit; a number behind it names the connector.", "dim"))
     async for line in _typed():
         word, *rest = line.split() or [""]
@@ -120,6 +120,7 @@ async def _typed() -> AsyncIterator[str]:
     Not by a thread: one that waits for a key would keep a process from ending that was told to.
     """
     if sys.stdin is None:
+        # Closed by whoever started it.
         return
     keyboard, begun = sys.stdin.fileno(), b""
     while True:

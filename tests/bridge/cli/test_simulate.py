@@ -46,6 +46,24 @@ async def test_what_is_typed_is_done_at_the_charge_point(tmp_path: Path) -> None
             assert await process.wait() == 0
 
 
+@pytest.mark.parametrize("given", ["</dev/null", "<&-", "<words"])
+async def test_it_goes_on_without_a_keyboard(tmp_path: Path, given: str) -> None:
+    (tmp_path / "words").write_text("plug")
+    site = RecordingSite("CP001")
+    point = site.charge_point("CP001")
+    shown = ConnectorStatus.PREPARING if given == "<words" else ConnectorStatus.AVAILABLE
+    async with serving(site) as server:
+        command = f"{sys.executable} -m bridge.cli simulate --url ws://127.0.0.1:{server.port}/ocpp"
+        async with await anyio.open_process(
+            ["/bin/sh", "-c", f"exec {command} {given}"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        ) as process:
+            await point.until(lambda: any(one.status is shown for one in point.of(StatusReport)))
+            assert process.returncode is None
+            process.terminate()
+
+
 async def test_ctrl_c_at_a_terminal_ends_it(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing was typed, and nothing more is asked for; to the central system it is no accident."""
     caplog.set_level(logging.INFO, "bridge.ocpp.connection")
