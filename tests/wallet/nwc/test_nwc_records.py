@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,8 +16,6 @@ from tests.wallet.nwc_scripted import (
     Refusal,
     ScriptedService,
     fund,
-    make_wallet,
-    scripted_service,
 )
 from wallet.base import InvoiceState, PaymentState
 from wallet.bolt11 import decode
@@ -28,28 +24,6 @@ from wallet.nwc import NwcWallet
 from wallet.nwc_record import Transaction
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-async def dev(tmp_path: Path) -> AsyncGenerator[DevWallet]:
-    wallet = DevWallet(tmp_path, now_ms)
-    await wallet.open()
-    yield wallet
-    await wallet.close()
-
-
-@pytest.fixture
-async def service(dev: DevWallet) -> AsyncGenerator[ScriptedService]:
-    async with scripted_service(dev) as running:
-        yield running
-
-
-@pytest.fixture
-async def wallet(service: ScriptedService) -> AsyncGenerator[NwcWallet]:
-    opened = make_wallet(service)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 def told_by_lnbits(request: str, **differences: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -36,28 +35,6 @@ from wallet.nwc import NwcWallet
 from wallet.nwc_link import parse
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-async def dev(tmp_path: Path) -> AsyncGenerator[DevWallet]:
-    wallet = DevWallet(tmp_path, now_ms)
-    await wallet.open()
-    yield wallet
-    await wallet.close()
-
-
-@pytest.fixture
-async def service(dev: DevWallet) -> AsyncGenerator[ScriptedService]:
-    async with scripted_service(dev) as running:
-        yield running
-
-
-@pytest.fixture
-async def wallet(service: ScriptedService) -> AsyncGenerator[NwcWallet]:
-    opened = make_wallet(service)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def refuse(_params: dict[str, Any]) -> dict[str, Any] | None:
