@@ -16,7 +16,6 @@ from agent.config.tables import ChargePointConfig
 from agent.connectors import POWERED, WITHOUT_POWER, Connectors, presumed_status
 from agent.journal.journal import Task
 from agent.journal.transactions import Transaction
-from agent.machine import session as machine
 from agent.machine.effects import StopCharging
 from agent.machine.events import (
     ChargerBooted,
@@ -381,12 +380,11 @@ class ChargePointAgent:
         """A time has come that is no session's; returns whether it is one of this charge point."""
         return await self._unsold.reminded(name)
 
-    async def stop_unstored(self, session_id: str, event: Event) -> None:
+    def stop_unstored(self, session_id: str, event: Event) -> None:
         """Ask the charger for the stop that follows from an event which cannot be stored."""
-        _, effects = machine.step(self.sessions.get(session_id), event)
-        for effect in effects:
+        for effect in self.sessions.would_follow(session_id, event):
             if isinstance(effect, StopCharging):
-                await self._orders.stop_now(effect.transaction_id)
+                self._orders.stop_now(effect.transaction_id)
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect that is meant for the charger (an outbox handler)."""

@@ -52,6 +52,7 @@ class Orders:
         self._charger: Charger | None = None
         self._attached = asyncio.Event()
         self._accepted_at_ms: dict[str, int] = {}
+        self._stopping: dict[int, asyncio.Task[None]] = {}
 
     @property
     def charger(self) -> Charger | None:
@@ -123,11 +124,20 @@ class Orders:
             if over and attempt + 1 < STOP_ATTEMPTS:
                 await asyncio.sleep(2**attempt)
 
-    async def stop_now(self, transaction_id: int) -> None:
-        """Ask the charger for a stop, where one is connected."""
-        if self._charger is not None:
-            outcome = await self._charger.stop(transaction_id)
+    def stop_now(self, transaction_id: int) -> None:
+        """Ask the charger for a stop without storing that, where one is connected and is not asked
+        already; nobody waits for its answer."""
+        charger = self._charger
+        if charger is None or transaction_id in self._stopping:
+            return
+
+        async def stop() -> None:
+            outcome = await charger.stop(transaction_id)
             log.warning("%s: stop of transaction %d: %s", self._id, transaction_id, outcome)
+
+        asked = asyncio.get_running_loop().create_task(stop())
+        self._stopping[transaction_id] = asked
+        asked.add_done_callback(lambda _: self._stopping.pop(transaction_id, None))
 
     async def _look(self, task: Task, recovered: bool) -> None:
         """Carry out what helps to stop in time; nothing of it is worth waiting for a charger."""

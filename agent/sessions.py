@@ -261,6 +261,14 @@ class Sessions:
                     after = await self._take(session_id, [event], None) or after
             return after or self.get(session_id)
 
+    def would_follow(self, session_id: str, event: Event) -> Sequence[Effect]:
+        """What an event leads to, for one that cannot be stored; nothing is changed by it.
+
+        Raises:
+            UnknownSession, IllegalEvent: as `submit`.
+        """
+        return machine.step(self.get(session_id), event)[1]
+
     async def _take(
         self,
         session_id: str,

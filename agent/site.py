@@ -257,7 +257,7 @@ class Site:
             log.error("%s: a deadline of %s: %s", charge_point_id, session_id, error)
             self._timers.set(session_id, charge_point_id, at_ms + UNSTORED_AGAIN_MS)
             if event is not None:
-                await self._stop_unstored(charge_point_id, session_id, event)
+                self._stop_unstored(charge_point_id, session_id, event)
 
     async def ring_due(self) -> int:
         """Send every session whose deadline has passed its DeadlineReached; returns how many."""
@@ -413,13 +413,13 @@ class Site:
             await self._sessions.submit(session, event)
         except JournalUnusable:
             # Whoever wants no more need not wait for the disk.
-            await self._stop_unstored(session.charge_point, session.id, event)
+            self._stop_unstored(session.charge_point, session.id, event)
             raise
 
-    async def _stop_unstored(self, charge_point_id: str, session_id: str, event: Event) -> None:
+    def _stop_unstored(self, charge_point_id: str, session_id: str, event: Event) -> None:
         agent = self._agents.get(charge_point_id)
         if agent is not None:
-            await agent.stop_unstored(session_id, event)
+            agent.stop_unstored(session_id, event)
 
     async def offer_refund(self, secret: str) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while charging, for what is left."""

@@ -6,14 +6,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from agent.journal.errors import JournalUnusable
 from agent.machine.events import StopBy
 from agent.machine.model import Session, SessionState
-from agent.ports.charger import MeterReport, StartReport, StopReport
+from agent.ports.charger import MeterReport, StartReport, StopOutcome, StopReport
 from agent.ports.quotes import Quote
-from tests.agent.world import ManualClock, World, config, running
+from tests.agent.world import ManualClock, ScriptedCharger, World, config, running
 
 POWER_W = 11_000
 
@@ -56,7 +57,7 @@ async def test_a_full_disk_neither_ends_strom_nor_lets_anybody_charge_on(tmp_pat
             for _ in range(400):
                 world.clock.advance(1)
                 await world.site.ring_due()
-            assert ("stop", number, "") in charger.asked
+            await world.until(lambda: ("stop", number, "") in charger.asked)
             assert session_of(world, quote).state is SessionState.CHARGING
             database.execute("DROP TRIGGER full")
         await until_stopping(world, quote)
@@ -64,6 +65,31 @@ async def test_a_full_disk_neither_ends_strom_nor_lets_anybody_charge_on(tmp_pat
         await world.point.transaction_stopped(StopReport(number, 1_098, world.clock()))
         closed = session_of(world, quote)
         assert (closed.state, closed.cost_msat) == (SessionState.CLOSED, 329_400)
+
+
+async def test_a_charger_that_leaves_a_stop_unanswered_holds_nobody_up(tmp_path: Path) -> None:
+    """Nor is it asked again before it has answered: a full disk may last."""
+
+    class Silent(ScriptedCharger):
+        async def stop(self, transaction_id: int) -> StopOutcome:
+            await super().stop(transaction_id)
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    async with running(tmp_path, settings=config(no_energy_timeout_s=0)) as world:
+        charger = await world.ready(Silent())
+        quote, number = await begun(world, 330)
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
+            with anyio.fail_after(20):
+                for _ in range(2):
+                    with pytest.raises(JournalUnusable):
+                        await world.site.stop(quote.secret)
+                    world.clock.advance(3600)
+                    assert await world.site.ring_due()
+            await world.until(lambda: ("stop", number, "") in charger.asked)
+        assert [what for what, _, _ in charger.asked].count("stop") == 1
 
 
 async def test_a_driver_who_stops_while_the_disk_is_full_is_stopped(tmp_path: Path) -> None:
@@ -76,7 +102,7 @@ async def test_a_driver_who_stops_while_the_disk_is_full_is_stopped(tmp_path: Pa
             database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
             with pytest.raises(JournalUnusable, match="disk is full"):
                 await world.site.stop(quote.secret)
-            assert ("stop", number, "") in charger.asked
+            await world.until(lambda: ("stop", number, "") in charger.asked)
             database.execute("DROP TRIGGER full")
         world.clock.advance(5)
         await world.point.transaction_stopped(StopReport(number, 15, world.clock()))
