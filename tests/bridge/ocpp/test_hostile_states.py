@@ -9,6 +9,7 @@ import pytest
 
 from agent.machine.events import Obstacle
 from agent.machine.model import SessionState
+from agent.ports.quotes import Quote
 from tests.bridge.ocpp.stage import METER_START, Stage, billed, booted, staged
 from tests.bridge.ocpp.wire import charger
 
@@ -85,8 +86,8 @@ async def test_the_time_of_a_power_cut_is_on_nobodys_bill(stage: Stage, goes_on:
         assert stage.session(quote).charging_ms == (20_000 if goes_on else 10_000)
 
 
-async def test_a_charge_goes_on_after_a_power_cut_that_outlasted_its_credit(stage: Stage) -> None:
-    """Nothing flowed meanwhile, so that its credit is still there: MicroOcpp charges on."""
+async def away_for_long(stage: Stage) -> tuple[Quote, int]:
+    """A charger whose driver has 600 Wh is away for longer than his credit lasts."""
     async with booted(stage) as raw:
         quote, transaction_id = await stage.charging(raw)
         for register in (300, 600):
@@ -94,6 +95,12 @@ async def test_a_charge_goes_on_after_a_power_cut_that_outlasted_its_credit(stag
         raw.socket.transport.abort()
         await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
     stage.world.clock.advance(1800)
+    return quote, transaction_id
+
+
+async def test_a_charge_goes_on_after_a_power_cut_that_outlasted_its_credit(stage: Stage) -> None:
+    """Nothing flowed meanwhile, so that its credit is still there: MicroOcpp charges on."""
+    quote, _ = await away_for_long(stage)
     async with charger(stage.server) as raw:
         await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
         await stage.tick(1)
@@ -107,13 +114,7 @@ async def test_a_charge_goes_on_after_a_power_cut_that_outlasted_its_credit(stag
 
 async def test_a_charge_that_outlasted_its_credit_in_an_outage_is_stopped(stage: Stage) -> None:
     """It went on for all that is known, and a moment after its charger is back it is stopped."""
-    async with booted(stage) as raw:
-        quote, transaction_id = await stage.charging(raw)
-        for register in (300, 600):
-            await stage.sample(raw, METER_START + register, transactionId=transaction_id)
-        raw.socket.transport.abort()
-        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
-    stage.world.clock.advance(1800)
+    quote, transaction_id = await away_for_long(stage)
     async with charger(stage.server) as raw:
         await stage.world.until(lambda: stage.session(quote).offline_since_ms is None)
         await stage.tick(2)
