@@ -73,6 +73,7 @@ class Load:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     ready: int = 0
     charging: int = 0
+    began: float = 0.0
     counted_from: float = 0.0
     until: float = 0.0
     interval_s: float = 0.0
@@ -137,9 +138,11 @@ async def charger(load: Load, number: int, opening: asyncio.Semaphore) -> None:
         if mode == "idle":
             await load.over.wait()
             return
-        await asyncio.sleep(load.interval_s * number / load.active)
         sent = 0
-        due = perf_counter()
+        # By the clock and not by when this charger woke: those that one pause woke together
+        # would send together from then on.
+        due = load.began + load.interval_s * number / load.active
+        await asyncio.sleep(due - perf_counter())
         while due < load.until:
             sent += 1
             frame = meter_values(transaction_id, sent)
@@ -174,8 +177,8 @@ async def main(
         print("ready", flush=True)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, sys.stdin.readline)
-        began = perf_counter()
-        load.counted_from = began + WARM_UP_S
+        load.began = perf_counter()
+        load.counted_from = load.began + WARM_UP_S
         load.until = load.counted_from + seconds
         load.charging = load.active
         load.go.set()
