@@ -37,7 +37,7 @@ from agent.machine.events import (
     StopBy,
     StopRequested,
 )
-from agent.machine.model import Session, SessionState
+from agent.machine.model import Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.office import Office
 from agent.outbox import Handler, Outbox
@@ -50,7 +50,6 @@ from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
 from agent.ports.quotes import Quote
 from agent.ports.site import PowerSample, SessionView, WithdrawOffer
 from agent.receipts import Receipt
-from agent.sessions import Sessions
 from agent.settlements import Settlements
 from agent.signed_values import SignedValue
 from agent.tariff.rate import ExchangeRate
@@ -112,7 +111,7 @@ class Site:
         self._disk = DiskWatch(journal, self._alerts)
         self._liquidity = Liquidity(
             wallet,
-            self._bound_msat,
+            lambda: self._sessions.bound_msat(),
             clock,
             config.wallet.reserve_sat * MSAT_PER_SAT,
             self._alerts,
@@ -149,9 +148,9 @@ class Site:
             face, identity = faces[point.id], identities.get(point.id)
             agent = ChargePointAgent(point, tariff, face, self.commons, identity)
             self._agents[point.id] = agent
-        self._retired: dict[str, Sessions] = {}
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
-        self._sessions = AllSessions(journal.sessions, self._sessions_of)
+        present = {point_id: agent.sessions for point_id, agent in self._agents.items()}
+        self._sessions = AllSessions(journal, present, self.commons)
         self.payouts = Payouts(self.commons, config.wallet, self._sessions, payees, address_of)
         elsewhere = {a.face.pubkey: a for a in self._agents.values() if a.config.lud16}
         self.outside = OutsidePayments(self.commons, elsewhere, providers, self.credit)
@@ -229,7 +228,7 @@ class Site:
                 charge_point_id,
                 len(orphans),
             )
-            retired = self._sessions_of(charge_point_id)
+            retired = self._sessions.of(charge_point_id)
             for session in orphans:
                 retired.load(session)
             await retired.charger_lost()
@@ -251,7 +250,7 @@ class Site:
                 return
             silent = agent is not None and agent.silent
             event = DeadlineReached(f"deadline:{session_id}:{at_ms}", at_ms, silent)
-            await self._sessions_of(charge_point_id).submit(session_id, [event])
+            await self._sessions.of(charge_point_id).submit(session_id, [event])
         except JournalUnusable as error:
             # A disk that is full: it is tried again, and meanwhile nobody charges for nothing.
             log.error("%s: a deadline of %s: %s", charge_point_id, session_id, error)
@@ -278,13 +277,6 @@ class Site:
         """The ids of all charge points, in the order of the operator's file."""
         return list(self._agents)
 
-    def _sessions_of(self, charge_point_id: str) -> Sessions:
-        """The sessions of a charge point, also of one that has left the operator's file."""
-        agent = self._agents.get(charge_point_id)
-        if agent is not None:
-            return agent.sessions
-        return self._retired.setdefault(charge_point_id, Sessions(charge_point_id, self.commons))
-
     async def credit(self, quote: Quote, settlement: Settlement) -> Session:
         """Credit a settled payment, once, however often it is reported.
 
@@ -293,7 +285,7 @@ class Site:
         self._liquidity.changed()
         agent = self._agents.get(quote.charge_point)
         if agent is None:
-            return await self._sessions_of(quote.charge_point).credit(quote, settlement, _gone)
+            return await self._sessions.of(quote.charge_point).credit(quote, settlement, _gone)
         return await agent.sales.credit(quote, settlement)
 
     async def _admit(self, amount_msat: int) -> None:
@@ -301,16 +293,6 @@ class Site:
         if self.settlements.trouble is not None:
             raise Refused("the wallet of this charge point does not answer; try again soon")
         await self._liquidity.check(amount_msat)
-
-    def _bound_msat(self) -> int:
-        """What may have to go back: what is owed, and what open sessions have left."""
-        everyone = [agent.sessions for agent in self._agents.values()]
-        everyone += self._retired.values()
-        return sum(
-            session.owed_msat if session.state is SessionState.CLOSED else session.left_msat
-            for sessions in everyone
-            for session in sessions.live()
-        )
 
     def _recovered(self) -> None:
         """The wallet answers again: what waited for it waits no longer."""
@@ -321,25 +303,17 @@ class Site:
         """Open the session of a payment that is held, once, however often it is reported."""
         agent = self._agents.get(quote.charge_point)
         if agent is None:
-            return await self._sessions_of(quote.charge_point).hold(quote, _gone)
+            return await self._sessions.of(quote.charge_point).hold(quote, _gone)
         return await agent.sales.hold(quote)
 
     async def _hold_canceled(self, quote: Quote, event: PaymentCanceled) -> None:
         """A held payment went back: its session, if it opened one, must know."""
         if self._journal.sessions.get(quote.session_id) is not None:
-            await self._sessions_of(quote.charge_point).submit(quote.session_id, [event])
-
-    def session_of_secret(self, secret: str) -> Session:
-        """The session that a secret owns; raises UnknownSession."""
-        for quote in self._journal.quotes.by_secret(secret):
-            stored = self._journal.sessions.get(quote.session_id)
-            if stored is not None:
-                return self._sessions_of(stored.charge_point).get(stored.id)
-        raise UnknownSession("this link belongs to no session here")
+            await self._sessions.of(quote.charge_point).submit(quote.session_id, [event])
 
     async def session(self, secret: str) -> SessionView:
         """The session that a secret owns; raises UnknownSession."""
-        session = self.session_of_secret(secret)
+        session = self._sessions.of_secret(secret)
         events = self._journal.sessions.events(session.id, without=["MeterSampled"])
         return session_view(session, secret, events)
 
@@ -359,7 +333,7 @@ class Site:
 
     async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         """The session now and after each change, newest only, until it is closed and repaid."""
-        session_id = self.session_of_secret(secret).id
+        session_id = self._sessions.of_secret(secret).id
         watcher = self.commons.changes.watch(session_id)
         try:
             while True:
@@ -381,19 +355,19 @@ class Site:
 
     async def receipt(self, secret: str) -> Receipt:
         """The receipt of a closed session; raises UnknownSession, or Refused while it is open."""
-        return self._papers.receipt(self.session_of_secret(secret))
+        return self._papers.receipt(self._sessions.of_secret(secret))
 
     async def signed_receipt(self, secret: str) -> str:
         """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
-        return self._papers.signed_receipt(self.session_of_secret(secret))
+        return self._papers.signed_receipt(self._sessions.of_secret(secret))
 
     async def signed_values(self, secret: str) -> Sequence[SignedValue]:
         """The signed meter values of a session, oldest first; raises UnknownSession."""
-        return self._papers.signed_values(self.session_of_secret(secret))
+        return self._papers.signed_values(self._sessions.of_secret(secret))
 
     async def power_curve(self, secret: str) -> Sequence[PowerSample]:
         """The power measured so far, oldest first; raises UnknownSession."""
-        return self._papers.power_curve(self.session_of_secret(secret))
+        return self._papers.power_curve(self._sessions.of_secret(secret))
 
     async def quote_of(self, payment_hash: str) -> Quote:
         """The quote behind an invoice; raises UnknownSession."""
@@ -404,7 +378,7 @@ class Site:
 
     async def stop(self, secret: str, by: StopBy = StopBy.DRIVER) -> None:
         """End a session by its secret."""
-        await self._stop(self.session_of_secret(secret), by)
+        await self._stop(self._sessions.of_secret(secret), by)
 
     async def _stop(self, session: Session, by: StopBy) -> None:
         now_ms = self.commons.clock()
@@ -423,7 +397,7 @@ class Site:
 
     async def offer_refund(self, secret: str) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while charging, for what is left."""
-        return await self.payouts.offer(self.session_of_secret(secret))
+        return await self.payouts.offer(self._sessions.of_secret(secret))
 
     async def claim_refund(self, k1: str, bolt11: str) -> None:
         """Pay a refund to an invoice; returns once the decision is stored."""
@@ -431,7 +405,7 @@ class Site:
 
     async def send_refund(self, secret: str, target: str) -> None:
         """Pay what is owed to a lightning address, an LNURL or an invoice."""
-        await self.payouts.send_to(self.session_of_secret(secret), target)
+        await self.payouts.send_to(self._sessions.of_secret(secret), target)
 
 
 def _gone(connector: int) -> Obstacle:
