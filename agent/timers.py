@@ -17,11 +17,19 @@ charge point's own has a name in the session's place."""
 
 
 class Timers:
-    """Rings for each session at its deadline, until the session names another."""
+    """Rings for each session at its deadline, until the session names another.
 
-    def __init__(self, clock: Clock, ring: Ring) -> None:
+    Args:
+        clock: Unix milliseconds.
+        ring: called for each deadline that is reached.
+        idle_places: so many places in the queue may be nobody's any more, and as many again as
+            there are deadlines.
+    """
+
+    def __init__(self, clock: Clock, ring: Ring, idle_places: int = 100) -> None:
         self._clock = clock
         self._ring = ring
+        self._idle_places = idle_places
         self._due: dict[str, tuple[int, str]] = {}
         self._queued: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
@@ -39,12 +47,22 @@ class Timers:
         queued_at_ms = self._queued.get(session_id)
         if queued_at_ms is None or at_ms < queued_at_ms:
             self._queue(session_id, at_ms)
+            self._tidy()
             if self._heap[0] == (at_ms, session_id):
                 self._sooner.set()
 
     def _queue(self, session_id: str, at_ms: int) -> None:
         self._queued[session_id] = at_ms
         heapq.heappush(self._heap, (at_ms, session_id))
+
+    def _tidy(self) -> None:
+        """Deadlines that come sooner each time, as with a car that takes ever more, leave a place
+        behind each time."""
+        if len(self._heap) <= 2 * len(self._due) + self._idle_places:
+            return
+        self._queued = {session_id: at_ms for session_id, (at_ms, _) in self._due.items()}
+        self._heap = [(at_ms, session_id) for session_id, at_ms in self._queued.items()]
+        heapq.heapify(self._heap)
 
     @property
     def queued(self) -> int:

@@ -19,22 +19,22 @@ LOOKS = st.integers(0, 50)
 class Rung:
     """Timers with a clock that is set by hand, and what they rang for."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle_places: int = 0) -> None:
         self.now_ms = 0
         self.sessions: list[str] = []
-        self.timers = Timers(lambda: self.now_ms, self._ring)
+        self.timers = Timers(lambda: self.now_ms, self._ring, idle_places)
 
     async def _ring(self, charge_point_id: str, session_id: str, at_ms: int) -> None:
         assert (charge_point_id, at_ms) == ("CP", self.now_ms)
         self.sessions.append(session_id)
 
 
-@given(st.lists(SETS | LOOKS))
+@given(st.lists(SETS | LOOKS), st.integers(0, 5))
 def test_they_ring_as_a_plain_list_of_deadlines_would(
-    steps: list[tuple[str, int | None] | int],
+    steps: list[tuple[str, int | None] | int], idle_places: int
 ) -> None:
     async def rung_as_expected() -> None:
-        rung = Rung()
+        rung = Rung(idle_places)
         deadlines: dict[str, int] = {}
         for step in steps:
             if isinstance(step, tuple):
@@ -62,6 +62,21 @@ async def test_deadlines_that_move_to_later_take_no_room() -> None:
         rung.timers.set("a", "CP", at_ms)
     assert rung.timers.queued == 1
     assert rung.timers.next_at_ms() == 9_999
+
+
+async def test_deadlines_that_move_to_sooner_and_those_given_up_take_little_room() -> None:
+    rung = Rung(idle_places=10)
+    for at_ms in range(20_000, 10_000, -1):
+        rung.timers.set("a", "CP", at_ms)
+        rung.timers.set("b", "CP", at_ms + 30_000)
+        rung.timers.set(f"ended {at_ms}", "CP", at_ms)
+        rung.timers.set(f"ended {at_ms}", "CP", None)
+    assert rung.timers.queued <= 2 * 3 + 10
+    rung.now_ms = 10_001
+    assert await rung.timers.ring_due() == 1
+    rung.now_ms = 40_001
+    assert await rung.timers.ring_due() == 1
+    assert rung.sessions == ["a", "b"]
 
 
 async def test_a_sooner_deadline_wakes_the_clock() -> None:
