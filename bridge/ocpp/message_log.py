@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +27,8 @@ MESSAGE_LOG_FOLDER = "ocpp-log"
 
 _MAX_FRAME = 100_000
 _END_BYTES = 2 * _MAX_FRAME
-_FLUSH_S = 1.0
+_TURN_S = 0.05
+_TURNS = 20
 _FOLLOW_S = 0.5
 _MAX_WAITING = 8_000_000
 
@@ -43,7 +45,10 @@ class Entry:
 
 
 class MessageLog:
-    """Writes the log; `run` brings it to the disk, about once a second.
+    """Writes the log; `run` brings it to the disk, about a second later at most.
+
+    Of many charge points some are written each time: all of them at once would take the processor
+    from everything else for tens of milliseconds.
 
     Args:
         folder: where the files are.
@@ -60,6 +65,7 @@ class MessageLog:
         self._waiting: dict[str, list[bytes]] = {}
         self._waiting_bytes = 0
         self._lost = 0
+        self._is_refused = False
         self._writing = threading.Lock()
 
     def received(self, charge_point_id: str, frame: bytes) -> None:
@@ -89,15 +95,25 @@ class MessageLog:
         """Bring what was kept to the disk until cancelled, and the rest then."""
         try:
             while True:
-                await asyncio.sleep(_FLUSH_S)
-                await asyncio.to_thread(self._write, *self._taken())
+                await asyncio.sleep(_TURN_S)
+                if turn := self._taken(len(self._waiting) // _TURNS + 1):
+                    await asyncio.to_thread(self._write, turn, self._missed())
         finally:
-            self._write(*self._taken())
+            self._write(self._taken(len(self._waiting)), self._missed())
 
-    def _taken(self) -> tuple[dict[str, list[bytes]], int]:
-        waiting, lost = self._waiting, self._lost
-        self._waiting, self._waiting_bytes, self._lost = {}, 0, 0
-        return waiting, lost
+    def _taken(self, most: int) -> dict[str, list[bytes]]:
+        """The lines of so many charge points, of those whose first has waited for the longest."""
+        longest = tuple(islice(self._waiting, most))
+        taken = {charge_point_id: self._waiting.pop(charge_point_id) for charge_point_id in longest}
+        self._waiting_bytes -= sum(len(line) for lines in taken.values() for line in lines)
+        return taken
+
+    def _missed(self) -> int:
+        """How many messages were lost, once no more are."""
+        if self._waiting_bytes > _MAX_WAITING // 2:
+            return 0
+        lost, self._lost = self._lost, 0
+        return lost
 
     def _write(self, waiting: dict[str, list[bytes]], lost: int) -> None:
         if lost:
@@ -109,20 +125,27 @@ class MessageLog:
                 for charge_point_id, lines in waiting.items():
                     self._append(charge_point_id, b"".join(lines)[-self._limit_bytes :])
         except OSError as error:
-            logger.warning("the message log cannot be written: %s", error.strerror)
+            if not self._is_refused:
+                logger.warning("the message log cannot be written: %s", error.strerror)
+            self._is_refused = True
+        else:
+            self._is_refused = False
 
     def _append(self, charge_point_id: str, lines: bytes) -> None:
-        current, older = _files(self._folder, charge_point_id)
+        current = _current(self._folder, charge_point_id)
         with current.open("ab") as file:
             file.write(lines)
             full = file.tell() >= self._limit_bytes
         if full:
-            current.replace(older)
+            current.replace(_older(self._folder, charge_point_id))
 
 
-def _files(folder: Path, charge_point_id: str) -> tuple[Path, Path]:
-    name = _FILE_NAME.sub("_", charge_point_id)
-    return folder / f"{name}.log", folder / f"{name}.1.log"
+def _current(folder: Path, charge_point_id: str) -> Path:
+    return folder / f"{_FILE_NAME.sub('_', charge_point_id)}.log"
+
+
+def _older(folder: Path, charge_point_id: str) -> Path:
+    return folder / f"{_FILE_NAME.sub('_', charge_point_id)}.1.log"
 
 
 class Tail:
@@ -137,7 +160,8 @@ class Tail:
     """
 
     def __init__(self, folder: Path, charge_point_id: str) -> None:
-        self._current, self._older = _files(folder, charge_point_id)
+        self._current = _current(folder, charge_point_id)
+        self._older = _older(folder, charge_point_id)
         self._file: BinaryIO | None = None
         self._cut = b""
 
@@ -208,7 +232,7 @@ def last_heard_ms(folder: Path, charge_point_id: str) -> int | None:
 
     Looks at the ends of the files alone: of many chargers it can be asked at once.
     """
-    for path in _files(folder, charge_point_id):
+    for path in (_current(folder, charge_point_id), _older(folder, charge_point_id)):
         try:
             with path.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))

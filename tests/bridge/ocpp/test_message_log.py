@@ -165,3 +165,36 @@ def test_when_a_charger_last_said_something(tmp_path: Path) -> None:
     log.sent("CP001", b"y")
     write(log)
     assert last_heard_ms(tmp_path, "CP001") == 4
+
+
+async def test_of_many_chargers_each_message_reaches_the_disk_in_its_order(tmp_path: Path) -> None:
+    log = MessageLog(tmp_path, lambda: 1)
+    ids = [f"CP{number:03d}" for number in range(100)]
+    async with anyio.create_task_group() as group:
+        group.start_soon(log.run)
+        for number in range(3):
+            for charge_point_id in ids:
+                log.received(charge_point_id, b"%d" % number)
+            first = ids[number]
+            with anyio.fail_after(5):
+                while str(number) not in [entry.frame for entry in read(tmp_path, first)]:
+                    await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    for charge_point_id in ids:
+        assert [entry.frame for entry in read(tmp_path, charge_point_id)] == ["0", "1", "2"]
+
+
+async def test_what_does_not_fit_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = MessageLog(tmp_path, lambda: 1, limit_bytes=1_000_000_000)
+    for _ in range(100):
+        log.sent("CP001", b"x" * 99_990)
+    await anyio.to_thread.run_sync(write, log)
+    kept = len(read(tmp_path, "CP001"))
+    assert 80 <= kept < 100
+    assert f"{100 - kept} messages are missing" in caplog.text
+    log.sent("CP001", b"y")
+    await anyio.to_thread.run_sync(write, log)
+    assert len(read(tmp_path, "CP001")) == kept + 1
+    assert caplog.text.count("are missing") == 1
