@@ -18,6 +18,10 @@ from agent.tariff.model import MS_PER_MINUTE
 from agent.tariff.rate import ExchangeRate
 from wallet.base import HoldWallet, Wallet
 
+START_UP_MS = 60_000
+"""After a start of Strom its chargers need a moment to come back: until then a paid session
+waits for its charger instead of being paid back at once."""
+
 
 class Herald(Protocol):
     """Tells the world that the public state of a charge point changed; never blocks."""
@@ -132,6 +136,11 @@ class Commons:
     rate: Callable[[], ExchangeRate | None] = _no_rate
     changes: Changes = field(default_factory=Changes)
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def start_up_ends_at_ms(self) -> int:
+        """Until when chargers may be expected to come back after the start of Strom, Unix ms."""
+        return self.started_at_ms + START_UP_MS
 
     @property
     def policy(self) -> Policy:

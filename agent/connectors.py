@@ -29,10 +29,6 @@ POWERED = frozenset(
 )
 """States in which a transaction runs."""
 
-START_UP_MS = 60_000
-"""After a start of Strom its chargers need a moment to come back: until then a paid session
-waits for its charger instead of being paid back at once."""
-
 
 class Connectors:
     """The connectors of one charge point.
@@ -162,7 +158,7 @@ class Connectors:
         """Why what was paid could not start now; a charger may yet come back after a start of
         Strom."""
         obstacle = self.obstacle(connector)
-        just_started = self._commons.clock() < self._commons.started_at_ms + START_UP_MS
+        just_started = self._commons.clock() < self._commons.start_up_ends_at_ms
         if obstacle is Obstacle.OFFLINE and just_started and not self._was_here:
             return None
         return obstacle

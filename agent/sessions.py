@@ -46,7 +46,7 @@ from agent.machine.events import (
     RefundOffered,
     TransactionShown,
 )
-from agent.machine.model import CLOSED, Policy, Session
+from agent.machine.model import CLOSED, STARTING, Policy, Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.ports.charger import StartReport
 from agent.ports.errors import UnknownSession
@@ -102,7 +102,7 @@ class Sessions:
     def load(self, session: Session) -> None:
         """Take up a session again after a start."""
         self._live[session.id] = session
-        self._commons.timers.set(session.id, self._charge_point_id, deadline(session))
+        self._set_timer(session)
 
     async def charger_lost(self) -> None:
         """Every session that has not ended hears that its charger is lost."""
@@ -311,6 +311,18 @@ class Sessions:
         )
         return Obstacle.LATE if too_late else None
 
+    def _set_timer(self, session: Session) -> None:
+        """Name the session's next deadline.
+
+        While Strom was not there a charger may have begun what was paid for: no start of before
+        is given up until the charger had time to tell.
+        """
+        at_ms = deadline(session)
+        is_of_before = session.opened_at_ms < self._commons.started_at_ms
+        if at_ms is not None and session.state is STARTING and is_of_before:
+            at_ms = max(at_ms, self._commons.start_up_ends_at_ms)
+        self._commons.timers.set(session.id, self._charge_point_id, at_ms)
+
     async def _store(
         self, session: Session, events: Sequence[Event], effects: Sequence[Effect], **more: Any
     ) -> bool:
@@ -330,7 +342,7 @@ class Sessions:
         else:
             self._live.pop(session.id, None)
             self._repeats.forget(session.id)
-        self._commons.timers.set(session.id, self._charge_point_id, deadline(session))
+        self._set_timer(session)
         if effects:
             self._commons.post(stored)
             if any(isinstance(effect, PublishStatus) for effect in effects):

@@ -136,6 +136,49 @@ async def test_nobody_plugs_in_and_all_goes_back(tmp_path: Path) -> None:
         await world.until(lambda: ("stop", late.transaction_id, "") in charger.asked)
 
 
+async def test_a_start_that_strom_was_not_there_for_is_waited_for(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        charger = await world.ready()
+        quote = await world.paid(1000)
+        await world.until(lambda: bool(charger.asked))
+    clock.advance(60)
+    began_at_ms = clock()
+    clock.advance(540)
+    async with running(tmp_path, clock) as world:
+        await world.site.ring_due()
+        clock.advance(20)
+        await world.ready()
+        await world.point.connector_status(1, ConnectorStatus.CHARGING, clock())
+        await world.site.ring_due()
+        verdict = await world.point.transaction_started(
+            StartReport(1, quote.session_id, 0, began_at_ms)
+        )
+        assert verdict.accepted
+        await world.point.transaction_stopped(StopReport(verdict.transaction_id, 2000, clock()))
+        view = await world.site.session(quote.secret)
+        assert (view.cost_msat, view.owed_msat) == (600_000, 400_000)
+
+
+async def test_a_start_that_strom_was_not_there_for_is_not_waited_for_for_long(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        charger = await world.ready()
+        quote = await world.paid(1000)
+        await world.until(lambda: bool(charger.asked))
+    clock.advance(600)
+    async with running(tmp_path, clock) as world:
+        clock.advance(59)
+        await world.site.ring_due()
+        assert (await world.site.session(quote.secret)).state == "STARTING"
+        clock.advance(1)
+        await world.site.ring_due()
+        view = await world.site.session(quote.secret)
+        assert (view.obstacle, view.owed_msat) == (Obstacle.OFFLINE, 1_000_000)
+
+
 async def test_claiming_while_charging_stops_and_pays_what_was_offered(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         charger = await world.ready()
