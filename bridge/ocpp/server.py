@@ -23,6 +23,7 @@ from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError, UnknownChargePoint
 from agent.ports.site import Site
 from bridge.ocpp.admission import AuthPolicy, Guard, Visitor, refusal
+from bridge.ocpp.clocks import Clocks
 from bridge.ocpp.connection import Connection, FrameLog, NoLog
 from bridge.ocpp.desk import Desk, Line
 from bridge.ocpp.dialects import Dialect16, Dialect201
@@ -42,7 +43,6 @@ from bridge.ocpp.listeners import Listeners
 from bridge.ocpp.liveness import Liveness
 from bridge.ocpp.security_extension import SecurityExtension
 from bridge.ocpp.signing import Signing
-from bridge.ocpp.timestamps import Clock
 from bridge.ocpp.tls import client_certificate
 from bridge.ocpp.upkeep import Upkeep
 from bridge.ocpp.v201_transactions import Stations
@@ -114,7 +114,7 @@ class OcppServer:
         self._tls = tls
         self.upkeep = None if settings is None else Upkeep(settings, clock, alerts)
         self._abilities: dict[tuple[str, str], Abilities] = {}
-        self._clocks: dict[str, Clock] = {}
+        self._clocks = Clocks(self._spawn)
         self._stations = Stations(names_file)
         self.desk = Desk(clock, self._stations, settings or _nothing)
         self.links = Links(clock)
@@ -229,7 +229,7 @@ class OcppServer:
         visitor = _visitor(socket, socket.request)
         if self._guard is not None:
             self._spawn(self._guard.entered(charge_point.id, visitor))
-        charger_clock = self._clocks.setdefault(charge_point.id, Clock())
+        charger_clock = await self._clocks.of(charge_point)
         charger_clock.reconnected()
         version = spoken(socket.subprotocol or socket.version)
         common = (charge_point, self._clock, self._limits, self.upkeep, charger_clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -78,13 +79,30 @@ class Clock:
     shows a clock that is ahead. What the charger kept while it was offline arrives late and
     shows neither, so such messages make a clock look behind only where several of them, that
     came one after the other, are late by the same time: then it was set back, as local time
-    is in autumn, or stood still while the charger was away.
+    is in autumn, or stood still while the charger was away. So does what seems to be of the
+    moment, and is later than the clock was known to be: some chargers keep even their states.
+
+    Args:
+        behind_ms: what was measured before; None for nothing.
+        on_change: called with what was measured, once it is another time.
     """
 
-    __slots__ = ("_behind_ms", "_doubted", "_late_at_ms", "_late_by_ms", "_late_times", "_told")
+    __slots__ = (
+        "_behind_ms",
+        "_doubted",
+        "_kept_ms",
+        "_late_at_ms",
+        "_late_by_ms",
+        "_late_times",
+        "_on_change",
+        "_told",
+    )
 
-    def __init__(self) -> None:
-        self._behind_ms: int | None = None
+    def __init__(
+        self, behind_ms: int | None = None, on_change: Callable[[int], None] | None = None
+    ) -> None:
+        self._behind_ms = self._kept_ms = behind_ms
+        self._on_change = on_change
         self._doubted = True
         self._told = False
         self._late_by_ms = 0
@@ -125,6 +143,7 @@ class Clock:
             return
         behind, before = arrived_ms - at_ms, self._behind_ms
         is_right = -MAX_SKEW_NOISE_MS <= behind <= MAX_DELAY_MS
+        live = live and (before is None or behind <= before + MAX_DELAY_MS)
         if self._told and (live or is_right):
             self._told = False
             self._behind_ms = behind if live else min(behind, 0)
@@ -134,6 +153,17 @@ class Clock:
             self._doubted = before is None and not live
         elif before is not None and behind <= before + MAX_SKEW_NOISE_MS:
             self._doubted = False
+        if self._behind_ms != before:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Have what was measured kept, where it is not the same but for noise."""
+        behind_ms, kept_ms = self._behind_ms, self._kept_ms
+        if behind_ms is None or self._on_change is None:
+            return
+        if kept_ms is None or abs(behind_ms - kept_ms) > MAX_SKEW_NOISE_MS:
+            self._kept_ms = behind_ms
+            self._on_change(behind_ms)
 
     def _is_news(self, behind_ms: int, *, live: bool) -> bool:
         before_ms = self._behind_ms

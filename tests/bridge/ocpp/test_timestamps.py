@@ -170,3 +170,29 @@ def test_what_was_kept_and_comes_at_once_does_not_set_a_clock_back() -> None:
             if number == 3:
                 assert clock.behind_ms == 0
         assert clock.behind_ms == (0 if spaced_ms == 60_000 else 3_600_000)
+
+
+def test_a_state_that_was_kept_does_not_make_a_clock_look_behind_that_was_right() -> None:
+    """Some chargers boot, and send the states of an outage before those of now."""
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS), NOON_MS, live=True)
+    clock.reconnected()
+    clock.was_told()
+    back_ms = NOON_MS + 7_200_000
+    for kept_ms in (NOON_MS + 60_000, NOON_MS + 60_000, NOON_MS + 90_000):
+        clock.measure(timestamps.render(kept_ms), back_ms, live=True)
+    assert clock.behind_ms == 0
+    # It lost its time in the outage, as it turns out.
+    for second in (10, 20):
+        at_ms = back_ms + second * 1000
+        clock.measure(timestamps.render(at_ms - 3_600_000), at_ms, live=True)
+    assert clock.behind_ms == 3_600_000
+
+
+def test_what_was_measured_is_told_once_and_taken_up_again() -> None:
+    told: list[int] = []
+    clock = Clock(None, told.append)
+    for off_ms in (3_600_500, 3_600_000, 3_600_900, 3_595_000):
+        clock.measure(timestamps.render(NOON_MS - off_ms), NOON_MS, live=True)
+    assert told == [3_600_500, 3_595_000]
+    assert Clock(told[-1]).behind_ms == 3_595_000
