@@ -83,13 +83,30 @@ def vouched(session: Session, event: ConnectorStatusChanged) -> Session:
     elif event.status in LOOKS_FREE and session.unheard_since_ms is not None:
         timed = changed
     else:
-        timed = counted(session, event.at_ms)
-        timed = replace(timed, status=event.status, unheard_since_ms=None)
+        timed = counted(session, _vouched_until_ms(session, event))
+        until_ms = max(timed.counted_until_ms, event.at_ms)
+        timed = replace(
+            timed, status=event.status, counted_until_ms=until_ms, unheard_since_ms=None
+        )
     if event.status not in LOOKS_FREE:
         return replace(timed, vanished_since_ms=None)
     if timed.vanished_since_ms is None:
         return replace(timed, vanished_since_ms=max(timed.counted_until_ms, event.at_ms))
     return timed
+
+
+def _vouched_until_ms(session: Session, event: ConnectorStatusChanged) -> int:
+    """Up to when a status counts the time: when a car went over to another state in a silence of
+    its charger nobody knows, so that nothing of the silence counts."""
+    lost_ms = session.unheard_since_ms
+    was_kept = event.at_ms < session.back_at_ms - CLOCK_LEEWAY_MS
+    if lost_ms is None or was_kept or _counts_as(session.status) is _counts_as(event.status):
+        return event.at_ms
+    return min(lost_ms, event.at_ms)
+
+
+def _counts_as(status: ConnectorStatus) -> ConnectorStatus:
+    return status if status in _NOT_POWERED else ConnectorStatus.CHARGING
 
 
 def metered(

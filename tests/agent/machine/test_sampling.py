@@ -163,6 +163,25 @@ def test_a_car_that_charges_again_unseen_is_not_idle() -> None:
     assert (coarse.idle_ms, minutes(coarse)) == (31 * MINUTE, 2)
 
 
+def test_a_car_that_charges_once_its_charger_is_back_was_not_idle_all_the_time() -> None:
+    """Its charger shows what it does now before it is read: when it began to, nobody knows."""
+    paused = after(charging(), sampled(at(1), 40_100), showed(at(2), PAUSED))
+    back = after(paused, showed(at(3), OFFLINE), showed(at(30), PAUSED))
+    for again in (at(30.1), at(30) - 5):
+        went_on = after(back, showed(again, CHARGING), sampled(at(32), 43_600))
+        assert went_on.idle_ms == MINUTE
+        assert minutes(went_on) == 2 + (at(32) - again) / MINUTE
+    kept = after(back, showed(at(20), CHARGING), sampled(at(32), 43_600))
+    assert (kept.idle_ms, minutes(kept)) == (18 * MINUTE, 14)
+
+
+def test_a_car_that_is_full_once_its_charger_is_back_did_not_charge_all_the_time() -> None:
+    full = after(lost_and_back(), showed(at(62.1), PAUSED), showed(at(64.1), PAUSED))
+    assert (minutes(full), full.idle_ms) == (2, 2 * MINUTE)
+    kept = after(lost_and_back(), showed(at(20), PAUSED))
+    assert minutes(kept) == 20
+
+
 def test_a_transaction_that_begins_again_counts_from_its_own_start() -> None:
     """The charger had no power in between, or it would have gone on with the first."""
     again = begun(at(62), transaction_id=8, register_wh=40_100)
