@@ -20,6 +20,8 @@ MARGIN_MS = 60_000
 """Registers and clocks are not read at the same moment: so much time is added."""
 WH_MS = 3_600_000 * 100
 """Watt times milliseconds times percent in one watt-hour."""
+UNCHECKED_TIMES = 6
+"""An operator's file may say too little of what a connector gives: not more than this often."""
 FAR_WH = 1_000
 """So far from zero the same figure in another unit is no coincidence."""
 COARSE_WH = (100, 10)
@@ -207,7 +209,8 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: i
     past = meter.past
     likely_power_w = likely_power_w or max_power_w
     if not past.ways and past.unit is _AS_WRITTEN:
-        if _goes_on(meter, reading.register_wh, reading.at_ms, max_power_w):
+        goes_on = _goes_on(meter, reading.register_wh, reading.at_ms, max_power_w)
+        if goes_on and not _began_unread(meter, reading, likely_power_w):
             return _at(meter, reading.register_wh, reading, past)
         return _explained(meter, reading, likely_power_w)
     fitting: list[tuple[int, int, int]] = []
@@ -254,6 +257,15 @@ def _goes_on(meter: Meter, value_wh: int, at_ms: int, max_power_w: int) -> bool:
     past = meter.past
     total_wh = meter.energy_wh + gained_wh - past.began_base_wh
     return total_wh <= possible_wh(at_ms - past.began_at_ms, max_power_w)
+
+
+def _began_unread(meter: Meter, reading: Reading, likely_power_w: int) -> bool:
+    """Whether a zero at the start was no register: some chargers write it where they read none
+    (OCPP 1.6 section 6.45), and the first reading is all that the meter ever counted."""
+    if meter.register_wh or meter.source is not Source.START:
+        return False
+    elapsed_ms = reading.at_ms - meter.at_ms
+    return reading.register_wh > possible_wh(elapsed_ms, UNCHECKED_TIMES * likely_power_w)
 
 
 def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:

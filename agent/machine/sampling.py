@@ -8,7 +8,13 @@ from agent.machine import metering
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, ConnectorStatusChanged, MeterSampled
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
-from agent.machine.metering import MARGIN_PERCENT, MOST_POWER_W, Meter, Reading
+from agent.machine.metering import (
+    MARGIN_PERCENT,
+    MOST_POWER_W,
+    UNCHECKED_TIMES,
+    Meter,
+    Reading,
+)
 from agent.machine.model import CHARGING, STOPPING, SUSPENDED, Session
 from agent.machine.settling import Result
 from agent.tariff.model import MS_PER_MINUTE, total_msat
@@ -126,7 +132,9 @@ def metered(
     unanswered, unheard_ms = session.asks_unanswered, session.unheard_since_ms
     limit_w = session.max_power_w if session.check_meter else 0
     most_w = (session.max_power_w or MOST_POWER_W) * MARGIN_PERCENT
-    if power_w is not None and power_w * 100 > (most_w if session.check_meter else 6 * most_w):
+    if power_w is not None and power_w * 100 > (
+        most_w if session.check_meter else UNCHECKED_TIMES * most_w
+    ):
         # It is written in another unit than it says: planned with, it would end the charge now.
         # Unchecked, more is left to an operator's file that says too little.
         power_w = None

@@ -174,6 +174,21 @@ def test_no_guess_needs_more_than_the_connector_likely_gives(
     assert plain.energy_wh == 20_000
 
 
+def test_a_zero_at_the_start_is_no_register_where_the_meter_has_counted_more() -> None:
+    """Also where readings are not held to the connector's power, and the charger is young."""
+    begun = Meter.started(0)
+    first = read(begun, Reading(60_000, 20 * SECOND), 0, POWER_W)
+    later = read(first, Reading(60_050, 40 * SECOND), 0, POWER_W)
+    stopped = read(later, Reading(60_090, MINUTE, Source.STOP), 0, POWER_W)
+    assert [meter.energy_wh for meter in (first, later, stopped)] == [0, 50, 90]
+    assert (stopped.source, explains(stopped)) == (Source.STOP, True)
+    unread = read(begun, Reading(60_000, MINUTE, Source.STOP), 0, POWER_W)
+    assert (unread.energy_wh, unread.past.corrections[-1].fix) == (0, Fix.NOT_BELIEVED)
+    # A meter that counts each transaction by itself, and gives more than its file says.
+    assert read(begun, Reading(2_000, 20 * SECOND), 0, POWER_W).energy_wh == 2_000
+    assert read(begun, Reading(60_000, 20 * SECOND), 0, 0).energy_wh == 60_000
+
+
 def test_a_stop_that_cannot_be_true_leaves_the_last_sample_to_decide() -> None:
     meter = after(40_000, [40_500])[-1]
     for register_wh in (9_000_000, 40_400, 3):
