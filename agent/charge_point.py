@@ -108,12 +108,17 @@ class ChargePointAgent:
         self._stop_times.resume()
         self._owners.numbering.resume()
 
-    async def resume_sessions(self, sessions: Sequence[Session]) -> None:
-        """Take up live sessions; their charger counts as lost until it connects."""
+    async def resume_sessions(self, sessions: Sequence[Session], alive_ms: int) -> None:
+        """Take up live sessions; their charger counts as lost until it connects.
+
+        Args:
+            sessions: all of this charge point.
+            alive_ms: when Strom was certainly still there, Unix ms; 0 for unknown.
+        """
         for session in sessions:
             self.sessions.load(session)
         self._strays.resume()
-        await self.sessions.charger_lost()
+        await self.sessions.charger_lost(alive_ms)
 
     async def attach(self, charger: Charger) -> None:
         """The charger connected; the newest connection owns the charge point."""

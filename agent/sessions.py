@@ -104,11 +104,16 @@ class Sessions:
         self._live[session.id] = session
         self._set_timer(session)
 
-    async def charger_lost(self) -> None:
-        """Every session that has not ended hears that its charger is lost."""
+    async def charger_lost(self, heard_ms: int = 0) -> None:
+        """Every session that has not ended hears that its charger is lost.
+
+        Args:
+            heard_ms: when it was certainly still there, Unix ms; 0 for just now.
+        """
         now_ms, lost = self._commons.clock(), ConnectorStatus.OFFLINE
         for session in self.open():
-            event = ConnectorStatusChanged(f"{lost}:{session.id}:{now_ms}", now_ms, lost)
+            key = f"{lost}:{session.id}:{now_ms}"
+            event = ConnectorStatusChanged(key, now_ms, lost, min(heard_ms, now_ms))
             await self.submit(session.id, [event])
 
     def get(self, session_id: str) -> Session:

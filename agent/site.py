@@ -215,13 +215,14 @@ class Site:
 
     async def _resume(self) -> None:
         """Load what was open when Strom last stopped."""
+        alive_ms = self._journal.sessions.alive_ms()
         sessions: dict[str, list[Session]] = {}
         for session in self._journal.sessions.live():
             sessions.setdefault(session.charge_point, []).append(session)
         for agent in self._agents.values():
             agent.resume()
             await self._tariffs.resume(agent)
-            await agent.resume_sessions(sessions.pop(agent.id, []))
+            await agent.resume_sessions(sessions.pop(agent.id, []), alive_ms)
         for charge_point_id, orphans in sessions.items():
             log.warning(
                 "%s is no longer configured; %d of its sessions are still settled",
@@ -231,7 +232,7 @@ class Site:
             retired = self._sessions.of(charge_point_id)
             for session in orphans:
                 retired.load(session)
-            await retired.charger_lost()
+            await retired.charger_lost(alive_ms)
 
     def _post(self, tasks: Iterable[Task]) -> None:
         self._outbox.post(tasks)

@@ -13,6 +13,8 @@ from agent.journal.restoring import restored
 from agent.machine.events import Event
 from agent.machine.model import Session
 
+_LAST_EVENTS = 200
+
 
 class SessionBook:
     """Part of the journal, on its reading connection."""
@@ -71,6 +73,17 @@ class SessionBook:
             (session_id, kind),
         )
         return [codec.decode_event(kind, body) for kind, body in rows if kind not in left_out]
+
+    def alive_ms(self) -> int:
+        """When Strom was certainly still at work before it stopped, Unix ms; 0 for unknown.
+
+        Of the last events, since chargers tell of what they kept: none is later than its storing.
+        """
+        row = self._reading.execute(
+            "SELECT max(at_ms) FROM (SELECT at_ms FROM events ORDER BY seq DESC LIMIT ?)",
+            (_LAST_EVENTS,),
+        ).fetchone()
+        return row[0] or 0
 
     def has_event(self, key: str) -> bool:
         """Whether an event of this key is stored; readings of meters have none."""

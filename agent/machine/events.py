@@ -173,11 +173,16 @@ class MeterSampled(Struct, frozen=True):
 
 
 class ConnectorStatusChanged(Struct, frozen=True):
-    """The connector of the session changed its state."""
+    """The connector of the session changed its state.
+
+    Attributes:
+        heard_ms: of a lost charger: when it was certainly still there; 0 for `at_ms`.
+    """
 
     key: str
     at_ms: int
     status: ConnectorStatus
+    heard_ms: int = 0
 
 
 class ChargerBooted(Struct, frozen=True):

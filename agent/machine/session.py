@@ -230,7 +230,10 @@ def _lose(session: Session, event: ConnectorStatusChanged) -> Result:
     if session.offline_since_ms is not None:
         return session, ()
     unheard_ms = session.unheard_since_ms
-    unheard_ms = event.at_ms if unheard_ms is None else unheard_ms
+    if unheard_ms is None:
+        unheard_ms = (
+            max(event.heard_ms, session.counted_until_ms) if event.heard_ms else event.at_ms
+        )
     lost = replace(session, offline_since_ms=event.at_ms, unheard_since_ms=unheard_ms)
     return lost, (PublishStatus(),)
 

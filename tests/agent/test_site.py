@@ -10,7 +10,7 @@ import pytest
 
 from agent.machine.effects import Topic
 from agent.machine.events import ConnectorStatus, MeterSampled, Obstacle
-from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
+from agent.ports.charger import MeterReport, Nameplate, StartOutcome, StartReport, StopReport
 from agent.ports.errors import NotThePayer, Refused
 from agent.ports.quotes import Origin, QuoteRequest
 from tests.agent.world import ManualClock, ScriptedCharger, running
@@ -118,6 +118,29 @@ async def test_a_restart_goes_on_with_the_charge(tmp_path: Path) -> None:
         await world.point.transaction_stopped(StopReport(verdict.transaction_id, 2000, clock()))
         view = await world.site.session(quote.secret)
         assert (view.cost_msat, view.owed_msat) == (600_000, 400_000)
+
+
+@pytest.mark.parametrize("reason", ["PowerLoss", "EVDisconnected"])
+async def test_a_power_cut_that_took_strom_too_is_nobodys_time(tmp_path: Path, reason: str) -> None:
+    """Strom and its chargers are often behind one fuse; some write a stop once they are back."""
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        await world.ready()
+        quote = await world.paid(1000)
+        verdict = await world.point.transaction_started(
+            StartReport(1, quote.session_id, 0, clock())
+        )
+        clock.advance(60)
+        await world.point.meter_sampled([MeterReport(1, verdict.transaction_id, clock(), 100, 0)])
+    clock.advance(3600)
+    async with running(tmp_path, clock) as world:
+        clock.advance(10)
+        await world.point.attach(ScriptedCharger())
+        await world.point.introduced(Nameplate())
+        stop = StopReport(verdict.transaction_id, 100, clock(), reason)
+        await world.point.transaction_stopped(stop)
+        session = world.point.sessions.get(quote.session_id)
+        assert (session.energy_wh, session.charging_ms) == (100, 60_000)
 
 
 async def test_nobody_plugs_in_and_all_goes_back(tmp_path: Path) -> None:
