@@ -17,6 +17,7 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
+from agent.machine.forecast import is_idle
 from agent.machine.metering import Meter, Reading, Source
 from agent.machine.model import EarlyStop, Ending, Session, SessionState
 from agent.machine.sampling import PAUSED, metered
@@ -161,11 +162,26 @@ def end(session: Session, event: TransactionStopped) -> Result:
     if event.register_wh is not None:
         reading = Reading(event.register_wh, at_ms, Source.STOP)
     after = metered(session, at_ms, reading, 0, _went_on_until(session, event))
+    after = _no_longer_than(after, event.at_ms)
     believed = after.meter is not None and after.meter.source is Source.STOP
     ending = Ending.STOPPED if believed else Ending.NOT_BELIEVED
     ending = Ending.NO_REGISTER if reading is None else ending
     ending = Ending.VANISHED if event.presumed else ending
     return close(replace(after, transaction_ended=not event.presumed, ending=ending), at_ms)
+
+
+def _no_longer_than(session: Session, stopped_ms: int) -> Session:
+    """The session with no more time than there was until its stop, as the charger says: states
+    that it kept, or told without a time, may have counted more."""
+    most_ms = max(0, stopped_ms - (session.started_at_ms or stopped_ms))
+    beyond_ms = session.charging_ms + session.idle_ms - most_ms
+    if beyond_ms <= 0:
+        return session
+    if is_idle(session):
+        idle_ms = max(0, session.idle_ms - beyond_ms)
+        return replace(session, idle_ms=idle_ms, charging_ms=min(session.charging_ms, most_ms))
+    charging_ms = max(0, session.charging_ms - beyond_ms)
+    return replace(session, charging_ms=charging_ms, idle_ms=min(session.idle_ms, most_ms))
 
 
 def _went_on_until(session: Session, event: TransactionStopped) -> int:

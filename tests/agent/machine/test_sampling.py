@@ -129,6 +129,19 @@ def test_a_boot_without_an_outage_says_nothing() -> None:
     assert minutes(again) == 10
 
 
+def test_a_stop_that_waited_in_its_charger_takes_back_what_a_state_seemed_to_show() -> None:
+    """Some chargers send a state that they kept as one of now, and the stop that came before it
+    after it."""
+    for state, charged, idle in ((CHARGING, 40, 0), (PAUSED, 2, 0)):
+        shown = lost_and_back(showed(at(62.1), state))
+        closed = after(shown, ended(at(40), 41_000))
+        assert (closed.state, minutes(closed)) == (SessionState.CLOSED, charged)
+        assert closed.idle_ms == idle
+    paused = after(charging(), showed(at(10), PAUSED), showed(at(30), PAUSED))
+    stopped = after(paused, ended(at(25), 41_000))
+    assert (minutes(stopped), stopped.idle_ms) == (10, 15 * MINUTE)
+
+
 def test_a_power_loss_ended_when_the_charger_was_lost_whatever_it_says() -> None:
     stop = TransactionStopped("ended", at(62), 7, 40_150, "PowerLoss")
     assert minutes(lost_and_back(stop)) == 2
