@@ -94,6 +94,7 @@ class Clock:
         "_late_at_ms",
         "_late_by_ms",
         "_late_times",
+        "_mixed",
         "_on_change",
         "_told",
     )
@@ -108,6 +109,7 @@ class Clock:
         self._late_by_ms = 0
         self._late_at_ms = 0
         self._late_times = 0
+        self._mixed = False
 
     @property
     def behind_ms(self) -> int:
@@ -128,6 +130,7 @@ class Clock:
         """The charger connected again: its clock may have stood still or lost its time."""
         self._doubted = True
         self._late_times = 0
+        self._mixed = False
 
     def measure(self, written: object, arrived_ms: int, *, live: bool) -> None:
         """Learn from a timestamp.
@@ -175,12 +178,16 @@ class Clock:
         """Whether the last messages were all late by this time, though they came apart."""
         if not self._doubted and behind_ms - self.behind_ms <= MAX_DELAY_MS:
             return False
-        if not self._late_times or abs(behind_ms - self._late_by_ms) > MAX_SKEW_NOISE_MS:
+        is_other = abs(behind_ms - self._late_by_ms) > MAX_SKEW_NOISE_MS
+        if not self._late_times or is_other:
+            # Of messages that were kept some are as late as the one before by chance.
+            self._mixed = self._mixed or (self._late_times > 0 and is_other)
             self._late_by_ms, self._late_at_ms, self._late_times = behind_ms, arrived_ms, 1
         elif arrived_ms - self._late_at_ms >= STEADY_APART_MS:
             self._late_at_ms = arrived_ms
             self._late_times += 1
-        return self._late_times >= (DOUBTED_TIMES if self._doubted else STEADY_TIMES)
+        is_enough = self._doubted and not self._mixed
+        return self._late_times >= (DOUBTED_TIMES if is_enough else STEADY_TIMES)
 
     def ours(self, written: object, arrived_ms: int) -> int:
         """A charger's timestamp in our time; the arrival where it makes no sense.

@@ -183,7 +183,7 @@ def test_a_state_that_was_kept_does_not_make_a_clock_look_behind_that_was_right(
         clock.measure(timestamps.render(kept_ms), back_ms, live=True)
     assert clock.behind_ms == 0
     # It lost its time in the outage, as it turns out.
-    for second in (10, 20):
+    for second in (10, 20, 30):
         at_ms = back_ms + second * 1000
         clock.measure(timestamps.render(at_ms - 3_600_000), at_ms, live=True)
     assert clock.behind_ms == 3_600_000
@@ -196,3 +196,15 @@ def test_what_was_measured_is_told_once_and_taken_up_again() -> None:
         clock.measure(timestamps.render(NOON_MS - off_ms), NOON_MS, live=True)
     assert told == [3_600_500, 3_595_000]
     assert Clock(told[-1]).behind_ms == 3_595_000
+
+
+def test_what_was_kept_and_comes_slowly_does_not_set_a_clock_back() -> None:
+    """Two of many are as late as each other by chance: three are not."""
+    clock = Clock()
+    clock.measure(timestamps.render(NOON_MS), NOON_MS, live=True)
+    clock.reconnected()
+    back_ms = NOON_MS + 3_600_000
+    for kept_s, sent_s in ((60, 0), (70, 4), (80, 11), (90, 21), (100, 26), (110, 36)):
+        kept_ms = NOON_MS + kept_s * 1000
+        clock.measure(timestamps.render(kept_ms), back_ms + sent_s * 1000, live=False)
+    assert clock.behind_ms == 0
