@@ -89,7 +89,13 @@ class Samples:
         now_ms: int,
         source: Source = Source.SAMPLE,
     ) -> None:
-        """Report readings of a connector, a transaction or both."""
+        """Report readings of a connector, a transaction or both.
+
+        With the end of a transaction all of its readings may come once more: of a charger without
+        a clock they would seem to be new, and what they show would be counted twice.
+        """
+        if source is Source.END_SAMPLE:
+            readings = [one for one in readings if self._clock.can_date(one.written, now_ms)]
         for start in range(0, len(readings), _AT_ONCE):
             if start:
                 await asyncio.sleep(0)

@@ -201,3 +201,8 @@ class Clock:
         if arrived_ms - corrected > MAX_AGE_MS:
             return arrived_ms
         return corrected if corrected < arrived_ms else arrived_ms
+
+    def can_date(self, written: object, arrived_ms: int) -> bool:
+        """Whether a charger's timestamp makes sense in our time."""
+        at_ms = parse(written)
+        return at_ms is not None and arrived_ms - at_ms - self.behind_ms <= MAX_AGE_MS

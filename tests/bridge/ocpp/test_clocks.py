@@ -66,3 +66,31 @@ async def test_a_state_that_was_kept_since_an_outage_dates_nothing_anew(tmp_path
             session = strom.point.sessions.get(quote.session_id)
             assert session.state == "CLOSED"
             assert session.charging_ms <= 20_000
+
+
+@pytest.mark.parametrize("year", ["1970", "2026"])
+async def test_readings_that_come_again_with_the_stop_are_not_counted_twice(
+    tmp_path: Path, year: str
+) -> None:
+    """A charger without a clock sends the whole curve with its stop (StopTxnSampledData)."""
+
+    def reading(register: int) -> dict[str, object]:
+        written = f"{year}-01-01T00:{register // 100 % 60:02}:00Z"
+        return {"timestamp": written, "sampledValue": [{"value": str(register)}]}
+
+    async with (
+        whole(tmp_path) as strom,
+        obedient(strom.app.ocpp_port) as charger,
+    ):
+        await charger.boot()
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+        await charger.say("StatusNotification", status)
+        quote, number = await strom.charging(charger, 1000, timestamp=f"{year}-01-01T00:00:00Z")
+        curve = [reading(METER_START + wh) for wh in (0, 300, 600, 900)]
+        for value in curve[1:]:
+            strom.clock.advance(60)
+            values = {"connectorId": 1, "transactionId": number, "meterValue": [value]}
+            await charger.say("MeterValues", values)
+        stop = {"transactionId": number, "meterStop": METER_START + 950, "transactionData": curve}
+        await charger.say("StopTransaction", stop | {"timestamp": f"{year}-01-01T00:05:00Z"})
+        assert strom.point.sessions.get(quote.session_id).energy_wh == 950
