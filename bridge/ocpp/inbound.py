@@ -98,6 +98,7 @@ class Inbound:
                 firmware=as_text(payload.get("firmwareVersion"), 50),
             ),
         )
+        self._charger_clock.began_anew()
         self._charger_clock.was_told()
         self.booted = True
         return _checked(

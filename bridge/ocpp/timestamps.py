@@ -9,6 +9,9 @@ from functools import lru_cache
 EARLIEST_MS = 1_577_836_800_000
 """2020-01-01: a clock before this was never set."""
 
+UNSET_MS = 5 * 365 * 86_400_000
+"""A clock that is so far behind was never set: it counts from the charger's start on."""
+
 MAX_SKEW_NOISE_MS = 2_000
 """Differences up to this are travel time and rounding, and not the clock."""
 
@@ -126,6 +129,13 @@ class Clock:
         """We told the charger the time: it may set its clock now, or never."""
         self._told = True
 
+    def began_anew(self) -> None:
+        """The charger started: a clock that was never set did so too."""
+        if self._behind_ms is not None and self._behind_ms > UNSET_MS:
+            self._behind_ms = None
+            self._doubted = True
+            self._late_times = 0
+
     def reconnected(self) -> None:
         """The charger connected again: its clock may have stood still or lost its time."""
         self._doubted = True
@@ -142,9 +152,12 @@ class Clock:
                 may have waited in the charger.
         """
         at_ms = parse(written)
-        if at_ms is None or at_ms < EARLIEST_MS:
+        if at_ms is None:
             return
         behind, before = arrived_ms - at_ms, self._behind_ms
+        if at_ms < EARLIEST_MS:
+            self._measure_unset(behind, arrived_ms)
+            return
         is_right = -MAX_SKEW_NOISE_MS <= behind <= MAX_DELAY_MS
         live = live and (before is None or behind <= before + MAX_DELAY_MS)
         if self._told and (live or is_right):
@@ -158,6 +171,15 @@ class Clock:
             self._doubted = False
         if self._behind_ms != before:
             self._tell()
+
+    def _measure_unset(self, behind_ms: int, arrived_ms: int) -> None:
+        """A clock that was never set may go all the same: what it says is of use then."""
+        if self._is_late_again(behind_ms, arrived_ms):
+            is_new = behind_ms != self._behind_ms
+            self._behind_ms = behind_ms
+            self._doubted = False
+            if is_new:
+                self._tell()
 
     def _tell(self) -> None:
         """Have what was measured kept, where it is not the same but for noise."""

@@ -105,6 +105,7 @@ class Inbound201:
                 firmware=as_text(station.get("firmwareVersion"), 50),
             ),
         )
+        self._station_clock.began_anew()
         self._station_clock.was_told()
         self.booted = True
         return _checked(

@@ -208,3 +208,29 @@ def test_what_was_kept_and_comes_slowly_does_not_set_a_clock_back() -> None:
         kept_ms = NOON_MS + kept_s * 1000
         clock.measure(timestamps.render(kept_ms), back_ms + sent_s * 1000, live=False)
     assert clock.behind_ms == 0
+
+
+def test_a_clock_that_was_never_set_is_of_use_once_it_is_seen_to_go() -> None:
+    clock = Clock()
+    for second in (1_000, 1_010, 1_020):
+        clock.measure(timestamps.render(second * 1000), NOON_MS + second * 1000, live=True)
+    back_ms = NOON_MS + 5_000_000
+    kept = [timestamps.render(second * 1000) for second in (1_030, 1_040, 1_050)]
+    assert [clock.ours(one, back_ms) - NOON_MS for one in kept] == [1_030_000, 1_040_000, 1_050_000]
+    assert clock.can_date(kept[0], back_ms)
+    # It starts anew, and so does its clock.
+    clock.reconnected()
+    clock.began_anew()
+    assert clock.ours(timestamps.render(7_000), back_ms + 9_000) == back_ms + 9_000
+    # At last it is set, and what it kept from before is of no use any more.
+    clock.measure(timestamps.render(back_ms + 20_000), back_ms + 20_100, live=True)
+    assert clock.behind_ms == 0
+    assert not clock.can_date(timestamps.render(9_000), back_ms + 20_200)
+
+
+def test_a_clock_that_stands_still_since_1970_is_of_no_use() -> None:
+    clock = Clock()
+    for second in range(0, 200, 10):
+        clock.measure("1970-01-01T00:00:00Z", NOON_MS + second * 1000, live=True)
+    assert clock.behind_ms == 0
+    assert clock.ours("1970-01-01T00:00:00Z", NOON_MS) == NOON_MS
