@@ -294,6 +294,10 @@ def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
     value_wh = reading.taken(past.unit)
     if value_wh > meter.register_wh:
         fix = Fix.LEAPT
+    elif reading.source is Source.END_SAMPLE:
+        # The readings of a transaction come once more at its end, of some chargers with wrong
+        # times: counted on from this one, all after it would be counted twice.
+        return meter
     else:
         since_wh = possible_wh(reading.at_ms - meter.at_ms, max_power_w)
         fix = Fix.RESTARTED if 0 <= value_wh <= since_wh else Fix.FELL

@@ -173,9 +173,10 @@ def end(session: Session, event: TransactionStopped) -> Result:
 def _no_longer_than(session: Session, stopped_ms: int) -> Session:
     """The session with no more time than there was until its stop, as the charger says: states
     that it kept, or told without a time, may have counted more."""
-    most_ms = max(0, stopped_ms - (session.started_at_ms or stopped_ms))
+    most_ms = stopped_ms - (session.started_at_ms or stopped_ms)
     beyond_ms = session.charging_ms + session.idle_ms - most_ms
-    if beyond_ms <= 0:
+    if beyond_ms <= 0 or most_ms <= 0:
+        # A stop before its start is not dated at all.
         return session
     if is_idle(session):
         idle_ms = max(0, session.idle_ms - beyond_ms)

@@ -189,6 +189,16 @@ def test_a_zero_at_the_start_is_no_register_where_the_meter_has_counted_more() -
     assert read(begun, Reading(60_000, 20 * SECOND), 0, 0).energy_wh == 60_000
 
 
+def test_readings_that_come_again_at_the_end_count_nothing_whatever_their_times() -> None:
+    meter = after(40_000, [40_500, 41_000])[-1]
+    again = meter
+    for register_wh in (40_000, 40_500, 41_000, 41_050):
+        again = read(again, Reading(register_wh, 21 * MINUTE, Source.END_SAMPLE), POWER_W)
+    assert (again.energy_wh, again.source) == (1_050, Source.END_SAMPLE)
+    stopped = read(again, Reading(41_060, 21 * MINUTE, Source.STOP), POWER_W)
+    assert (stopped.energy_wh, stopped.past.corrections) == (1_060, ())
+
+
 def test_a_stop_that_cannot_be_true_leaves_the_last_sample_to_decide() -> None:
     meter = after(40_000, [40_500])[-1]
     for register_wh in (9_000_000, 40_400, 3):

@@ -140,6 +140,8 @@ def test_a_stop_that_waited_in_its_charger_takes_back_what_a_state_seemed_to_sho
     paused = after(charging(), showed(at(10), PAUSED), showed(at(30), PAUSED))
     stopped = after(paused, ended(at(25), 41_000))
     assert (minutes(stopped), stopped.idle_ms) == (10, 15 * MINUTE)
+    # It has no date of its own.
+    assert after(paused, ended(0, 41_000)).idle_ms == 20 * MINUTE
 
 
 def test_a_power_loss_ended_when_the_charger_was_lost_whatever_it_says() -> None:
