@@ -35,7 +35,7 @@ RATINGS_W = (
 """What connectors are sold with."""
 
 _MS_PER_HOUR = 3_600_000
-_SAMPLE = Source.SAMPLE
+_SAMPLE, _INTERVALS = Source.SAMPLE, Source.INTERVALS
 
 
 class _Readings:
@@ -109,9 +109,9 @@ class MeterWatch:
             self._readings[session.connector] = _Readings(session.id)
 
     def sampled(self, session: Session) -> None:
-        """The meter was read, perhaps without its energy register."""
+        """The meter was read, perhaps without its energy register, or summed up from intervals."""
         meter = session.meter
-        if meter is None or meter.source is not _SAMPLE:
+        if meter is None or (meter.source is not _SAMPLE and meter.source is not _INTERVALS):
             return
         if session.state is CLOSED:
             return

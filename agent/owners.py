@@ -28,7 +28,7 @@ LEAST_OF_TAG = 8
 KNOWN_AGAIN = 64
 """So many stops of nobody's are known again: some chargers repeat theirs for ever."""
 
-_SAMPLE = Source.SAMPLE
+_END_SAMPLE = Source.END_SAMPLE
 
 FRESH_MS = 60_000
 """What a meter showed longer ago says nothing of whether power flows now."""
@@ -105,7 +105,7 @@ class Owners:
                 self.numbering.heard(connector, named or 0)
             elif self._runs_elsewhere(own.connector, connector):
                 return self._charging_on(connector)
-            if report.source is _SAMPLE:
+            if report.source is not _END_SAMPLE:
                 self._strays.paid_one_read(own, report.sampled_at_ms)
             return own
         if named is not None and named not in known:

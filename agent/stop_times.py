@@ -14,6 +14,10 @@ MOST_STOP_MS = 20_000
 """A stop that took longer was not obeyed at first: such a one is cut off and not planned for."""
 
 
+_SAID_SO = (Ending.STOPPED, Ending.NO_REGISTER)
+"""The charger said that it stopped, with a register or without."""
+
+
 class StopTimes:
     """What the last stops of one charger took; they survive a restart.
 
@@ -39,7 +43,7 @@ class StopTimes:
         """A transaction ended; learn from it when that was asked for and obeyed."""
         mine = session.transaction_id == event.transaction_id and session.stop_by is not None
         obeyed = session.stop_sent_at_ms == session.stopping_since_ms > 0
-        if not mine or not obeyed or session.ending is not Ending.STOPPED:
+        if not mine or not obeyed or session.ending not in _SAID_SO:
             return
         took_ms = event.at_ms - session.stopping_since_ms
         if 0 <= took_ms <= MOST_STOP_MS:

@@ -91,7 +91,7 @@ class Unsold:
             named: the transaction that it names; None where it names none that is known.
         """
         is_fresh = self._commons.clock() - report.sampled_at_ms <= FRESH_MS
-        if not is_fresh or report.source is not Source.SAMPLE:
+        if not is_fresh or report.source is Source.END_SAMPLE:
             return
         if named is not None and named.charge_point == self._id:
             place = self._strays.place(named.connector)

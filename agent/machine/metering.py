@@ -33,12 +33,14 @@ MOST_CORRECTIONS = 12
 
 
 class Source(StrEnum):
-    """Where a register was read."""
+    """Where a register was read; INTERVALS: it was not, but summed up from what a charger told of
+    intervals of time, from the register at the start on (see `agent.machine.counting`)."""
 
     START = "start"
     SAMPLE = "sample"
     END_SAMPLE = "end_sample"
     STOP = "stop"
+    INTERVALS = "intervals"
 
 
 class Unit(StrEnum):
@@ -100,6 +102,8 @@ class Past(Struct, frozen=True):
         corrections: what was done to the readings so far.
         ways: the meter as it was before each reading that did not fit: a later one may tell
             that it was a misreading.
+        read: the meter as it was when its register was last read, while it is summed up from
+            intervals since; None where the register itself is what is known.
     """
 
     start_wh: int | None = None
@@ -109,6 +113,7 @@ class Past(Struct, frozen=True):
     unit: Unit = Unit.AS_WRITTEN
     corrections: tuple[Correction, ...] = ()
     ways: tuple[Meter, ...] = ()
+    read: Meter | None = None
 
 
 class Meter(Struct, frozen=True):
@@ -138,7 +143,8 @@ class Meter(Struct, frozen=True):
 
     @property
     def energy_wh(self) -> int:
-        """Energy of the session so far; it never falls."""
+        """Energy of the session so far; it never falls but where a register that is read takes
+        the place of what was summed up from intervals."""
         return self.base_wh + self.register_wh - self.origin_wh
 
     def began_again(self, register_wh: int, at_ms: int) -> Meter:
@@ -152,6 +158,7 @@ class Meter(Struct, frozen=True):
             unit=Unit.AS_WRITTEN,
             corrections=fixed,
             ways=(),
+            read=None,
         )
         return Meter(register_wh, self.energy_wh, register_wh, at_ms, past=past)
 
@@ -289,8 +296,7 @@ def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
         if _is_rounded(meter, value_wh):
             energy_wh = meter.energy_wh
             return _set_anew(meter, reading, value_wh, Fix.ROUNDED, value_wh, energy_wh, past.unit)
-        note = Correction(Fix.NOT_BELIEVED, reading.at_ms, meter.register_wh, value_wh, 0)
-        return replace(meter, past=replace(past, corrections=_and(past.corrections, note)))
+        return not_believed(meter, reading)
     value_wh = reading.taken(past.unit)
     if value_wh > meter.register_wh:
         fix = Fix.LEAPT
@@ -302,6 +308,21 @@ def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
         since_wh = possible_wh(reading.at_ms - meter.at_ms, max_power_w)
         fix = Fix.RESTARTED if 0 <= value_wh <= since_wh else Fix.FELL
     return _set_anew(meter, reading, value_wh, fix, value_wh, meter.energy_wh, past.unit)
+
+
+def not_believed(meter: Meter, reading: Reading) -> Meter:
+    """The meter after a last word that cannot be true, or cannot be compared with anything."""
+    note = Correction(Fix.NOT_BELIEVED, reading.at_ms, meter.register_wh, reading.register_wh, 0)
+    return replace(meter, past=replace(meter.past, corrections=_and(meter.past.corrections, note)))
+
+
+def from_here_on(meter: Meter, reading: Reading) -> Meter:
+    """The meter after a register that says nothing of the energy before it: what comes after it
+    is added to what was counted."""
+    value_wh = reading.register_wh
+    fix = Fix.LEAPT if value_wh > meter.register_wh else Fix.FELL
+    set_anew = _set_anew(meter, reading, value_wh, fix, value_wh, meter.energy_wh)
+    return replace(set_anew, past=replace(set_anew.past, ways=()))
 
 
 def _is_rounded(meter: Meter, value_wh: int) -> bool:

@@ -107,7 +107,7 @@ class Session(Struct, frozen=True):
         transaction_id: of the running transaction.
         transaction_ended: whether the charger said that this transaction has ended.
         early_stop: its word on the end, where that came before the one on the beginning.
-        energy_wh: energy of the session; it never falls.
+        energy_wh: energy of the session; it never falls but as that of its meter does.
         power_w: power at the last sample.
         plan_power_w: the power with which the stop is planned.
         peak_power_w: the most that it was planned with after a reading.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.machine import metering
+from agent.machine import counting, metering
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, ConnectorStatusChanged, MeterSampled
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
@@ -14,6 +14,7 @@ from agent.machine.metering import (
     UNCHECKED_TIMES,
     Meter,
     Reading,
+    Source,
 )
 from agent.machine.model import CHARGING, STOPPING, SUSPENDED, Session
 from agent.machine.settling import Result
@@ -30,6 +31,8 @@ CLOCK_LEEWAY_MS = 10_000
 have whole seconds."""
 LOW_MS = 15 * MS_PER_MINUTE
 VERY_LOW_MS = 5 * MS_PER_MINUTE
+
+_INTERVALS = Source.INTERVALS
 
 PAUSED = frozenset({ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
 """States of a connector in which a transaction goes on and no energy flows."""
@@ -141,10 +144,15 @@ def metered(
     if session.started_at_ms is not None and at_ms >= sampled_at_ms:
         sampled_at_ms = at_ms
         if reading is not None:
-            if meter is None:
+            summed_up = reading.source is _INTERVALS
+            if meter is None and summed_up:
+                meter = counting.begun(reading, session.started_at_ms, limit_w)
+            elif meter is None:
                 # The charger did not say where it began: nothing before this can be counted.
                 meter = Meter.started(reading.register_wh, at_ms, reading.source)
                 paced_at_ms = max(at_ms, metered_at_ms)
+            elif summed_up or meter.source is _INTERVALS:
+                meter = counting.read(meter, reading, limit_w, session.max_power_w)
             else:
                 meter = metering.read(meter, reading, limit_w, session.max_power_w)
             energy_wh = meter.energy_wh
@@ -159,6 +167,8 @@ def metered(
         is_first_moment = at_ms - session.started_at_ms < LEAST_BETWEEN_MS
         elapsed_ms = metered_at_ms - paced_at_ms
         if elapsed_ms >= LEAST_BETWEEN_MS:
+            # A register may show less than was summed up from intervals.
+            paced_wh = paced_wh if paced_wh < energy_wh else energy_wh
             shown_w = (energy_wh - paced_wh) * MW_MS_PER_WH // elapsed_ms
             paced_wh, paced_at_ms = energy_wh, metered_at_ms
         if power_w is not None:

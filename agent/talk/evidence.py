@@ -25,7 +25,11 @@ def reason(evidence: MeterEvidence, words: Words) -> str:
     """Why the last reading is the one that decided."""
     if evidence.end_source is Source.START:
         return words("meter.why.nothing_read")
-    return "" if evidence.ending is None else words(f"meter.why.{evidence.ending}")
+    why = "" if evidence.ending is None else words(f"meter.why.{evidence.ending}")
+    if evidence.end_source is not Source.INTERVALS:
+        return why
+    summed_up = words("meter.why.intervals")
+    return f"{summed_up}; {why}" if why else summed_up
 
 
 def evidence_details(evidence: MeterEvidence, words: Words) -> tuple[str, ...]:
