@@ -157,9 +157,8 @@ class Inbound:
         )
         verdict = await self._charge_point.transaction_started(report)
         self._remember(verdict.transaction_id, report.connector)
-        if verdict.accepted and not report.register_wh:
-            started_ms = report.started_at_ms
-            await self._unread.began(verdict.transaction_id, report.connector, started_ms)
+        number, start_wh = verdict.transaction_id, report.register_wh
+        await self._unread.began(number, report.connector, start_wh, report.started_at_ms)
         return _checked(
             "StartTransaction",
             {
@@ -174,9 +173,11 @@ class Inbound:
         if connector:
             self._remember(transaction_id, connector)
         if connector or transaction_id is not None:
-            await self._samples.take_read(samples.readings, connector, transaction_id, now_ms)
+            readings = samples.readings
             if self._unread.may_be_open:
-                await self._unread.metered(None, samples.readings, connector, transaction_id)
+                named = transaction_id
+                readings, _ = await self._unread.metered(None, readings, connector, named)
+            await self._samples.take_read(readings, connector, transaction_id, now_ms)
         return frames.EMPTY
 
     async def meter_values(self, payload: Payload, now_ms: int) -> bytes:
@@ -187,10 +188,7 @@ class Inbound:
             self._remember(transaction_id, connector)
         if connector or transaction_id is not None:
             values = payload.get("meterValue") or payload.get("values")
-            place = connector or 0
-            found = await self._samples.take(values, place, transaction_id, now_ms)
-            if self._unread.may_be_open:
-                await self._unread.metered(values, found, place, transaction_id)
+            await self._metered(values, connector or 0, transaction_id, now_ms)
         return frames.EMPTY
 
     async def stop_transaction(self, payload: Payload, now_ms: int) -> bytes:
@@ -200,12 +198,9 @@ class Inbound:
         samples = payload.get("transactionData")
         if samples:
             connector = self._connectors.get(transaction_id, 0)
-            source = Source.END_SAMPLE
-            found = await self._samples.take(samples, connector, transaction_id, now_ms, source)
-            await self._unread.metered(samples, found, connector, transaction_id, ended=True)
+            await self._metered(samples, connector, transaction_id, now_ms, ended=True)
         register_wh = register(payload.get("meterStop"))
-        if not register_wh:
-            register_wh = await self._unread.last_word_wh(transaction_id) or register_wh
+        register_wh = await self._unread.last_word_wh(register_wh)
         await self._charge_point.transaction_stopped(
             StopReport(
                 transaction_id=transaction_id,
@@ -218,6 +213,29 @@ class Inbound:
         self._connectors.pop(transaction_id, None)
         await self._unread.ended(transaction_id)
         return frames.EMPTY
+
+    async def _metered(
+        self,
+        values: object,
+        connector: int,
+        transaction_id: int | None,
+        now_ms: int,
+        *,
+        ended: bool = False,
+    ) -> None:
+        """Report all that is in a `meterValue` list, and what is summed up with it."""
+        await self._samples.keep_signed(values, connector, transaction_id, now_ms)
+        found, summed_up = await self._samples.read(values, now_ms), None
+        if self._unread.may_be_open:
+            found, summed_up = await self._unread.metered(
+                values, found, connector, transaction_id, ended=ended
+            )
+        source = Source.END_SAMPLE if ended else Source.SAMPLE
+        await self._samples.report(found, connector, transaction_id, now_ms, source)
+        if summed_up is not None:
+            number, place, reading = summed_up
+            self._charger_clock.measure(reading.written, now_ms, live=False)
+            await self._samples.report([reading], place, number, now_ms, Source.INTERVALS)
 
     async def data_transfer(self, payload: Payload, now_ms: int) -> bytes:
         """OCPP 1.6 section 4.3; no vendor's extension is known here."""

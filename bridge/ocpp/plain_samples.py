@@ -111,7 +111,7 @@ def _reading(element: _Element) -> Reading | None:
         elif measurand == POWER:
             value = _quantity(sample)
             power = value if power is None else power
-        elif measurand not in _NOT_READ and (measurand != INTERVAL or register is None):
+        elif measurand not in _NOT_READ and (measurand != INTERVAL or not register):
             raise ValueError
     return reading_from(element.timestamp, register, power)
 

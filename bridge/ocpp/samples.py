@@ -45,20 +45,6 @@ class Samples:
         self._clock = clock
         self._as_16 = as_16
 
-    async def take(
-        self,
-        meter_value: object,
-        connector: int,
-        transaction_id: int | None,
-        now_ms: int,
-        source: Source = Source.SAMPLE,
-    ) -> list[Reading]:
-        """Report all that is in a `meterValue` list, whatever it is; returns its readings."""
-        await self.keep_signed(meter_value, connector, transaction_id, now_ms)
-        found = await self.read(meter_value, now_ms)
-        await self.report(found, connector, transaction_id, now_ms, source)
-        return found
-
     def take_read(
         self, readings: Sequence[Reading], connector: int, transaction_id: int | None, now_ms: int
     ) -> Awaitable[None]:

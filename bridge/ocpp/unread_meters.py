@@ -1,36 +1,50 @@
-"""Energy of OCPP 1.6 chargers that tell it by intervals, and whose meters have no register.
+"""Energy of OCPP 1.6 chargers that tell it by intervals, and no register while they charge.
 
-They write 0 where a register should be, at the start and at the stop (sections 6.45 and 6.49). What
-flowed is told by `Energy.Active.Import.Interval` alone: then the stop is given the register that
-it should have had (`bridge.ocpp.intervals`). Any register that is read makes an end of that.
+What flowed is told by `Energy.Active.Import.Interval` (section 7.31), and summed up as it comes:
+the sum is reported as a register that counts on from that of the start. Many such chargers have no
+register at all, and write 0 where one should be, at the start, among samples and at the stop
+(sections 6.45 and 6.49). Any other register that is read while they charge makes an end of that:
+then it is billed by registers.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 import msgspec
 
 from agent.ports.charge_point import ChargePoint
+from bridge.ocpp import timestamps
 from bridge.ocpp.intervals import CLOCK, PERIODIC, Row, Tally, contexts, told
 from bridge.ocpp.readings import Reading
 
 logger = logging.getLogger(__name__)
 
 _NOTE = "ocpp1.6 intervals"
-_MOST = 8
+_MOST, _MOST_HERE = 64, 3
+"""So many transactions are remembered of a charger and of one connector: some never end."""
 _RUNNING = {PERIODIC: Row.PERIODIC, CLOCK: Row.CLOCK}
 """A value that does not say why it was read may be of an interval that still runs."""
 _ENDED = contexts("", ended=True)
 
 
-class _Unread(msgspec.Struct):
+class Sum(NamedTuple):
+    """What was summed up of a transaction by now, to be reported as a reading."""
+
+    transaction_id: int
+    connector: int
+    reading: Reading
+
+
+class _Unread(msgspec.Struct, frozen=True):
     connector: int
     tally: Tally
 
 
 class UnreadMeters:
-    """The transactions of one charger that began without a register; they survive a restart.
+    """The transactions of one charger of which no register was read since they began; they survive
+    a restart.
 
     Args:
         charge_point: whose they are.
@@ -45,22 +59,31 @@ class UnreadMeters:
         """Whether there are any, for all that is known without looking."""
         return self._open is None or bool(self._open)
 
-    async def began(self, transaction_id: int, connector: int, written_ms: int) -> None:
-        """A transaction began without a register; safe to repeat.
+    async def began(
+        self,
+        transaction_id: int,
+        connector: int,
+        register_wh: int | None,
+        written_ms: int,
+    ) -> None:
+        """A transaction began, whether anybody pays for it or not; safe to repeat.
 
         Args:
             transaction_id: Strom's number of it.
-            connector: where.
+            connector: where; 0 for unknown.
+            register_wh: with which register; None for none.
             written_ms: when, by the charger's clock; 0 for unknown.
         """
         known = await self._known()
         if transaction_id in known or not written_ms:
             return
-        tally = Tally().anew(written_ms, 0, is_all_his=True).based_on(0, written_ms)
-        known[transaction_id] = _Unread(connector, tally)
-        if len(known) > _MOST:
-            del known[next(iter(known))]
-        await self._save(known)
+        here = [number for number, one in known.items() if one.connector == connector]
+        surplus = {*here[: 1 - _MOST_HERE], *list(known)[: 1 - _MOST]}
+        start_wh = register_wh or 0
+        tally = Tally().anew(written_ms, start_wh, is_all_his=True)
+        tally = tally.based_on(start_wh * 1000, written_ms)
+        left = {number: one for number, one in known.items() if number not in surplus}
+        await self._save(left | {transaction_id: _Unread(connector, tally)})
 
     async def metered(
         self,
@@ -70,8 +93,8 @@ class UnreadMeters:
         transaction_id: int | None,
         *,
         ended: bool = False,
-    ) -> None:
-        """The meter was read.
+    ) -> tuple[list[Reading], Sum | None]:
+        """The meter was read; returns once what it adds is stored.
 
         Args:
             meter_value: a `meterValue` list as the charger wrote it.
@@ -79,35 +102,50 @@ class UnreadMeters:
             connector: where; 0 for unknown.
             transaction_id: as the charger named it.
             ended: whether it came with the stop.
+
+        Returns:
+            The readings without what is no register, and what is to be reported besides: the sum
+            by now, where intervals were told. To report that again is safe.
         """
         known = await self._known()
-        number = transaction_id or 0
-        if number <= 0:
-            here = [one for one, unread in known.items() if unread.connector == connector]
-            number = max(here, default=0)
+        number = _meant(known, connector, transaction_id or 0)
         unread = known.get(number)
         if unread is None:
-            return
+            return found, None
         if any(one.register_wh for one in found):
-            del known[number]
-            await self._save(known)
-            return
-        tally = unread.tally.after(told(meter_value, _ENDED if ended else _RUNNING), None)
-        if tally != unread.tally:
-            known[number] = _Unread(unread.connector, tally)
-            await self._save(known)
+            await self._save({other: one for other, one in known.items() if other != number})
+            return found, None
+        intervals = told(meter_value, _ENDED if ended else _RUNNING)
+        before, tally = unread.tally, unread.tally.after(intervals, None)
+        if tally != before:
+            await self._save(known | {number: _Unread(unread.connector, tally)})
+        if not tally.was_told:
+            return found, None
+        found = [_without_register(one) for one in found]
+        if not intervals or tally.until_ms <= tally.since_ms:
+            return found, None
+        others, reading = _with_sum(found, tally)
+        return others, Sum(number, unread.connector, reading)
 
-    async def last_word_wh(self, transaction_id: int) -> int | None:
-        """The register with which a transaction ends whose charger names none; None where nothing
-        was told."""
-        unread = (await self._known()).get(transaction_id)
-        return None if unread is None else unread.tally.beyond_register_wh
+    async def last_word_wh(self, register_wh: int | None) -> int | None:
+        """The register with which a transaction ends; None where the charger names none: 0 is none
+        while it tells intervals.
+
+        Args:
+            register_wh: as the charger wrote it.
+        """
+        if register_wh or not self.may_be_open:
+            return register_wh
+        known = await self._known()
+        return None if any(one.tally.was_told for one in known.values()) else register_wh
 
     async def ended(self, transaction_id: int) -> None:
         """A transaction has ended, and that is stored."""
         known = await self._known()
-        if known.pop(transaction_id, None) is not None:
-            await self._save(known)
+        if transaction_id in known:
+            await self._save(
+                {other: one for other, one in known.items() if other != transaction_id}
+            )
 
     async def _known(self) -> dict[int, _Unread]:
         if self._open is None:
@@ -115,10 +153,42 @@ class UnreadMeters:
             try:
                 self._open = msgspec.json.decode(text, type=dict[int, _Unread]) if text else {}
             except msgspec.MsgspecError:
-                logger.error("what was counted of a charger's intervals cannot be read")
+                logger.error("what was summed up of a charger's intervals cannot be read")
                 self._open = {}
         return self._open
 
     async def _save(self, known: dict[int, _Unread]) -> None:
+        """Keep them; what cannot be stored is not known either, so that it counts when it comes
+        again."""
         text = msgspec.json.encode(known).decode() if known else ""
         await self._charge_point.keep_note(_NOTE, text)
+        self._open = known
+
+
+def _meant(known: dict[int, _Unread], connector: int, named: int) -> int:
+    """The transaction that a reading is of; 0 for none.
+
+    Chargers name none, or 0, for what runs at a connector. A number that belongs to another
+    connector than the one beside it is not believed where something else runs there.
+    """
+    here = [number for number, one in known.items() if one.connector == connector]
+    if named <= 0:
+        return max(here, key=lambda number: known[number].tally.since_ms, default=0)
+    return 0 if here and named not in here else named
+
+
+def _without_register(reading: Reading) -> Reading:
+    return Reading(reading.written, None, reading.power_w)
+
+
+def _with_sum(found: list[Reading], tally: Tally) -> tuple[list[Reading], Reading]:
+    """The readings but that of the moment up to which all is summed up, and the sum with its
+    power."""
+    others: list[Reading] = []
+    power_w: int | None = None
+    for one in found:
+        if one.power_w is not None and timestamps.parse(one.written) == tally.until_ms:
+            power_w = one.power_w
+        elif one.power_w is not None:
+            others.append(one)
+    return others, Reading(timestamps.render(tally.until_ms), tally.register_wh, power_w)
