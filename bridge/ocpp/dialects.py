@@ -11,6 +11,7 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import AgentError
 from bridge.ocpp import frames, plain_samples, timestamps
 from bridge.ocpp.actions import V16, V201
+from bridge.ocpp.asked_meters import AskedMeters
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201
 from bridge.ocpp.charger import Calls, OcppCharger
 from bridge.ocpp.desk import Reports
@@ -73,6 +74,10 @@ class Dialect16:
         if action == "BootNotification" and self.tended is not None:
             self.tended.booted = True
         return self._inbound.answer(action, payload)
+
+    def noted(self, calls: Calls) -> Calls:
+        """The calls of a connection, of which those that matter for what is heard are noted."""
+        return AskedMeters(calls, self._inbound.meter_asked)
 
     def charger(self, calls: Calls, spawn: Spawn) -> OcppCharger:
         """The other side, once there is a connection for its calls."""
@@ -161,6 +166,10 @@ class Dialect201:
         if whereabouts is not None and self._spawn is not None and whereabouts.is_due():
             self._spawn(whereabouts.after_silence())
         return self._inbound.answer(action, payload)
+
+    def noted(self, calls: Calls) -> Calls:
+        """The same as of 1.6: none is."""
+        return calls
 
     def charger(self, calls: Calls, spawn: Spawn) -> Ocpp201Charger:
         """The other side, once there is a connection for its calls."""

@@ -75,6 +75,10 @@ class Inbound:
         """How far the charger's clock is behind ours; None while that was not measured."""
         return self._charger_clock.measured_ms
 
+    def meter_asked(self) -> None:
+        """The charger is asked for its meter now."""
+        self._unread.asked(self._clock())
+
     def answer(self, action: str, payload: Payload | PlainSamples) -> Awaitable[bytes] | None:
         """Report what the charger said and return the answer to it, as JSON.
 
@@ -176,7 +180,7 @@ class Inbound:
             readings = samples.readings
             if self._unread.may_be_open:
                 named = transaction_id
-                readings, _ = await self._unread.metered(None, readings, connector, named)
+                readings, _ = await self._unread.metered(None, readings, connector, named, now_ms)
             await self._samples.take_read(readings, connector, transaction_id, now_ms)
         return frames.EMPTY
 
@@ -228,7 +232,7 @@ class Inbound:
         found, summed_up = await self._samples.read(values, now_ms), None
         if self._unread.may_be_open:
             found, summed_up = await self._unread.metered(
-                values, found, connector, transaction_id, ended=ended
+                values, found, connector, transaction_id, now_ms, ended=ended
             )
         source = Source.END_SAMPLE if ended else Source.SAMPLE
         await self._samples.report(found, connector, transaction_id, now_ms, source)

@@ -198,7 +198,7 @@ class Tally(Struct, frozen=True, omit_defaults=True):
         if is_old or not intervals:
             return self
         tally = self
-        for one in sorted(intervals, key=_in_order):
+        for one in sorted(intervals, key=in_order):
             tally = tally._with(one)
         return replace(tally, seq_no=known if seq_no is None else seq_no)
 
@@ -240,5 +240,6 @@ class Tally(Struct, frozen=True, omit_defaults=True):
         return replace(self, energy_mwh=energy_mwh, until_ms=at_ms, offset_mwh=offset_mwh)
 
 
-def _in_order(one: Interval) -> tuple[int, int]:
+def in_order(one: Interval) -> tuple[int, int]:
+    """The key by which intervals are sorted to be counted."""
     return one.until_ms, _ORDER.index(one.row)

@@ -274,8 +274,9 @@ class OcppServer:
             liveness,
             on_ready=lambda: self._spawn(prepare()),
         )
-        charger = dialect.charger(connection, self._spawn)
-        line = Line(charge_point, connection, dialect.version, dialect.reports)
+        calls = dialect.noted(connection)
+        charger = dialect.charger(calls, self._spawn)
+        line = Line(charge_point, calls, dialect.version, dialect.reports)
         older = self._owners.get(charge_point.id)
         self._owners[charge_point.id] = connection
         self.desk.opened(line)

@@ -16,7 +16,7 @@ import msgspec
 
 from agent.ports.charge_point import ChargePoint
 from bridge.ocpp import timestamps
-from bridge.ocpp.intervals import CLOCK, PERIODIC, Row, Tally, contexts, told
+from bridge.ocpp.intervals import CLOCK, PERIODIC, Interval, Row, Tally, contexts, in_order, told
 from bridge.ocpp.readings import Reading
 
 logger = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 _NOTE = "ocpp1.6 intervals"
 _MOST, _MOST_HERE = 64, 3
 """So many transactions are remembered of a charger and of one connector: some never end."""
-_RUNNING = {PERIODIC: Row.PERIODIC, CLOCK: Row.CLOCK}
-"""A value that does not say why it was read may be of an interval that still runs."""
+_RUNNING = {PERIODIC: Row.PERIODIC, CLOCK: Row.CLOCK, "": Row.PERIODIC}
+"""A value that does not say why it was read is a periodic one (section 7.43)."""
 _ENDED = contexts("", ended=True)
 
 
@@ -37,9 +37,39 @@ class Sum(NamedTuple):
     reading: Reading
 
 
-class _Unread(msgspec.Struct, frozen=True):
+_ASKED_MS = 60_000
+"""A value that was asked for comes within that time."""
+_WHOLE_PERCENT = 75
+"""Values that come after less of the usual time are of an interval that still runs."""
+
+
+class _Unread(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A transaction: where it is, what is counted of it, and the least time between two of its
+    intervals, 0 for unknown."""
+
     connector: int
     tally: Tally
+    period_ms: int = 0
+
+    def with_told(self, intervals: list[Interval], *, is_asked: bool) -> _Unread:
+        """With what a message brought.
+
+        Args:
+            intervals: in any order.
+            is_asked: whether the meter was asked for, so that some may still run: they are told
+                again when they are over.
+        """
+        tally, period_ms = self.tally, self.period_ms
+        for one in sorted(intervals, key=in_order):
+            gap_ms = one.until_ms - tally.ends.get(one.row, tally.since_ms)
+            is_whole = 0 < period_ms * _WHOLE_PERCENT <= gap_ms * 100
+            if one.row is Row.PERIODIC and is_asked and not is_whole:
+                continue
+            after = tally.after([one], None)
+            if one.row is Row.PERIODIC and after.until_ms > tally.until_ms:
+                period_ms = min(period_ms or gap_ms, gap_ms)
+            tally = after
+        return _Unread(self.connector, tally, period_ms)
 
 
 class UnreadMeters:
@@ -53,6 +83,15 @@ class UnreadMeters:
     def __init__(self, charge_point: ChargePoint) -> None:
         self._charge_point = charge_point
         self._open: dict[int, _Unread] | None = None
+        self._asked_at_ms = -_ASKED_MS
+
+    def asked(self, at_ms: int) -> None:
+        """The charger is asked for its meter.
+
+        Args:
+            at_ms: when, by our clock.
+        """
+        self._asked_at_ms = at_ms
 
     @property
     def may_be_open(self) -> bool:
@@ -91,6 +130,7 @@ class UnreadMeters:
         found: list[Reading],
         connector: int,
         transaction_id: int | None,
+        now_ms: int,
         *,
         ended: bool = False,
     ) -> tuple[list[Reading], Sum | None]:
@@ -101,6 +141,7 @@ class UnreadMeters:
             found: the readings in it.
             connector: where; 0 for unknown.
             transaction_id: as the charger named it.
+            now_ms: when the message came, by our clock.
             ended: whether it came with the stop.
 
         Returns:
@@ -116,9 +157,11 @@ class UnreadMeters:
             await self._save({other: one for other, one in known.items() if other != number})
             return found, None
         intervals = told(meter_value, _ENDED if ended else _RUNNING)
-        before, tally = unread.tally, unread.tally.after(intervals, None)
-        if tally != before:
-            await self._save(known | {number: _Unread(unread.connector, tally)})
+        is_asked = now_ms - self._asked_at_ms < _ASKED_MS
+        after = unread.with_told(intervals, is_asked=is_asked and not ended)
+        if after != unread:
+            await self._save(known | {number: after})
+        tally = after.tally
         if not tally.was_told:
             return found, None
         found = [_without_register(one) for one in found]

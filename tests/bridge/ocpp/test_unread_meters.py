@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from agent.machine.events import StopBy
@@ -129,8 +130,8 @@ async def test_what_was_lost_on_the_way_comes_with_the_stop(stage: Stage) -> Non
 
 
 async def test_what_may_have_been_counted_is_not_counted_again(stage: Stage) -> None:
-    """A value is repeated over the next connection and after a restart of the server; one is of an
-    interval that still runs, and one does not say so."""
+    """A value is repeated over the next connection and after a restart of the server; others are
+    of an interval that still runs."""
     async with booted(stage) as raw:
         quote, number = await counting(raw, stage)
         values = interval(stage, 40)
@@ -141,7 +142,7 @@ async def test_what_may_have_been_counted_is_not_counted_again(stage: Stage) -> 
         named = {"transactionId": number}
         await metered(raw, values, **named)
         stage.world.clock.advance(10)
-        for context in ("Trigger", "", "Other"):
+        for context in ("Trigger", "Other"):
             await metered(raw, interval(stage, 20, context), **named)
         assert stage.session(quote).energy_wh == 80
         stage.world.clock.advance(10)
@@ -227,6 +228,30 @@ async def test_zero_is_no_register_beside_intervals(stage: Stage, meter_start: i
         assert stage.session(quote).energy_wh == 120
         lone = [{"timestamp": stage.at(), "sampledValue": [{"value": "0"}]}]
         await metered(raw, lone, transactionId=number)
+        assert (await stopped(stage, raw, quote, meterStop=0)).energy_wh == 120
+
+
+@pytest.mark.parametrize("context", ["", "Sample.Periodic"])
+async def test_what_was_asked_for_is_of_an_interval_that_still_runs(
+    stage: Stage, context: str
+) -> None:
+    """Many chargers do not say so. It comes again with its interval."""
+    async with booted(stage) as raw:
+        quote, number = await begun(raw, stage)
+        for _ in range(2):
+            stage.world.clock.advance(20)
+            await metered(raw, interval(stage, 40, context), transactionId=number)
+        assert stage.session(quote).energy_wh == 80
+        wanted = {"requestedMessage": "MeterValues", "connectorId": 1}
+        async with anyio.create_task_group() as asking:
+            asking.start_soon(stage.server.desk.ask, "CP001", "TriggerMessage", wanted)
+            assert await raw.accept("TriggerMessage") == wanted
+        stage.world.clock.advance(5)
+        await metered(raw, interval(stage, 10, context), transactionId=number)
+        assert stage.session(quote).energy_wh == 80
+        stage.world.clock.advance(15)
+        await metered(raw, interval(stage, 40, context), transactionId=number)
+        assert stage.session(quote).energy_wh == 120
         assert (await stopped(stage, raw, quote, meterStop=0)).energy_wh == 120
 
 
