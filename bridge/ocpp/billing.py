@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bridge.ocpp.intervals import INTERVAL
 from bridge.ocpp.readings import POWER, REGISTER
 
 SLOWEST_SAMPLES_S = 60
@@ -128,6 +129,7 @@ class Consequence(StrEnum):
     SLOW_SAMPLES = "slow_samples"
     NO_SAMPLES = "no_samples"
     NO_REGISTER = "no_register"
+    INTERVALS_ALONE = "intervals_alone"
 
 
 _INTERVALS = frozenset({"metervaluesampleinterval", "sampleddatactrlr.txupdatedinterval"})
@@ -140,7 +142,9 @@ def consequence(key: str, present: str) -> Consequence:
     if name in _INTERVALS and not _often(present):
         return Consequence.SLOW_SAMPLES if _seconds(present) else Consequence.NO_SAMPLES
     if name in _MEASURANDS and present and not _measures(REGISTER)(present):
-        return Consequence.NO_REGISTER
+        return (
+            Consequence.INTERVALS_ALONE if _measures(INTERVAL)(present) else Consequence.NO_REGISTER
+        )
     return Consequence.NONE
 
 

@@ -258,3 +258,19 @@ async def test_nothing_is_said_of_a_charge_whose_beginning_was_not_seen(tmp_path
         await world.point.transaction_stopped(stop)
         assert world.point.sessions.get(session_id).closed_at_ms is not None
         assert world.site.office.troubles() == {}
+
+
+async def test_sums_of_intervals_are_readings(tmp_path: Path) -> None:
+    """Their power is looked at, and nobody is told that the energy is not read."""
+    async with charging(tmp_path) as [meter]:
+        for _ in range(60):
+            meter.world.clock.advance(20)
+            meter.register_wh += 267
+            at_ms = meter.world.clock()
+            reading = (meter.connector, meter.transaction_id, at_ms, meter.register_wh)
+            report = MeterReport(*reading, source=Source.INTERVALS)
+            await meter.world.point.meter_sampled([report])
+        (sentence,) = troubles(meter)
+        assert "its meter shows 48.1 kW: set 50000" in sentence
+        await meter.stops(says=False)
+        assert troubles(meter) == [sentence]

@@ -146,11 +146,11 @@ async def test_the_next_stop_is_planned_with_the_time_that_the_last_ones_took(
     clock = ManualClock()
     async with running(tmp_path, clock) as world:
         await world.ready()
-        for seconds in (4, 7, 300):
+        for seconds, register_wh in ((4, 0), (7, None), (300, 0)):
             quote, number = await begun(world, 1_000)
             await world.site.office.stop_by_operator(quote.session_id)
             clock.advance(seconds)
-            stop = StopReport(number, 0, clock())
+            stop = StopReport(number, register_wh, clock())
             await world.point.transaction_stopped(stop)
             clock.advance(100)
         quote, _ = await begun(world, 1_000)

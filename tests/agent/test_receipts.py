@@ -191,6 +191,7 @@ def test_every_correction_and_every_ending_has_its_words(language: str) -> None:
     said = words(language)
     assert all(said.has(f"meter.fix.{fix}") for fix in Fix)
     assert all(said.has(f"meter.why.{ending}") for ending in Ending)
+    assert said.has("meter.why.intervals")
 
 
 def test_a_correction_is_told_in_one_sentence_with_its_energy() -> None:

@@ -20,6 +20,16 @@ from bridge.ocpp.billing import Consequence, between_readings_wh, consequence
         ("MeterValuesSampledData", "Voltage,Energy.Active.Import.Register", Consequence.NONE),
         ("MeterValuesSampledData", "Voltage", Consequence.NO_REGISTER),
         ("SampledDataCtrlr.TxUpdatedMeasurands", "Voltage", Consequence.NO_REGISTER),
+        (
+            "MeterValuesSampledData",
+            "Energy.Active.Import.Interval,Voltage",
+            Consequence.INTERVALS_ALONE,
+        ),
+        (
+            "MeterValuesSampledData",
+            "Energy.Active.Import.Register,Energy.Active.Import.Interval",
+            Consequence.NONE,
+        ),
         ("MeterValuesSampledData", "", Consequence.NONE),
         ("HeartbeatInterval", "900", Consequence.NONE),
     ],
