@@ -48,7 +48,7 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.evidence import evidence_of
-from agent.machine.metering import possible_wh
+from agent.machine.metering import Source, possible_wh
 from agent.machine.model import Policy, Session, SessionState
 from agent.machine.refund import COMMITTED, RefundState
 from agent.machine.session import opened, step
@@ -172,7 +172,9 @@ class Money(RuleBasedStateMachine):
 
     def check_change(self, before: Session, event: Event) -> None:
         after = self.session
-        assert after.energy_wh >= before.energy_wh
+        if before.meter is None or before.meter.source is not Source.INTERVALS:
+            assert after.energy_wh >= before.energy_wh
+        assert min(after.power_w, after.plan_power_w) >= 0
         if not isinstance(event, TransactionStopped):
             # A stop alone takes back what a state seemed to show.
             assert after.charging_ms >= before.charging_ms
@@ -279,6 +281,13 @@ class Money(RuleBasedStateMachine):
         register_wh = self.register_wh if misread_wh is None else misread_wh
         at_ms = self.at_ms + skew_ms
         self.play(MeterSampled("sampled", at_ms, register_wh if reads else None, power_w))
+
+    @rule(skew_ms=SKEWS, gained_wh=st.integers(0, 5_000), strays_wh=st.just(0) | REGISTERS)
+    def sum_up(self, skew_ms: int, gained_wh: int, strays_wh: int) -> None:
+        """Intervals were told, as they are reported: as a register that counts on."""
+        self.register_wh += gained_wh
+        at_ms, sum_wh = self.at_ms + skew_ms, self.register_wh + strays_wh
+        self.play(MeterSampled("summed", at_ms, sum_wh, source=Source.INTERVALS))
 
     @rule(status=st.sampled_from(ConnectorStatus), skew_ms=SKEWS)
     def show(self, status: ConnectorStatus, skew_ms: int) -> None:
