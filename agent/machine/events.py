@@ -161,7 +161,7 @@ class MeterSampled(Struct, frozen=True):
         register_wh: the energy register; None when the sample had power only.
         power_w: the measured power; None when it was not reported.
         fraction_mwh: what rounding took off the register or added, in thousandths of a Wh.
-        source: whether it came with the stop.
+        source: where it was read, or that the register is a sum of intervals.
     """
 
     key: str

@@ -19,7 +19,8 @@ class MeterEvidence:
         start_at_ms: when, Unix ms.
         end_wh: the last register that was believed.
         end_at_ms: when that was.
-        end_source: where it was read: START where nothing was read after it.
+        end_source: where it was read: START where nothing was read after it, INTERVALS where it
+            was summed up from intervals.
         ending: why that reading is the last; None while charging.
         energy_wh: what is billed.
         corrections: what was done to readings that did not fit, in their order.

@@ -122,7 +122,7 @@ class MeterReport(Struct, frozen=True):
         power_w: power in W; None when the sample had none.
         fraction_mwh: what rounding took off the register or added, in thousandths of a Wh,
             where it was not written in kWh.
-        source: whether it came with the stop.
+        source: where it was read, or that the register is a sum of intervals.
     """
 
     connector: int
