@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.ocpp import timestamps
-from bridge.ocpp.readings import REGISTER, objects, reading_of
+from bridge.ocpp.readings import REGISTER, Reading, objects, reading_of
 from bridge.ocpp.samples import MAX_READINGS
 
 INTERVAL = "Energy.Active.Import.Interval"
@@ -184,6 +184,18 @@ class Tally(Struct, frozen=True, omit_defaults=True):
         where none did, or where intervals are all that there is."""
         told = self.shown_mwh is not None and self.energy_mwh > self.shown_mwh
         return self.register_wh if told else None
+
+    def summed_up(self, found: Sequence[Reading]) -> tuple[list[Reading], Reading]:
+        """The sum as a reading, with the power that was read at its moment, and the readings that
+        are left then; none of them is of a register."""
+        left: list[Reading] = []
+        power_w: int | None = None
+        for one in found:
+            if timestamps.parse(one.written) != self.until_ms:
+                left.append(one)
+            elif one.power_w is not None:
+                power_w = one.power_w
+        return left, Reading(timestamps.render(self.until_ms), self.register_wh, power_w)
 
     def after(self, intervals: Sequence[Interval], seq_no: int | None) -> Tally:
         """With what an event brought.

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from bridge.ocpp import timestamps
 from bridge.ocpp.intervals import CLOCK, PERIODIC, Interval, Row, Tally, contexts, in_order
 from bridge.ocpp.readings import Reading
 
@@ -82,12 +81,4 @@ class UnreadTransaction(Struct, frozen=True, omit_defaults=True):
     def summed_up(self, found: Sequence[Reading]) -> tuple[list[Reading], Reading]:
         """The sum as a reading, with the power that was read at its moment, and the readings that
         are left then."""
-        tally = self.tally
-        left: list[Reading] = []
-        power_w: int | None = None
-        for one in found:
-            if timestamps.parse(one.written) != tally.until_ms:
-                left.append(one)
-            elif one.power_w is not None:
-                power_w = one.power_w
-        return left, Reading(timestamps.render(tally.until_ms), tally.register_wh, power_w)
+        return self.tally.summed_up(found)

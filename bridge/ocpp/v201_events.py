@@ -97,7 +97,11 @@ class TransactionEvents:
             allowed = await self._begin(known, event, found, tally, now_ms)
         registers.choose(known, tally, found)
         found = registers.reckoned(known, tally, found)
+        found, summed_up = registers.beyond_registers(known, tally, found)
         await self._measure(known, event, found, now_ms)
+        if summed_up is not None and known.number is not None:
+            sums, source = [summed_up], Source.INTERVALS
+            await self._samples.report(sums, known.evse, known.number, now_ms, source)
         if event.kind is Kind.ENDED or self._is_over(known, event):
             last_wh = registers.last_word_wh(tally, found)
             await self._end(known, event, last_wh, at_ms, now_ms)

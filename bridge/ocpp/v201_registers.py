@@ -123,6 +123,17 @@ def reckoned(known: Transaction, tally: Tally, found: list[Reading]) -> list[Rea
     return billed
 
 
+def beyond_registers(
+    known: Transaction, tally: Tally, found: list[Reading]
+) -> tuple[list[Reading], Reading | None]:
+    """What intervals tell that came after the last register, as a reading besides the others; None
+    where an event brought nothing of it."""
+    is_new = tally != known.intervals
+    if known.is_counted or not is_new or tally.beyond_register_wh is None or _with_register(found):
+        return found, None
+    return tally.summed_up(found)
+
+
 def _with_register(found: list[Reading]) -> list[Reading]:
     return [one for one in found if one.register_wh is not None]
 

@@ -173,7 +173,10 @@ async def test_a_station_that_tells_both_is_billed_by_its_register(tmp_path: Pat
         assert stage.session(quote).energy_wh == 50
         stage.world.clock.advance(20)
         await periodic(raw, stage, 3, interval(stage, 70))
-        assert stage.session(quote).energy_wh == 50
+        assert stage.session(quote).energy_wh == 120
+        await event(raw, stage, "Ended", meterValue=register(stage, METER_START + 90), seqNo=4)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (90, Ending.STOPPED)
 
 
 async def test_a_register_that_is_read_after_all_goes_on_from_there(tmp_path: Path) -> None:
@@ -206,6 +209,8 @@ async def with_first_register(raw: RawCharger, stage: Stage) -> Quote:
     for seq_no in (1, 2):
         stage.world.clock.advance(20)
         await periodic(raw, stage, seq_no, interval(stage, 40))
+        session = stage.session(quote)
+        assert (session.energy_wh, session.plan_power_w) == (40 * seq_no, 7_200)
     stage.world.clock.advance(5)
     return quote
 
@@ -230,6 +235,16 @@ async def test_a_register_at_the_start_alone_is_gone_on_from_by_intervals(
         await event(raw, stage, "Ended", meterValue=ended, seqNo=3)
         session = await stage.until(quote, SessionState.CLOSED)
         assert (session.energy_wh, session.ending) == (wh, ending)
+
+
+async def test_a_charge_that_is_given_up_is_billed_by_the_last_interval(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            quote = await with_first_register(raw, stage)
+        await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
+        await stage.tick(3600)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (80, Ending.LOST)
 
 
 async def test_intervals_go_on_from_the_last_register_that_was_read(tmp_path: Path) -> None:
