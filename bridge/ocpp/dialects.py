@@ -186,7 +186,15 @@ class Dialect201:
 
     def _want_register(self, evse: int) -> None:
         if self._charger is not None and self._spawn is not None:
-            self._spawn(self._charger.ask_for_transaction(evse))
+            self._spawn(self._ask_for_register(self._charger, evse))
+
+    async def _ask_for_register(self, charger: Ocpp201Charger, evse: int) -> None:
+        """Ask a station for a transaction's register; one that will not tell it may be about to
+        tell the transaction's end."""
+        if not await charger.ask_for_transaction(evse):
+            await asyncio.sleep(self._limits.silence_s)
+            with suppress(AgentError):
+                await self._inbound.events.without_register(evse)
 
     async def prepare(self) -> None:
         """What a station is asked for once it may be called."""

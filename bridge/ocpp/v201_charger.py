@@ -210,13 +210,17 @@ class Ocpp201Charger:
         trigger = MessageTriggerEnumType.sign_charging_station_certificate
         await self.send(call.TriggerMessage(requested_message=trigger))
 
-    async def ask_for_transaction(self, evse: int) -> None:
-        """Have a station repeat a transaction's state, with its register; never raises."""
+    async def ask_for_transaction(self, evse: int) -> bool:
+        """Have a station repeat a transaction's state, with its register; never raises.
+
+        Returns:
+            False where it says that it will not.
+        """
         message = call.TriggerMessage(
             requested_message=MessageTriggerEnumType.transaction_event,
             evse=EVSEType(id=evse),
         )
-        await self._status(message)
+        return await self._status(message) not in ("Rejected", *watching.UNKNOWN_THERE)
 
     async def watch(self, connector: int) -> WatchOutcome:
         """TriggerMessage, or a shorter sample interval; see `bridge.ocpp.watching`."""

@@ -50,6 +50,9 @@ class Drivers:
                 break
         if known.tag and allowed and tag != known.tag and self._is_there(tag, known):
             known.begins_anew()
+        elif known.is_vacant and is_nobodys(known, event):
+            known.begins_anew()
+            tag = ""
         elif known.number is not None and event.tag and event.tag != known.tag:
             # Somebody stops it with a card of his own: that says nothing of the card.
             return await self._charge_point.may_charge(event.tag)
@@ -80,10 +83,12 @@ class Drivers:
         """For whom it may be besides: nobody is asked to stop because of it.
 
         That the station answered a remote start with this transaction, or that the EVSE took a
-        remote start and now does what follows it, and says nothing of who it is.
+        remote start and now does what follows it, and says nothing of who it is; also where the
+        cable stayed plugged in after the charge of another driver.
         """
         start = self._station.start_for(event.name)
-        if start is None and not told and not known.tag and self._follows_start(event):
+        is_vacant = known.is_vacant or (start is None and not known.tag)
+        if not told and is_vacant and self._follows_start(event):
             start = self._station.start_at(event.evse or known.evse)
         if start is None or start.tag in (known.tag, *told):
             return []

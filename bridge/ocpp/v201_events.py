@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 _STOPS = frozenset({"remotestop", "stopauthorized", "deauthorized"})
 """Triggers that take the authorization back."""
+_PATIENCE_MS = 20_000
+"""A station that took a question for its last register, and speaks of other things after that
+time, has no answer to it."""
 
 
 class TransactionEvents:
@@ -42,7 +45,8 @@ class TransactionEvents:
         station: what is known of its transactions.
         clock: what is known of the station's clock.
         samples: where readings of its meters go.
-        want_register: called with an EVSE whose register is to be asked for.
+        want_register: called with an EVSE whose register is to be asked for; `without_register`
+            is to be called where the station has no answer to that.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class TransactionEvents:
         self._samples = samples
         self._want_register = want_register
         self._drivers = Drivers(charge_point, station)
+        self._wanted_ms: dict[str, int] = {}
+        """When the last registers of transactions were asked for here, Unix ms."""
 
     async def take(self, event: TransactionEvent, now_ms: int) -> bool | None:
         """Report an event; returns once that is stored.
@@ -263,9 +269,10 @@ class TransactionEvents:
     def _is_over(self, known: Transaction, event: TransactionEvent) -> bool:
         """Whether the authorization has ended though the transaction goes on till the unplug.
 
-        A last register is waited for: the end of the transaction may follow at once with it.
+        A last register is waited for: the end of the transaction may follow at once with it. What
+        took the authorization back from nobody says nothing of the driver who comes next.
         """
-        known.stopping = known.stopping or event.trigger in _STOPS
+        known.stopping = known.stopping or (bool(known.tag) and event.trigger in _STOPS)
         state = event.state or known.state
         if not known.stopping or not known.sold or state in (State.CHARGING, State.SUSPENDED_EV):
             return False
@@ -280,10 +287,7 @@ class TransactionEvents:
         now_ms: int,
     ) -> None:
         final = event.kind is Kind.ENDED
-        if not final and last_wh is None and not (known.end_asked and event.trigger == "trigger"):
-            if known.evse and not known.end_asked:
-                self._want_register(known.evse)
-                known.end_asked = True
+        if not final and last_wh is None and self._waits_for_register(known, event, now_ms):
             return
         reason = event.stopped_reason or ("Local" if final else "Remote")
         number = -1 if known.number is None else known.number
@@ -292,11 +296,39 @@ class TransactionEvents:
             known.early_end = EarlyEnd(event.written_ms, last_wh, reason)
             # For whom it is, and from which register on, is not for its end to say.
             known.tag, known.told_ms, known.register_wh = "", 0, None
+        stale = event.is_offline or now_ms - at_ms > timestamps.MAX_DELAY_MS
+        await self._ended(known, at_ms, final=final, stale=stale)
+
+    def _waits_for_register(self, known: Transaction, event: TransactionEvent, now_ms: int) -> bool:
+        """Whether the register with which a charge ended may still come; asks for it once."""
+        if not known.evse:
+            return False
+        wanted_ms = self._wanted_ms.get(known.name)
+        if wanted_ms is None:
+            self._wanted_ms[known.name] = now_ms
+            self._want_register(known.evse)
+            return True
+        return event.trigger != "trigger" and now_ms - wanted_ms < _PATIENCE_MS
+
+    async def without_register(self, evse: int) -> None:
+        """The station has no answer to the question for a register: a charge at the EVSE that
+        waits for its last one ends by what was read before. Raises AgentError."""
+        for known in self._station.all_running(evse):
+            flows = known.state in (State.CHARGING, State.SUSPENDED_EV)
+            if known.name in self._wanted_ms and known.sold and known.number and not flows:
+                last_wh = registers.last_word_wh(known.intervals, [])
+                at_ms = self._station.told_ms(known.name)
+                await self._stop(known.number, last_wh, at_ms, "Remote")
+                await self._ended(known, at_ms, final=False, stale=False)
+                await self._station.save()
+
+    async def _ended(self, known: Transaction, at_ms: int, *, final: bool, stale: bool) -> None:
+        """A charge is over, and where `final` its transaction; its EVSE gives no power."""
+        self._wanted_ms.pop(known.name, None)
         if known.ended:
             return
         known.ended, known.sold = final, False
         evses = self._station.evses
-        stale = event.is_offline or now_ms - at_ms > timestamps.MAX_DELAY_MS
         older = stale and at_ms < evses.shown_ms(known.evse)
         evses.begun(known.evse)
         if evses.last(known.evse) in POWERED and not older:

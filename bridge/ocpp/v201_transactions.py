@@ -75,7 +75,6 @@ class Transaction(msgspec.Struct):
         left: whether its connector looked free since.
         ended: whether it is over.
         asked: whether its register was asked for.
-        end_asked: the same for the last one.
         is_counted: whether it has no register, and is billed by its intervals.
         intervals: what was counted of them.
         early_end: its end, where that was told before it began.
@@ -94,16 +93,20 @@ class Transaction(msgspec.Struct):
     left: bool = False
     ended: bool = False
     asked: bool = False
-    end_asked: bool = False
     is_counted: bool = False
     intervals: Tally = Tally()
     early_end: EarlyEnd | None = None
+
+    @property
+    def is_vacant(self) -> bool:
+        """Whether the charge in it was stopped, and the cable stays plugged in."""
+        return self.stopping and self.number is not None and not self.sold
 
     def begins_anew(self) -> None:
         """It goes on for somebody else from now on."""
         self.tag, self.number, self.sold = "", None, False
         self.told_ms, self.register_wh = 0, None
-        self.stopping = self.left = self.ended = self.asked = self.end_asked = False
+        self.stopping = self.left = self.ended = self.asked = False
         self.is_counted = False
 
 

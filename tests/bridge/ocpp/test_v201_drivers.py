@@ -224,3 +224,65 @@ async def test_a_remote_start_that_is_answered_with_another_evses_transaction(
         assert stage.session(two).state is SessionState.STARTING
         await started(raw, stage, asked, 500, name="tx-2")
         assert stage.session(two).state is SessionState.CHARGING
+
+
+@pytest.mark.parametrize("trigger", ["RemoteStart", "ChargingStateChanged"])
+async def test_a_second_driver_whom_nobody_names_in_the_same_transaction(
+    tmp_path: Path, trigger: str
+) -> None:
+    """TxStopPoint EVConnected, the cable stays plugged, and the station names neither token nor
+    start: the power is for him who paid for the EVSE last."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        first, _ = await asked_to_start(raw, stage)
+        values = register(stage, METER_START)
+        fields = {"evse": {"id": 1}, "meterValue": values}
+        await event(raw, stage, "Started", state="Charging", **fields)
+        stage.world.clock.advance(30)
+        stop = {"triggerReason": "StopAuthorized", "meterValue": register(stage, METER_START + 50)}
+        await event(raw, stage, "Updated", state="EVConnected", **stop)
+        assert stage.session(first).state is SessionState.CLOSED
+        stage.world.clock.advance(60)
+        second, _ = await asked_to_start(raw, stage)
+        values = register(stage, METER_START + 51)
+        more = {"triggerReason": trigger, "meterValue": values}
+        await event(raw, stage, "Updated", state="Charging", **more)
+        assert stage.session(second).state is SessionState.CHARGING
+        stage.world.clock.advance(30)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 80))
+        assert (stage.session(first).energy_wh, stage.session(second).energy_wh) == (50, 29)
+
+
+async def test_a_stop_of_nobodys_does_not_end_the_next_charge(tmp_path: Path) -> None:
+    """The station begins a transaction with the stop of the one before, since a car is there."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        values = register(stage, METER_START)
+        fields = {"evse": {"id": 1}, "meterValue": values, "triggerReason": "RemoteStop"}
+        await event(raw, stage, "Started", state="EVConnected", **fields)
+        quote, asked = await asked_to_start(raw, stage)
+        fields = {"idToken": asked["idToken"], "triggerReason": "RemoteStart"}
+        await event(raw, stage, "Updated", **fields, meterValue=values)
+        assert stage.session(quote).state is SessionState.CHARGING
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_a_transaction_gives_after_its_drivers_stop_is_nobodys(
+    tmp_path: Path, named: bool
+) -> None:
+    """Somebody holds his own card before the station, or the station gives power to anyone."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        stage.world.clock.advance(30)
+        stop = {"triggerReason": "StopAuthorized", "meterValue": register(stage, METER_START + 50)}
+        await event(raw, stage, "Updated", state="EVConnected", **stop)
+        assert stage.session(quote).state is SessionState.CLOSED
+        if named:
+            token = {"idToken": {"idToken": "STRANGER", "type": "ISO14443"}}
+            more = {"triggerReason": "Authorized", "meterValue": register(stage, METER_START + 50)}
+            assert await event(raw, stage, "Updated", **token, **more) == INVALID
+        for wh in (60, 90):
+            stage.world.clock.advance(30)
+            fields = {"meterValue": register(stage, METER_START + wh)}
+            trigger = {"triggerReason": "MeterValuePeriodic"}
+            await event(raw, stage, "Updated", state="Charging", **trigger, **fields)
+        assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
+        assert stage.session(quote).energy_wh == 50

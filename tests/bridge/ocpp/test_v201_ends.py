@@ -13,6 +13,7 @@ import pytest
 
 from agent.machine.events import Obstacle
 from agent.machine.model import Ending, SessionState
+from bridge.ocpp.limits import Limits
 from tests.bridge.ocpp.stage import METER_START, staged
 from tests.bridge.ocpp.station import (
     ACCEPTED,
@@ -84,6 +85,72 @@ async def test_a_station_without_a_last_register_is_asked_for_it_once(tmp_path: 
         session = await stage.until(quote, SessionState.CLOSED)
         assert (session.energy_wh, session.ending) == (20, Ending.NO_REGISTER)
         assert raw.waiting == 0
+
+
+@pytest.mark.parametrize("by_driver", [True, False])
+@pytest.mark.parametrize("refusal", ["Rejected", "NotImplemented", "error"])
+async def test_a_station_that_will_not_tell_a_last_register_is_not_waited_for(
+    tmp_path: Path, refusal: str, by_driver: bool
+) -> None:
+    """Nothing more comes of its transaction until the cable is pulled: the driver would pay for
+    that time, and nobody else could charge."""
+    limits = Limits(silence_s=0.1)
+    async with staged(tmp_path, limits=limits) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        stage.world.clock.advance(10)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 20))
+        trigger = "StopAuthorized"
+        if by_driver:
+            trigger = "RemoteStop"
+            await stage.world.site.stop(quote.secret)
+            await raw.accept("RequestStopTransaction")
+        await event(raw, stage, "Updated", state="EVConnected", triggerReason=trigger)
+        if refusal == "error":
+            _, message_id, action, _ = await raw.asked()
+            assert action == "TriggerMessage"
+            answer: list[Any] = [4, message_id, "NotImplemented", "", {}]
+            await raw.send(answer)
+        else:
+            await raw.accept("TriggerMessage", refusal)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (20, Ending.NO_REGISTER)
+        await stage.world.until(lambda: not stage.world.point.sessions.takes(1))
+        assert await obstacle(stage) is None
+
+
+async def test_an_end_that_follows_a_refused_question_has_the_last_register(
+    tmp_path: Path,
+) -> None:
+    """The station has no transaction any more when it is asked, and its end is on the way."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        await stage.world.site.stop(quote.secret)
+        await raw.accept("RequestStopTransaction")
+        await event(raw, stage, "Updated", state="EVConnected", triggerReason="RemoteStop")
+        await raw.accept("TriggerMessage", "Rejected")
+        stage.world.clock.advance(1)
+        ended = register(stage, METER_START + 30, "Transaction.End")
+        await event(raw, stage, "Ended", {"stoppedReason": "Remote"}, meterValue=ended)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (30, Ending.STOPPED)
+
+
+async def test_a_station_that_takes_the_question_and_speaks_of_other_things(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        stage.world.clock.advance(10)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 20))
+        await event(raw, stage, "Updated", state="EVConnected", triggerReason="StopAuthorized")
+        await raw.accept("TriggerMessage")
+        stage.world.clock.advance(15)
+        await event(raw, stage, "Updated", triggerReason="MeterValuePeriodic")
+        assert stage.session(quote).state is not SessionState.CLOSED
+        stage.world.clock.advance(15)
+        await event(raw, stage, "Updated", triggerReason="MeterValuePeriodic")
+        assert stage.session(quote).energy_wh == 20
+        assert await obstacle(stage) is None
 
 
 async def test_a_word_that_is_repeated_says_nothing_of_the_next_charge(tmp_path: Path) -> None:
