@@ -43,7 +43,7 @@ class Drivers:
         """
         allowed: bool | None = False if event.has_token else None
         tag, told = known.tag, self._told(known, event)
-        for candidate in (*told, *self._supposed(known, event, told)):
+        for candidate in (*told, *await self._supposed(known, event, told)):
             allowed = await self._charge_point.may_charge(candidate)
             if allowed:
                 tag = candidate
@@ -79,7 +79,9 @@ class Drivers:
             tags.append(start.tag)
         return tags
 
-    def _supposed(self, known: Transaction, event: TransactionEvent, told: list[str]) -> list[str]:
+    async def _supposed(
+        self, known: Transaction, event: TransactionEvent, told: list[str]
+    ) -> list[str]:
         """For whom it may be besides: nobody is asked to stop because of it.
 
         That the station answered a remote start with this transaction, or that the EVSE took a
@@ -87,9 +89,10 @@ class Drivers:
         cable stayed plugged in after the charge of another driver.
         """
         start = self._station.start_for(event.name)
-        is_vacant = known.is_vacant or (start is None and not known.tag)
-        if not told and is_vacant and self._follows_start(event):
-            start = self._station.start_at(event.evse or known.evse)
+        if not told and self._follows_start(event):
+            is_over = known.sold and not await self._charge_point.may_charge(known.tag)
+            if known.is_vacant or is_over or (start is None and not known.tag):
+                start = self._station.start_at(event.evse or known.evse)
         if start is None or start.tag in (known.tag, *told):
             return []
         return [start.tag] if self._is_there(start.tag, known) else []

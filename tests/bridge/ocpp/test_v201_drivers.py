@@ -252,6 +252,24 @@ async def test_a_second_driver_whom_nobody_names_in_the_same_transaction(
         assert (stage.session(first).energy_wh, stage.session(second).energy_wh) == (50, 29)
 
 
+async def test_a_second_driver_whom_nobody_names_where_the_first_one_left(tmp_path: Path) -> None:
+    """TxStopPoint ParkingBayOccupancy: the first one pulled his cable, and his car stands there."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        first, _ = await asked_to_start(raw, stage)
+        values = register(stage, METER_START)
+        fields = {"evse": {"id": 1}, "meterValue": values}
+        await event(raw, stage, "Started", state="Charging", **fields)
+        left = {"triggerReason": "EVCommunicationLost"}
+        await event(raw, stage, "Updated", state="Idle", **left)
+        await stage.tick(61)
+        await stage.until(first, SessionState.CLOSED)
+        second, _ = await asked_to_start(raw, stage)
+        await event(raw, stage, "Updated", state="EVConnected", triggerReason="CablePluggedIn")
+        values = register(stage, METER_START + 51)
+        await event(raw, stage, "Updated", state="Charging", meterValue=values)
+        assert stage.session(second).state is SessionState.CHARGING
+
+
 async def test_a_stop_of_nobodys_does_not_end_the_next_charge(tmp_path: Path) -> None:
     """The station begins a transaction with the stop of the one before, since a car is there."""
     async with staged(tmp_path) as stage, station(stage) as raw:
