@@ -220,7 +220,12 @@ class Ocpp201Charger:
             requested_message=MessageTriggerEnumType.transaction_event,
             evse=EVSEType(id=evse),
         )
-        return await self._status(message) not in ("Rejected", *watching.UNKNOWN_THERE)
+        try:
+            answer = await self.send(message)
+        except (CallFailed, InvalidCall) as error:
+            logger.info("%s: %s", self._connection.charge_point_id, error)
+            return not isinstance(error, CallRefused)
+        return as_text(answer.get("status"), 50) == "Accepted"
 
     async def watch(self, connector: int) -> WatchOutcome:
         """TriggerMessage, or a shorter sample interval; see `bridge.ocpp.watching`."""

@@ -107,7 +107,7 @@ async def watch(charger: Watched, abilities: Abilities, connector: int) -> Watch
 
 
 async def _meanwhile(charger: Watched, abilities: Abilities, connector: int) -> WatchOutcome:
-    """A charger that knows triggers and rejects this one: the next may be taken."""
+    """A charger that rejects this trigger, or answers it with some error: the next may be taken."""
     outcome = await _sample_more_often(charger, abilities, connector)
     return WatchOutcome.UNKNOWN if outcome is WatchOutcome.UNSUPPORTED else outcome
 
@@ -163,7 +163,7 @@ async def cut_power(
 
 
 async def _ask(charger: Watched, message: object) -> str:
-    """The status of the answer; the error's code where the charger does not know the message.
+    """The status of the answer; the error's code where the charger answers with an error.
 
     Raises:
         CallFailed: no usable answer came.
@@ -172,7 +172,5 @@ async def _ask(charger: Watched, message: object) -> str:
     try:
         answer = await charger.send(message, ANSWER_S)
     except CallRefused as refused:
-        if refused.code in UNKNOWN_THERE:
-            return refused.code
-        raise
+        return refused.code
     return as_text(answer.get("status"), 50)

@@ -88,7 +88,7 @@ async def test_a_station_without_a_last_register_is_asked_for_it_once(tmp_path: 
 
 
 @pytest.mark.parametrize("by_driver", [True, False])
-@pytest.mark.parametrize("refusal", ["Rejected", "NotImplemented", "error"])
+@pytest.mark.parametrize("refusal", ["Rejected", "NotImplemented", "GenericError"])
 async def test_a_station_that_will_not_tell_a_last_register_is_not_waited_for(
     tmp_path: Path, refusal: str, by_driver: bool
 ) -> None:
@@ -105,10 +105,10 @@ async def test_a_station_that_will_not_tell_a_last_register_is_not_waited_for(
             await stage.world.site.stop(quote.secret)
             await raw.accept("RequestStopTransaction")
         await event(raw, stage, "Updated", state="EVConnected", triggerReason=trigger)
-        if refusal == "error":
+        if refusal == "GenericError":
             _, message_id, action, _ = await raw.asked()
             assert action == "TriggerMessage"
-            answer: list[Any] = [4, message_id, "NotImplemented", "", {}]
+            answer: list[Any] = [4, message_id, refusal, "", {}]
             await raw.send(answer)
         else:
             await raw.accept("TriggerMessage", refusal)

@@ -13,6 +13,9 @@ from agent.ports.charger import Charger, WatchOutcome
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import RawCharger, charger, serving
 
+REFUSALS = ("NotSupported", "NotImplemented", "GenericError", "InternalError")
+"""Answers that are errors."""
+
 
 class Scripted:
     """A charger that answers each action as the test says."""
@@ -29,7 +32,7 @@ class Scripted:
             self.heard.append((frame[2], frame[3]))
             answer = self.answers.get(str(frame[2]), "NotSupported")
             answer = answer.pop(0) if frame[2] in self.in_turn else answer
-            if isinstance(answer, str) and answer.startswith("Not"):
+            if isinstance(answer, str) and answer in REFUSALS:
                 refusal: list[Any] = [4, frame[1], answer, "", {}]
                 await self.raw.send(refusal)
             else:
@@ -103,6 +106,24 @@ async def test_an_interval_that_is_short_already_stays() -> None:
     async with standing(answers) as (asked, scripted):
         assert await asked.watch(1) is WatchOutcome.COMING
     assert "ChangeConfiguration" not in [action for action, _ in scripted.heard]
+
+
+async def test_a_charger_that_answers_triggers_with_some_error_samples_more_often() -> None:
+    """Some libraries have no other answer to what they do not know (ts-ocpp)."""
+    answers: dict[str, Any] = {
+        "TriggerMessage": "GenericError",
+        "GetConfiguration": interval("60"),
+        "ChangeConfiguration": "Accepted",
+    }
+    async with standing(answers) as (asked, scripted):
+        assert await asked.watch(1) is WatchOutcome.COMING
+        assert scripted.heard[-1][1] == {"key": "MeterValueSampleInterval", "value": "10"}
+
+
+async def test_power_is_cut_in_ampere_where_watts_are_an_error() -> None:
+    answers = {"SetChargingProfile": ["InternalError", "Accepted"]}
+    async with standing(answers) as (asked, _):
+        assert await asked.cut_power(1, 7)
 
 
 async def test_a_trigger_that_is_rejected_now_is_tried_again() -> None:
