@@ -27,7 +27,7 @@ from agent.paying import Paying, numbered
 from agent.ports.addresses import Payees
 from agent.ports.errors import Refused, UnknownSession
 from agent.ports.site import WithdrawOffer
-from wallet.base import WalletUnavailable
+from wallet.base import WalletError
 from wallet.bolt11 import InvalidInvoice, decode
 
 OFFER_MS = 60_000
@@ -182,7 +182,7 @@ class Payouts:
             raise Refused("this invoice has expired; make a new one", word="expired")
         try:
             network = (await self._commons.wallet.info()).network
-        except WalletUnavailable:
+        except WalletError:
             raise Refused("the wallet does not answer; try again soon", word="wallet") from None
         if invoice.network != network:
             raise Refused(

@@ -276,6 +276,9 @@ class Ears:
                 await self._journal.nostr.set_handled(handled[-1])
         except JournalUnusable as error:
             log.error("%s: a message cannot be stored: %s", charge_point_id, error)
+        except Exception:
+            # What Strom does wrong with one message must not make it deaf to all others.
+            log.exception("%s: a message went wrong, which is Strom's own fault", charge_point_id)
         finally:
             self._under_way.pop(event.id, None)
             self._slots.release()
@@ -302,6 +305,10 @@ class Ears:
             await self._reply(*known, heard, [handled])
         except JournalUnusable as error:
             log.error("%s: a message stays half done: %s", begun.charge_point, error)
+        except Exception:
+            log.exception(
+                "%s: a message stays half done, which is Strom's own fault", begun.charge_point
+            )
         finally:
             self._under_way.pop(begun.message_id, None)
 

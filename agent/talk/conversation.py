@@ -8,11 +8,13 @@ a crash in the middle the same message comes again, and is brought to its end an
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 
 from agent.charge_point import ChargePointAgent
 from agent.journal import codec
+from agent.journal.errors import JournalError
 from agent.journal.nostr_book import Begun
 from agent.links import Links, SessionLinks, links_of
 from agent.machine.events import Payer
@@ -65,6 +67,8 @@ _TELLING_CHARACTERS = 16
 
 _TIMELY = (Start, TopUp, Stop, StopAt, Refund, Reset, Unlock, Enable, Disable, SetTariff)
 _OPERATORS_OWN = (ListSessions, Reset, Unlock, Enable, Disable)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -128,22 +132,36 @@ class Conversation:
         memory.language = spoken.language or memory.language
         if isinstance(spoken.command, Help | Unknown) and not self._may_help(memory, spoken):
             return ""
+        told = await self._told(charge_point_id, heard, spoken.command, memory)
+        memory.answers.append(told)
+        return told
+
+    async def _told(
+        self, charge_point_id: str, heard: Heard, command: Command, memory: _Memory
+    ) -> str:
+        """Act on a command and say what became of it, whatever that is."""
+        language = words(memory.language or self._language)
         point = self._site.charge_point(charge_point_id)
         turn = _Turn(
             heard=heard,
             point=point,
             view=await point.view(),
-            words=words(memory.language or self._language),
+            words=language,
             operator=heard.sender in self._operators,
         )
         try:
-            told = await self._act(turn, spoken.command)
+            return await self._act(turn, command)
         except Refused as refusal:
-            told = refusal_sentence(refusal, turn.words)
+            return refusal_sentence(refusal, language)
         except AgentError as error:
-            told = replies.sentence(str(error))
-        memory.answers.append(told)
-        return told
+            return replies.sentence(str(error))
+        except JournalError:
+            # It is not dealt with: relays bring it again.
+            raise
+        except Exception:
+            # What Strom does wrong with one driver's words must not keep it from all others'.
+            log.exception("%s: a message went wrong, which is Strom's own fault", charge_point_id)
+            return language("dm.failed")
 
     def _memory(self, charge_point_id: str, sender: str) -> _Memory:
         """The newest are kept: who writes moves to the end."""

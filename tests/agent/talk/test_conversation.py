@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
+import pytest
+
 from agent.config.tables import TariffConfig
 from agent.machine.effects import Topic
 from agent.machine.events import ConnectorStatus
@@ -15,6 +18,8 @@ from agent.notary import read_receipt
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.talk.conversation import HELP_EVERY_MS, OLDEST_COMMAND_MS, Conversation
 from tests.agent.world import KEY, ManualClock, ScriptedCharger, World, config, running
+from wallet.base import WalletInfo, WalletRefused
+from wallet.dev import DevWallet
 
 DRIVER, BYSTANDER, OPERATOR = "d1" * 32, "b2" * 32, "0e" * 32
 URL = "https://charge.example.com"
@@ -27,6 +32,7 @@ class Talk:
     world: World
     charger: ScriptedCharger
     conversation: Conversation
+    wallet: DevWallet
 
     async def say(self, text: str, sender: str = DRIVER, age_ms: int = 0) -> str:
         heard = Heard(sender, text, self.world.clock() - age_ms, "nip17")
@@ -36,7 +42,7 @@ class Talk:
     async def pay(self, answer: str) -> str:
         """Pay the invoice in an answer; returns the id of the session."""
         bolt11 = next(line for line in answer.splitlines() if line.startswith("ln"))
-        await self.world.wallet.driver_pay(bolt11)
+        await self.wallet.driver_pay(bolt11)
 
         def sessions() -> list[str]:
             found = self.world.journal.sessions.of_payer("CP001", DRIVER)
@@ -63,13 +69,16 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking(folder: Path, clock: ManualClock | None = None) -> AsyncGenerator[Talk]:
+async def talking(
+    folder: Path, clock: ManualClock | None = None, money: DevWallet | None = None
+) -> AsyncGenerator[Talk]:
     settings = config()
     night = TariffConfig.model_validate({"energy_per_kwh": 100})
     settings = settings.model_copy(update={"tariffs": {**settings.tariffs, "night": night}})
-    async with running(folder, clock, settings) as world:
+    async with running(folder, clock, settings, money=money) as world:
         charger = await world.ready()
-        yield Talk(world, charger, Conversation(world.site, URL, frozenset({OPERATOR})))
+        conversation = Conversation(world.site, URL, frozenset({OPERATOR}))
+        yield Talk(world, charger, conversation, money or world.wallet)
 
 
 async def test_a_driver_charges_by_words_alone(tmp_path: Path) -> None:
@@ -233,3 +242,42 @@ async def test_the_operators_language_holds_until_the_driver_shows_his(tmp_path:
         assert "est libre" in await talk.say("status")
         assert "is free" in await talk.say("is it free?")
         assert "is free" in await talk.say("status")
+
+
+class Faulty(DevWallet):
+    """Says of itself what the test wants."""
+
+    fault: Exception | None = None
+
+    async def info(self) -> WalletInfo:
+        if self.fault is not None:
+            raise self.fault
+        return await super().info()
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (WalletRefused("unable to fetch the channels"), "My wallet does not answer right now"),
+        (RuntimeError("nobody thought of this"), "Something went wrong on my side"),
+    ],
+)
+async def test_whatever_fails_the_driver_is_told(
+    tmp_path: Path, fault: Exception, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended Strom, and again at each start, because a message that is begun is taken up."""
+    clock = ManualClock()
+    money = Faulty(tmp_path / "money", clock)
+    await money.open()
+    async with talking(tmp_path, clock, money) as talk:
+        await talk.pay(await talk.say("start 1000"))
+        await talk.say("stop")
+        bolt11, payment_hash = await money.driver_invoice(1_000_000)
+        money.fault = fault
+        assert sentence in await talk.say(f"refund {bolt11}")
+        assert ("nobody thought of this" in caplog.text) == isinstance(fault, RuntimeError)
+        money.fault = None
+        assert "1,000 sat are on their way" in await talk.say(f"refund {bolt11}")
+        while not await money.driver_invoice_paid(payment_hash):
+            await anyio.sleep(0.001)
+    await money.close()
