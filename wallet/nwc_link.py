@@ -42,6 +42,8 @@ from wallet.base import WalletConfigError, WalletRefused, WalletUnavailable
 INFO, REQUEST, RESPONSE, NOTIFICATION_NIP04, NOTIFICATION = 13194, 23194, 23195, 23196, 23197
 AUTH = 22242
 CONNECT_S = 10
+# So often a relay may ask who we are before it tells us something.
+MOST_AUTHENTICATIONS = 3
 # How far the wallet's clock may be behind ours before its answers are missed.
 CLOCK_SKEW_S = 600
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -148,6 +150,7 @@ class NwcLink:
         self._pending: dict[str, asyncio.Future[_Answer]] = {}
         self._listeners: set[asyncio.Queue[Notification | None]] = set()
         self._subscribed: dict[str, asyncio.Event] = {}
+        self._refused = 0
         self._info: ServiceInfo | None = None
 
     async def open(self) -> ServiceInfo:
@@ -204,6 +207,9 @@ class NwcLink:
                 await socket.send(json.dumps(["EVENT", event]))
                 body = await answer
         except TimeoutError:
+            if len(self._pending) == 1:
+                # Nobody else waits: a relay that has forgotten what we asked for is asked anew.
+                await socket.close()
             raise AnswerLost(f"the wallet did not answer {method} in time") from None
         except (OSError, WebSocketException):
             raise AnswerLost(f"the relay of the wallet was lost during {method}") from None
@@ -240,13 +246,16 @@ class NwcLink:
     async def _connect_to(self, relay: str) -> ClientConnection:
         socket = await websocket(relay, proxy=None, open_timeout=CONNECT_S, max_size=2**20)
         self._socket = socket
+        self._refused = 0
         self._subscribed = {_ANSWERS: asyncio.Event(), _INFO: asyncio.Event()}
-        self._reader = asyncio.create_task(self._read(socket, relay))
+        self._reader = asyncio.create_task(self._read(socket, relay, self._subscribed))
         try:
             with anyio.fail_after(CONNECT_S):
                 await self._subscribe(socket)
                 for subscribed in self._subscribed.values():
                     await subscribed.wait()
+            if self._reader.done():
+                raise ConnectionResetError
         except BaseException:
             self._reader.cancel()
             await socket.close()
@@ -265,7 +274,9 @@ class NwcLink:
         await socket.send(json.dumps(["REQ", _ANSWERS, answers]))
         await socket.send(json.dumps(["REQ", _INFO, info]))
 
-    async def _read(self, socket: ClientConnection, relay: str) -> None:
+    async def _read(
+        self, socket: ClientConnection, relay: str, subscribed: dict[str, asyncio.Event]
+    ) -> None:
         """The only reader of the socket; ends with it."""
         try:
             async for text in socket:
@@ -277,6 +288,8 @@ class NwcLink:
                 _fail(answer, AnswerLost("the relay of the wallet was lost"))
             for queue in self._listeners:
                 queue.put_nowait(None)
+            for waiting in subscribed.values():
+                waiting.set()
 
     async def _take(self, socket: ClientConnection, relay: str, text: str | bytes) -> None:
         try:
@@ -291,13 +304,24 @@ class NwcLink:
                 case ["AUTH", str(challenge)]:
                     tags = [["relay", relay], ["challenge", challenge]]
                     await socket.send(json.dumps(["AUTH", self._event(AUTH, tags, "")]))
-                case ["CLOSED", str(), str(reason)] if reason.startswith("auth-required"):
-                    await self._subscribe(socket)
+                case ["CLOSED", str(name), *said] if name in self._subscribed:
+                    await self._closed(socket, name, str(said[0]) if said else "")
                 case _:
                     pass
         except (ValueError, KeyError, TypeError, NostrSdkError, msgspec.MsgspecError):
             # What cannot be read is nobody's answer: the request behind it times out.
             return
+
+    async def _closed(self, socket: ClientConnection, name: str, reason: str) -> None:
+        """The relay ended a subscription. Without answers it is of no use: it is left, and the
+        next request connects anew."""
+        self._refused += 1
+        if reason.startswith("auth-required") and self._refused <= 2 * MOST_AUTHENTICATIONS:
+            await self._subscribe(socket)
+        elif name == _ANSWERS:
+            await socket.close()
+        else:
+            self._subscribed[name].set()
 
     def _take_event(self, event: dict[str, Any]) -> None:
         if event["pubkey"] != self._connection.wallet or not _is_genuine(event):
