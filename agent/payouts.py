@@ -23,6 +23,7 @@ from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, Refund, RefundState
 from agent.machine.settling import next_no
+from agent.outbox import Retry
 from agent.paying import Paying, numbered
 from agent.ports.addresses import Payees
 from agent.ports.errors import Refused, UnknownSession
@@ -34,6 +35,9 @@ OFFER_MS = 60_000
 """How long an offer made while charging holds; the operator bears what flows meanwhile."""
 
 LEAST_INVOICE_LIFE_MS = 10_000
+
+BY_ITSELF_MS = 3_600_000
+"""For so long a refund is tried to be paid by itself where what hinders it may pass."""
 
 _INVOICE = re.compile(r"ln(bcrt|bc|tbs|tb)[0-9a-z]+\Z")
 """An invoice, and not the address of somebody whose name begins like one."""
@@ -68,6 +72,7 @@ class Payouts:
         self._config = config
         self._sessions = sessions
         self._payees = payees
+        self._first_tried_ms: dict[tuple[str, int], int] = {}
         self.paying = Paying(commons, sessions)
 
     async def offer(self, session: Session) -> WithdrawOffer:
@@ -183,7 +188,8 @@ class Payouts:
         try:
             network = (await self._commons.wallet.info()).network
         except WalletError:
-            raise Refused("the wallet does not answer; try again soon", word="wallet") from None
+            sentence = "the wallet does not answer; try again soon"
+            raise Refused(sentence, word="wallet", passing=True) from None
         if invoice.network != network:
             raise Refused(
                 f"this invoice is for {invoice.network}, not for {network}",
@@ -212,21 +218,29 @@ class Payouts:
     async def _pay_to_known_address(self, session_id: str, refund_no: int) -> None:
         """Pay a refund by itself to the address that the payer gave, or that is in his profile.
 
-        He has the withdraw link besides: if this does not work, he loses nothing.
+        He has the withdraw link besides: if this does not work, he loses nothing. Raises Retry
+        while what hinders it may pass.
         """
+        name, now_ms = (session_id, refund_no), self._commons.clock()
+        first_ms = self._first_tried_ms.setdefault(name, now_ms)
         session = self._sessions.get(session_id)
         refund = _free(session)
-        if refund is None or refund.no != refund_no or not self._config.auto_refund:
-            return
+        try:
+            if refund is not None and refund.no == refund_no and self._config.auto_refund:
+                await self._send_by_itself(session)
+        except Refused as reason:
+            if reason.passing and now_ms - first_ms < BY_ITSELF_MS:
+                raise Retry(str(reason)) from None
+            log.info("refund %s:%d waits for its payer: %s", session.id, refund_no, reason)
+        del self._first_tried_ms[name]
+
+    async def _send_by_itself(self, session: Session) -> None:
+        """Send what a session owes to its payer's address, where he has one; raises Refused."""
         address, pubkey = session.payer.address, session.payer.pubkey
         if not address and pubkey is not None and self._address_of is not None:
             address = await self._address_of(pubkey)
-        if not address:
-            return
-        try:
+        if address:
             await self.send_to(session, address)
-        except Refused as reason:
-            log.info("refund %s:%d waits for its payer: %s", session.id, refund_no, reason)
 
 
 def _is_decided(refund: Refund, bolt11: str) -> bool:

@@ -367,8 +367,11 @@ class Sessions:
                 return f"voice:{self._charge_point_id}"
             case SettlePayment(payment_hash) | CancelPayment(payment_hash):
                 return f"hold:{payment_hash}"
-            case PayRefund() | OfferRefund():
+            case PayRefund():
                 return f"payout:{session.id}"
+            case OfferRefund():
+                # Whoever claims it himself does not wait for an address that does not answer.
+                return f"offer:{session.id}"
             case _:
                 return ""
 

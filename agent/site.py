@@ -168,6 +168,7 @@ class Site:
                 "watch": self._deliver_to_charger,
                 "hold": self._holds.deliver,
                 "payout": self.payouts.deliver,
+                "offer": self.payouts.deliver,
                 "voice": voice,
             },
         )

@@ -10,21 +10,33 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import anyio
 import httpx
 
-from nips.errors import NotPublic
+from nips.errors import NotFound, NotPublic
 from nips.public_hosts import PublicHosts
 
 _MAX_REDIRECTS = 2
 USER_AGENT = "Strom"
 
 
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+
 class FetchError(Exception):
-    """Nothing usable came back; the sentence says why, without the URL's query."""
+    """Nothing usable came back; the sentence says why, without the URL's query.
+
+    Attributes:
+        passing: the server may answer a little later.
+    """
+
+    def __init__(self, sentence: str, *, passing: bool = False) -> None:
+        super().__init__(sentence)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +78,10 @@ class Fetcher:
                     if not self.follows and _host(url) != host:
                         raise FetchError(f"{host} sends us to another server")
         except TimeoutError:
-            raise FetchError(f"{host} does not answer in time") from None
+            raise FetchError(f"{host} does not answer in time", passing=True) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise FetchError(f"{host} cannot be reached ({type(error).__name__})") from None
+            sentence = f"{host} cannot be reached ({type(error).__name__})"
+            raise FetchError(sentence, passing=isinstance(error, httpx.TransportError)) from None
         except ValueError:
             # Names that are none, half characters: each library has its own error for them.
             raise FetchError("the address is not a URL, or sends us to what is none") from None
@@ -93,7 +106,8 @@ class Fetcher:
         try:
             addresses = await self.hosts.addresses(target.raw_host.decode(), port)
         except NotPublic as error:
-            raise FetchError(str(error)) from None
+            # A name that is not found now may be when the line is back.
+            raise FetchError(str(error), passing=isinstance(error, NotFound)) from None
         timeout = httpx.Timeout(self.timeout_s, connect=self.timeout_s / len(addresses))
         tls = True if self.hosts.tls is None else self.hosts.tls
         async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=tls) as client:
@@ -127,7 +141,9 @@ async def _ask(
         if answer.has_redirect_location:
             return Fetched(b"", ""), answer.headers["location"]
         if answer.status_code != 200:
-            raise FetchError(f"{target.host} answers with HTTP {answer.status_code}")
+            status = answer.status_code
+            passing = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _BUSY
+            raise FetchError(f"{target.host} answers with HTTP {status}", passing=passing)
         body = b""
         async for chunk in answer.aiter_raw():
             body += chunk

@@ -48,7 +48,9 @@ class LnurlPayees:
             answer = await self._fetcher.get_json(f"{callback}{joint}{urlencode(query)}")
         except FetchError as error:
             reason = _shown(str(error))
-            raise Refused(f"no invoice can be had there: {reason}", word="no_invoice") from None
+            raise Refused(
+                f"no invoice can be had there: {reason}", word="no_invoice", passing=error.passing
+            ) from None
         except ValueError:
             raise Refused("no invoice can be had there: its callback is not a URL") from None
         _check_error(answer)
@@ -61,7 +63,8 @@ class LnurlPayees:
             offer = await self._fetcher.get_json(url, max_bytes=_MAX_OFFER_BYTES)
         except FetchError as error:
             reason = _shown(str(error))
-            raise Refused(f"its provider does not say who signs its zaps: {reason}") from None
+            sentence = f"its provider does not say who signs its zaps: {reason}"
+            raise Refused(sentence, passing=error.passing) from None
         _check_error(offer)
         pubkey = offer.get("nostrPubkey")
         if offer.get("tag") != "payRequest" or offer.get("allowsNostr") is not True:
@@ -111,7 +114,8 @@ def _shown(text: str) -> str:
 def _check_error(answer: Mapping[str, Any]) -> None:
     if str(answer.get("status", "")).upper() == "ERROR":
         reason = _shown(str(answer.get("reason", ""))[:_MAX_REASON_CHARS])
-        raise Refused(f"that wallet says: {reason or 'no'}")
+        # Wallets on phones say so while they are not at hand.
+        raise Refused(f"that wallet says: {reason or 'no'}", passing=True)
 
 
 def _checked(pr: object, amount_msat: int) -> str:

@@ -9,6 +9,7 @@ NostrError
 ├── InvalidRelayUrl          not a URL of a relay
 ├── NotConnected             asked of a relay that is not connected now
 ├── NotPublic                a server that a stranger named must not be connected to
+│   └── NotFound             its name leads nowhere now
 └── EmbeddedRelayError       the relay we serve ourselves cannot run
 """
 
@@ -47,6 +48,10 @@ class NotConnected(NostrError):
 
 class NotPublic(NostrError):
     """A server that a stranger named must not be connected to."""
+
+
+class NotFound(NotPublic):
+    """The name of a server that a stranger named leads nowhere now."""
 
 
 class EmbeddedRelayError(NostrError):

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from nips.errors import NotPublic
+from nips.errors import NotFound, NotPublic
 
 MAX_ADDRESSES = 3
 """Of so many addresses of one server one is expected to answer."""
@@ -62,14 +62,14 @@ class PublicHosts:
             port: TCP.
 
         Raises:
-            NotPublic: it has no address, or one that is not public.
+            NotPublic: it has no address (NotFound), or one that is not public.
         """
         try:
             found = await self.lookup(host, port)
         except (OSError, UnicodeError):
             found = ()
         if not found:
-            raise NotPublic(f"there is no server {host}")
+            raise NotFound(f"there is no server {host}")
         allowed = is_loopback if self.is_local(host) else is_public_address
         if not all(allowed(address) for address in found):
             raise NotPublic(f"{host} is not a public server")

@@ -24,13 +24,21 @@ class Refused(AgentError):
         sentence: why, in English.
         obstacle: why, where it is about charging.
         word: key of the same sentence in the catalogues, behind "refused."; "" without one.
+        passing: the same may go well a little later, with nothing changed.
         values: what is filled in there.
     """
 
     def __init__(
-        self, sentence: str, obstacle: Obstacle | None = None, word: str = "", **values: object
+        self,
+        sentence: str,
+        obstacle: Obstacle | None = None,
+        word: str = "",
+        *,
+        passing: bool = False,
+        **values: object,
     ) -> None:
         super().__init__(sentence)
+        self.passing = passing
         self.obstacle = obstacle
         self.word = word
         self.values = values
