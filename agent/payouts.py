@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 
 from agent.all_sessions import AllSessions
@@ -28,6 +28,7 @@ from agent.paying import Paying, numbered
 from agent.ports.addresses import Payees
 from agent.ports.errors import Refused, UnknownSession
 from agent.ports.site import WithdrawOffer
+from agent.zaps import relays_named
 from wallet.base import WalletError
 from wallet.bolt11 import InvalidInvoice, decode
 
@@ -41,6 +42,8 @@ BY_ITSELF_MS = 3_600_000
 
 _INVOICE = re.compile(r"ln(bcrt|bc|tbs|tb)[0-9a-z]+\Z")
 """An invoice, and not the address of somebody whose name begins like one."""
+
+AddressOf = Callable[[str, Sequence[str]], Awaitable[str]]
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,8 @@ class Payouts:
         config: the fee limits.
         sessions: those of all charge points.
         payees: finds invoices behind addresses; None when nothing can.
-        address_of: the lightning address in the profile of a public key; "" without.
+        address_of: the lightning address in the profile of a public key who is found at these
+            relays too; "" without. It may raise Refused.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Payouts:
         config: WalletConfig,
         sessions: AllSessions,
         payees: Payees | None,
-        address_of: Callable[[str], Awaitable[str]] | None = None,
+        address_of: AddressOf | None = None,
     ) -> None:
         self._address_of = address_of
         self._commons = commons
@@ -238,7 +242,8 @@ class Payouts:
         """Send what a session owes to its payer's address, where he has one; raises Refused."""
         address, pubkey = session.payer.address, session.payer.pubkey
         if not address and pubkey is not None and self._address_of is not None:
-            address = await self._address_of(pubkey)
+            quotes = self._commons.journal.quotes.of_session(session.id)
+            address = await self._address_of(pubkey, relays_named(quotes))
         if address:
             await self.send_to(session, address)
 

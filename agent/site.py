@@ -43,7 +43,7 @@ from agent.office import Office
 from agent.outbox import Handler, Outbox
 from agent.outside import OutsidePayments
 from agent.papers import Papers
-from agent.payouts import Payouts
+from agent.payouts import AddressOf, Payouts
 from agent.ports.addresses import Payees, Providers
 from agent.ports.charge_point import ChargePointView
 from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
@@ -78,7 +78,7 @@ class Site:
         voice: delivers what a charge point says on nostr (an outbox handler).
         payees: finds invoices behind lightning addresses.
         providers: asks who signs the zaps of a lightning address elsewhere.
-        address_of: the lightning address in the profile of a public key; "" without.
+        address_of: the lightning address in a profile; see `agent.payouts.Payouts`.
         rate: the exchange rate to show amounts with.
         identities: of each charge point, by its id: they sign receipts and open private zaps.
         alerts: what the operators must know of; None where there is nobody to tell.
@@ -96,7 +96,7 @@ class Site:
         voice: Handler,
         payees: Payees | None,
         providers: Providers | None = None,
-        address_of: Callable[[str], Awaitable[str]] | None = None,
+        address_of: AddressOf | None = None,
         rate: Callable[[], ExchangeRate | None] = lambda: None,
         identities: Mapping[str, Identity] | None = None,
         alerts: Alerts | None = None,

@@ -6,13 +6,15 @@ NIP-57, https://github.com/nostr-protocol/nips/blob/master/57.md
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
+from agent.ports.quotes import Quote
 from agent.talk.commands import parse
-from nips.errors import InvalidZapRequest
-from nips.event import Coordinate
+from nips.errors import InvalidEvent, InvalidZapRequest
+from nips.event import Coordinate, NostrEvent
 from nips.identity import Identity
 from nips.private_zaps import read_private_zap
 from nips.profile import KIND_LISTING
@@ -133,6 +135,16 @@ def named_connector(comment: str, connectors: Collection[int]) -> int | None:
     hinted = {int(number) for number in (*_NUMBERED.findall(text), *_ALONE.findall(text))}
     here = hinted & set(connectors)
     return here.pop() if len(hinted) == 1 and here else None
+
+
+def relays_named(quotes: Iterable[Quote]) -> tuple[str, ...]:
+    """The relays at which the payer of these wants his receipts: he reads there."""
+    for quote in quotes:
+        if quote.zap_request is not None:
+            with suppress(InvalidEvent):
+                tags = NostrEvent.parse(quote.zap_request).tags_named("relays")
+                return tuple(url for tag in tags for url in tag[1:] if url)
+    return ()
 
 
 def _refuse(sentence: str) -> NoReturn:

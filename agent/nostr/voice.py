@@ -13,6 +13,7 @@ from agent.machine.model import Session
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
 from agent.ports.quotes import Quote
+from agent.zaps import relays_named
 from nips.dms import DmProtocol, write_message
 from nips.errors import NostrError
 from nips.identity import Identity
@@ -100,6 +101,7 @@ class Voice:
         quotes = self._journal.quotes.of_session(session_id)
         if session is None or session.payer.pubkey is None or not quotes:
             return
+        self._directory.is_found_at(session.payer.pubkey, relays_named(quotes))
         text = await self._announce(session, effect, quotes[0])
         if text:
             await self.tell(identity, session.payer.pubkey, text, quotes[-1].reply, seq)

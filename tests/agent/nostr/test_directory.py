@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 
 from agent.nostr.directory import LOOK_UPS_AT_ONCE, MOST_IN_ONE, REMEMBERED_MS, Directory
+from agent.ports.errors import Refused
 from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.profile import Profile, dm_relays, profile
@@ -122,3 +124,56 @@ async def test_the_newest_profile_counts_whichever_relay_has_it() -> None:
         # What cannot be read is not a reason to pay to an address that he has given up.
         await one.store(dora.sign(0, "not json", [], at + 5))
         assert await directory.lightning_address(dora.pubkey) == ""
+
+
+async def test_whom_ours_know_nothing_of_is_looked_for_where_he_says() -> None:
+    dora, ann = CROWD[:2]
+    async with (
+        misbehaving() as ours,
+        misbehaving() as his,
+        pooling(ours.url, allow_loopback=True) as pool,
+    ):
+        await his.store(*shown(dora), *shown(ann, "Old"))
+        await ours.store(*shown(ann, "Ann"))
+        directory = Directory(pool, clock_ms)
+        assert await directory.lightning_address(dora.pubkey) == ""
+        directory.is_found_at(dora.pubkey, [his.url])
+        # What was remembered of one who was not found is forgotten.
+        assert (await directory.peer(dora.pubkey)).lud16 == "dora@example.com"
+        asked = his.requests
+        assert await directory.lightning_address(ann.pubkey, [his.url]) == "ann@example.com"
+        assert his.requests == asked
+
+
+async def test_who_is_found_nowhere_is_written_to_where_he_says() -> None:
+    """Beside others, who do not wait for his relays."""
+    dora, ann = CROWD[:2]
+    async with (
+        misbehaving() as ours,
+        misbehaving(silent=True) as his,
+        pooling(ours.url, allow_loopback=True) as pool,
+    ):
+        await ours.store(*shown(ann, "Ann"))
+        directory = Directory(pool, clock_ms)
+        directory.is_found_at(dora.pubkey, [his.url, "wss://10.0.0.1", his.url])
+        slow = asyncio.create_task(directory.peer(dora.pubkey))
+        assert (await directory.peer(ann.pubkey)).lud16 == "ann@example.com"
+        assert not slow.done()
+        peer = await slow
+        assert (peer.relays, peer.protocol) == ((his.url, "wss://10.0.0.1"), "nip04")
+
+
+async def test_while_relays_are_away_nobody_knows_whether_he_has_an_address() -> None:
+    dora, ann, ben = CROWD[:3]
+    async with misbehaving() as here, AsyncExitStack() as stack:
+        away = await stack.enter_async_context(misbehaving())
+        await here.store(*shown(ann), ben.sign(0, "{}", [], now_s()))
+        async with pooling(here.url, away.url) as pool:
+            directory = Directory(pool, clock_ms)
+            await stack.aclose()
+            await until(lambda: not pool.health()[away.url].connected)
+            with pytest.raises(Refused) as refused:
+                await directory.lightning_address(dora.pubkey)
+            assert refused.value.passing
+            assert await directory.lightning_address(ann.pubkey) == "dora@example.com"
+            assert await directory.lightning_address(ben.pubkey) == ""
