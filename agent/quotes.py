@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 from dataclasses import replace
 
@@ -34,6 +35,8 @@ OBSTACLES: dict[Obstacle, str] = {
     Obstacle.AMOUNT: "that amount is too small or too large here",
 }
 """Each obstacle as a sentence for a driver, without its full stop."""
+
+log = logging.getLogger(__name__)
 
 
 def check_amount(amount_msat: int, commons: Commons) -> None:
@@ -114,6 +117,14 @@ async def make(
                 f"this charge point takes whole satoshi only: pay {sats} sat",
                 word="whole_sats",
                 sats=sats,
+            ) from error
+        if isinstance(error, WalletRefused):
+            sentence = f"{charge_point_id}: no invoice was made for a driver: {error}"
+            log.warning("%s", sentence)
+            commons.alerts.happened("invoice refused", sentence)
+            raise Refused(
+                "the wallet of this charge point makes no such invoice; its operator was told",
+                word="no_sale",
             ) from error
         raise Refused(
             "the wallet of this charge point does not answer; try again soon", word="wallet"

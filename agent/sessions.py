@@ -171,7 +171,9 @@ class Sessions:
                 key=f"paid:{settlement.payment_hash}",
                 at_ms=now_ms,
                 payment_hash=settlement.payment_hash,
-                amount_msat=settlement.amount_msat,
+                # No invoice is paid with less than it asks for: some wallets do not say how much
+                # came, or say it in another unit.
+                amount_msat=max(settlement.amount_msat, quote.amount_msat),
                 payer=quote.payer,
                 tariff=quote.tariff,
                 start_deadline_ms=self._start_deadline_ms(now_ms),

@@ -22,8 +22,8 @@ from tests.wallet.clock import now_ms
 from tests.wallet.contract import Backend
 from tests.wallet.lnd_server import lnd_server
 from tests.wallet.proxy import proxy
-from wallet.base import Invoice, PaymentOutcome, PaymentState, WalletUnavailable
-from wallet.checks import whole_sats
+from wallet.base import Invoice, PaymentOutcome, PaymentState, Settlement, WalletUnavailable
+from wallet.checks import issued, whole_sats
 from wallet.connect import connect
 from wallet.dev import DevWallet
 
@@ -237,6 +237,64 @@ async def test_a_fraction_that_the_wallet_does_not_take_is_named(tmp_path: Path)
             await at.point.quote(replace(ONE_SESSION, amount_msat=1_000_500))
         assert refused.value.word == "whole_sats"
         assert (await at.point.quote(ONE_SESSION)).amount_msat == 1_000_000
+    await wallet.close()
+
+
+@pytest.mark.parametrize(("told_msat", "credited_msat"), [(0, 1_000_000), (1_000_007, 1_000_007)])
+async def test_what_an_invoice_asks_for_has_come_at_least(
+    tmp_path: Path, told_msat: int, credited_msat: int
+) -> None:
+    """A wallet that does not say how much came: it counted as nothing."""
+    async with running(tmp_path) as at:
+        await at.ready()
+        quote = await at.point.quote(ONE_SESSION)
+        settlement = Settlement(quote.payment_hash, told_msat, at.clock(), "")
+        session = await at.site.credit(quote, settlement)
+        assert (session.paid_msat, session.state) == (credited_msat, SessionState.STARTING)
+
+
+class Uncommitted(DevWallet):
+    """Makes no invoice that commits to a description, as some wallets behind NWC."""
+
+    async def create_invoice(
+        self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
+    ) -> Invoice:
+        made = await super().create_invoice(
+            amount_msat, memo=memo, description=None, expiry_s=expiry_s
+        )
+        return issued(
+            made.bolt11,
+            backend="the wallet",
+            network="regtest",
+            amount_msat=amount_msat,
+            description=description,
+        )
+
+
+async def test_a_wallet_that_makes_no_such_invoice_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every driver heard that it does not answer, and the operator nothing at all."""
+    told: list[str] = []
+
+    async def tell(text: str) -> None:
+        told.append(text)
+
+    wallet = Uncommitted(tmp_path / "far", ManualClock())
+    await wallet.open()
+    alerts = Alerts(ManualClock(), tell)
+    async with running(tmp_path, money=wallet, alerts=alerts) as at:
+        await at.ready()
+        for _ in range(2):
+            with pytest.raises(Refused, match="makes no such invoice") as refused:
+                await at.point.quote(replace(ONE_SESSION, description="[]"))
+            assert refused.value.word == "no_sale"
+        await at.until(lambda: bool(told))
+        assert (await at.point.quote(ONE_SESSION)).amount_msat == 1_000_000
+    [sentence] = told
+    assert "CP001: no invoice was made" in sentence
+    assert "does not commit to its description" in sentence
+    assert "does not commit to its description" in caplog.text
     await wallet.close()
 
 
