@@ -122,6 +122,7 @@ class Payouts:
             UnknownSession: no refund has this key.
             Refused: the key is used up, or the invoice is not what was offered.
         """
+        bolt11 = _as_written_here(bolt11)
         found = self._commons.journal.sessions.refund_of_key(k1)
         if found is None:
             raise UnknownSession("this refund link is not known here")
@@ -141,13 +142,13 @@ class Payouts:
         refund = _free(session)
         if refund is None or session.state is not SessionState.CLOSED:
             raise _nothing_owed(session)
-        bolt11 = target.strip()
-        if not _INVOICE.match(bolt11.lower().removeprefix("lightning:")):
+        bolt11 = _as_written_here(target)
+        if not _INVOICE.match(bolt11):
             if self._payees is None:
                 raise Refused("only an invoice can be paid here", word="no_target")
             comment = f"Refund of charging at {session.charge_point}"
             bolt11 = await self._payees.invoice(target, refund.amount_msat, comment)
-        await self._claim(session, refund, bolt11.lower().removeprefix("lightning:"), "")
+        await self._claim(session, refund, _as_written_here(bolt11), "")
 
     async def _claim(self, session: Session, refund: Refund, bolt11: str, k1: str) -> None:
         if _is_decided(refund, bolt11):
@@ -246,6 +247,11 @@ class Payouts:
             address = await self._address_of(pubkey, relays_named(quotes))
         if address:
             await self.send_to(session, address)
+
+
+def _as_written_here(bolt11: str) -> str:
+    """An invoice as it is kept and compared: QR codes have it in capitals, links behind a word."""
+    return bolt11.strip().lower().removeprefix("lightning:").removeprefix("//")
 
 
 def _is_decided(refund: Refund, bolt11: str) -> bool:

@@ -393,6 +393,21 @@ async def test_two_claims_in_the_same_moment_pay_once(world: HttpWorld) -> None:
     assert sum(paid) == 1
 
 
+async def test_an_invoice_is_the_same_however_it_is_written(world: HttpWorld) -> None:
+    """As a wallet hands it in again that had no answer, or scanned it: it was another one."""
+    view = await world.charging(sats=1000, energy_wh=1000)
+    await world.end(view, 1000)
+    offer = await world.lnurl("/lnurl/cp001", s=view.secret)
+    path = path_of(offer["callback"])
+    invoice, payment_hash = await world.wallet.driver_invoice(700_000)
+    for written in (f"lightning:{invoice.upper()}", invoice, f" LIGHTNING://{invoice}"):
+        assert await world.lnurl(path, k1=offer["k1"], pr=written) == {"status": "OK"}
+    async for changed in world.site.session_changes(view.secret):
+        if changed.refunds[0].state == RefundState.PAID:
+            break
+    assert await world.wallet.driver_invoice_paid(payment_hash)
+
+
 async def test_the_secret_works_only_at_its_own_charge_point(world: HttpWorld) -> None:
     view = await world.charging()
     assert "belongs" in await world.reason("/lnurl/cp002", s=view.secret)
