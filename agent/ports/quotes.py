@@ -58,7 +58,7 @@ class Quote:
         secret: what makes the payer of a session known; part of his session page's URL.
         tariff: the frozen tariff.
         settled_at_ms: when it was paid; None while it is not.
-        preimage: hex, where our wallet told it; who has it proves that he paid.
+        preimage: hex, where our wallet told it.
         hold: whether the wallet holds the payment until charging begins.
     """
 
@@ -82,3 +82,13 @@ class Quote:
     settled_at_ms: int | None = None
     preimage: str = field(default="", repr=False)
     hold: bool = False
+
+    @property
+    def is_proved_by_preimage(self) -> bool:
+        """Whether who has the preimage is the payer.
+
+        The receipt of a zap shows its invoice to everybody. For that, providers elsewhere publish
+        the preimage (NIP-57 allows it), and LNbits tells it to whoever asks.
+        """
+        public = self.zap_request is not None or self.origin is Origin.OUTSIDE
+        return bool(self.preimage) or not public

@@ -60,6 +60,8 @@ def routes(context: Context) -> APIRouter:
             view = await context.site.session(quote.secret)
         except UnknownSession:
             raise NotProved(said("web.mine_wrong")) from None
+        if not quote.is_proved_by_preimage:
+            raise NotProved(said("web.mine_public"))
         return RedirectResponse(f"/s/{view.secret}", 303)
 
     @router.post("/cp/{name}/mine/key")

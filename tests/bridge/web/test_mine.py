@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,24 @@ from coincurve import PrivateKey
 from lnurl import decode as decode_lnurl
 from lnurl.helpers import lnurlauth_signature
 
-from tests.bridge.http_world import HttpWorld, path_of, secret_of
+from nips.identity import Identity
+from nips.zaps import zap_request
+from tests.agent.world import ManualClock
+from tests.bridge.http_world import HttpWorld, path_of, secret_of, serving
+from wallet.base import Invoice
+from wallet.dev import DevWallet
+
+
+class Telling(DevWallet):
+    """Tells the preimage of what was paid to whoever asks, as LNbits does, and not to us."""
+
+    async def create_invoice(
+        self, amount_msat: int, *, memo: str, description: bytes | None, expiry_s: int
+    ) -> Invoice:
+        made = await super().create_invoice(
+            amount_msat, memo=memo, description=description, expiry_s=expiry_s
+        )
+        return replace(made, preimage="")
 
 
 async def pay_with_key(world: HttpWorld, key: PrivateKey) -> str:
@@ -74,3 +93,43 @@ async def test_the_preimage_opens_the_session(world: HttpWorld) -> None:
 async def test_a_wrong_preimage_opens_nothing(world: HttpWorld, preimage: str) -> None:
     found = await world.http.post("/cp/cp001/mine/preimage", data={"preimage": preimage})
     assert found.status_code == 400
+
+
+async def anonymous_zap(world: HttpWorld, wallet: DevWallet) -> tuple[str, str]:
+    """The secret of a session that nobody in particular zapped for, and its preimage."""
+    first = await world.lnurl("/.well-known/lnurlp/cp001")
+    request = zap_request(
+        Identity.generate(),
+        recipient_pubkey=world.identity.pubkey,
+        amount_msat=500_000,
+        relays=["wss://relay.example.com"],
+        comment="",
+        created_at=world.clock() // 1000,
+        anonymous=True,
+    )
+    second = await world.lnurl(path_of(first["callback"]), amount=500_000, nostr=request.to_json())
+    preimage = await wallet.driver_pay(second["pr"])
+    await world.until(lambda: bool(world.site.charge_point("CP001").sessions.open()))
+    return secret_of(second), preimage
+
+
+async def test_a_preimage_that_anybody_can_ask_for_opens_nothing(tmp_path: Path) -> None:
+    """The receipt of a zap names the payment, and LNbits gave the money of it to anybody."""
+    clock = ManualClock()
+    wallet = Telling(tmp_path / "telling", clock)
+    await wallet.open()
+    async with serving(tmp_path, clock=clock, wallet=wallet) as world:
+        secret, preimage = await anonymous_zap(world, wallet)
+        found = await world.http.post("/cp/cp001/mine/preimage", data={"preimage": preimage})
+        assert found.status_code == 400
+        assert secret not in found.text
+        assert "Anyone can look up the proof" in found.text
+    await wallet.close()
+
+
+async def test_a_preimage_that_our_wallet_keeps_opens_the_session_of_a_zap(
+    world: HttpWorld,
+) -> None:
+    secret, preimage = await anonymous_zap(world, world.wallet)
+    found = await world.http.post("/cp/cp001/mine/preimage", data={"preimage": preimage})
+    assert found.headers["location"] == f"/s/{secret}"
