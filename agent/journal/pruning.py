@@ -4,7 +4,7 @@ Ids of messages are remembered so that none is acted on twice. Relays can bring 
 for long: a stored cursor goes back two days and more for gift wraps, further at a relay that was
 away, and a message may be dated ahead. So an id is kept until `MESSAGES_MS` after it was handled
 and after the message's own date; from then on its age alone keeps it from being acted on (see
-`agent.nostr.ears.OLDEST_MESSAGE_MS`). Zap requests that were paid, payment hashes, quotes and
+`agent.nostr.ears.OLDEST_LIVE_MS`). Zap requests that were paid, payment hashes, quotes and
 sessions stay, and of a session every event but the readings of its meter. Of these a settled
 session keeps all for as long as the operator wants, then some, then those that decided its bill
 (see `agent.journal.thinning`).

@@ -47,6 +47,9 @@ RECEIPT_OVERLAP_S = 86_400
 OLDEST_MESSAGE_MS = 3_600_000
 """A driver who wrote that long ago does not wait for an answer any more."""
 
+OLDEST_LIVE_MS = 86_400_000
+"""Who writes just now, and dates it so long ago, has a clock that is wrong: he waits."""
+
 FURTHEST_AHEAD_MS = 86_400_000
 """Some phones are a time zone wrong. What is dated further ahead could be brought again when
 its being handled is long forgotten (see `agent.journal.pruning`)."""
@@ -258,7 +261,8 @@ class Ears:
                 await self._journal.nostr.set_handled(Handled(event.id, self._clock()))
                 return
             handled = self._handled(message, event.id)
-            if self._is_news(message, event.id) and self._may_speak(message, event.kind):
+            news = self._is_news(message, event.id, live=incoming.live)
+            if news and self._may_speak(message, event.kind):
                 # Another wrapping of the same message may come at the same moment.
                 self._under_way[message.event_id] = event.created_at
                 try:
@@ -312,7 +316,7 @@ class Ears:
         finally:
             self._under_way.pop(begun.message_id, None)
 
-    def _is_news(self, message: DirectMessage, event_id: str) -> bool:
+    def _is_news(self, message: DirectMessage, event_id: str, *, live: bool) -> bool:
         """Whether a message was not dealt with in another wrapping, and is of these days."""
         if message.sender in self._identities:
             return False
@@ -322,7 +326,7 @@ class Ears:
         if message.event_id != event_id and known:
             return False
         age_ms = self._clock() - message.sent_at * 1000
-        return -FURTHEST_AHEAD_MS < age_ms < OLDEST_MESSAGE_MS
+        return -FURTHEST_AHEAD_MS < age_ms < (OLDEST_LIVE_MS if live else OLDEST_MESSAGE_MS)
 
     def _may_speak(self, message: DirectMessage, kind: int) -> bool:
         return kind != KIND_GIFT_WRAP or self._senders.take(message.sender)

@@ -22,7 +22,7 @@ from agent.machine.events import MeterSampled
 from agent.machine.model import Session
 from agent.nostr.couriers import Couriers
 from agent.nostr.directory import Directory
-from agent.nostr.ears import FURTHEST_AHEAD_MS, OLDEST_MESSAGE_MS, OVERLAP_S, Ears, Heard
+from agent.nostr.ears import FURTHEST_AHEAD_MS, OLDEST_LIVE_MS, OVERLAP_S, Ears, Heard
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from nips.dms import WRAP_BACKDATING_S, DmProtocol, write_message
 from nips.event import NostrEvent
@@ -37,8 +37,8 @@ KEEP_MS = 90 * DAY_MS
 
 def test_an_id_is_kept_longer_than_any_relay_is_asked_to_go_back() -> None:
     overlap_ms = (WRAP_BACKDATING_S + OVERLAP_S) * 1000
-    assert overlap_ms + OLDEST_MESSAGE_MS < MESSAGES_MS
-    assert MESSAGES_MS > FURTHEST_AHEAD_MS + OLDEST_MESSAGE_MS
+    assert overlap_ms + OLDEST_LIVE_MS < MESSAGES_MS
+    assert MESSAGES_MS > FURTHEST_AHEAD_MS + OLDEST_LIVE_MS
 
 
 @asynccontextmanager
