@@ -179,7 +179,8 @@ class LnurlServer:
         amount_msat = _amount_msat(required(query, "amount", 32))
         view = await charge_point.view()
         zap = one(query, "nostr", MAX_REQUEST_CHARS)
-        if zap is not None:
+        # Some wallets name it whether they zap or not.
+        if zap:
             return self._invoice(await charge_point.quote_zap(zap, amount_msat, connector))
         metadata = start_metadata(view, connector, self._links, self._words)
         if request.path_params["fingerprint"] != fingerprint(metadata):

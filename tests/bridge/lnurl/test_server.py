@@ -153,9 +153,10 @@ async def test_bad_callbacks_make_no_invoice(
     assert reason in await world.reason(path_of(str(first.callback)), **query)
 
 
-async def test_payer_data_that_are_left_empty_are_none(world: HttpWorld) -> None:
+@pytest.mark.parametrize("name", ["payerdata", "nostr", "comment"])
+async def test_what_is_left_empty_is_none(world: HttpWorld, name: str) -> None:
     first = await first_step(world)
-    answer = await second_step(world, first, amount=500_000, payerdata="")
+    answer = await second_step(world, first, amount=500_000, **{name: ""})
     made = decode(answer["pr"])
     assert made.description_hash == hashlib.sha256(first.metadata.encode()).hexdigest()
 
