@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nips import bech32
 from nips.errors import InvalidEvent, InvalidRelayUrl
 from nips.event import EventTemplate, NostrEvent, Tags, json_object
 from nips.relay_urls import check_relay_url
@@ -29,6 +30,7 @@ TOPIC = "ev-charging"
 """The `t` tag by which drivers' clients find charge points."""
 
 MAX_LISTED_RELAYS = 20
+MAX_LNURL_CHARS = 2_000
 _LIGHTNING_ADDRESS = re.compile(r"[a-z0-9_.+-]{1,64}@[a-z0-9.-]{1,253}(?::\d{1,5})?")
 _PRICE = re.compile(r"\d+(\.\d+)?")
 
@@ -39,6 +41,7 @@ class Profile:
 
     Attributes:
         lud16: lightning address, "" when it has none.
+        lud06: LNURL as older profiles have it, "" when it has none; not published.
         nip05: internet identifier, "" when it has none.
         bot: True when the author says that it is a machine.
         geohashes: the `g` tags.
@@ -52,6 +55,7 @@ class Profile:
     nip05: str = ""
     bot: bool = False
     geohashes: tuple[str, ...] = ()
+    lud06: str = ""
 
 
 def profile(
@@ -96,17 +100,29 @@ def parse_profile(event: NostrEvent) -> Profile:
         nip05=text("nip05"),
         bot=content.get("bot") is True,
         geohashes=_values(event, "g"),
+        lud06=text("lud06").lower(),
     )
 
 
 def lightning_address(event: NostrEvent) -> str | None:
-    """The well-formed `lud16` of somebody's kind 0, or None.
+    """Where the author of a kind 0 takes payments; None without a well-formed one.
+
+    Returns:
+        His `lud16`, else, as in older profiles (NIP-57), the LNURL of his `lud06`.
 
     Raises:
         InvalidEvent: it is no profile.
     """
-    address = parse_profile(event).lud16
-    return address if _LIGHTNING_ADDRESS.fullmatch(address) else None
+    shown = parse_profile(event)
+    if _LIGHTNING_ADDRESS.fullmatch(shown.lud16):
+        return shown.lud16
+    if len(shown.lud06) > MAX_LNURL_CHARS:
+        return None
+    try:
+        bech32.decode("lnurl", shown.lud06)
+    except ValueError:
+        return None
+    return shown.lud06
 
 
 @dataclass(frozen=True, slots=True)

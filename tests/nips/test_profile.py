@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nips import bech32
 from nips.errors import InvalidEvent
 from nips.event import EventTemplate
 from nips.profile import (
@@ -63,6 +64,19 @@ def test_what_is_no_profile_is_refused(content: str) -> None:
 def test_a_malformed_lightning_address_is_none(address: object) -> None:
     event = CHARGER.sign(0, json.dumps({"lud16": address}), [], NOW_S)
     assert lightning_address(event) is None
+
+
+@pytest.mark.parametrize("lud16", ["", "me at x.org", None])
+def test_an_older_profile_names_an_lnurl(lud16: object) -> None:
+    lnurl = bech32.encode("lnurl", b"https://x.org/pay/me")
+    content = {"lud16": lud16, "lud06": f" {lnurl.upper()} "}
+    assert lightning_address(CHARGER.sign(0, json.dumps(content), [], NOW_S)) == lnurl
+    endless = bech32.encode("lnurl", b"https://x.org/" + b"x" * 2_000)
+    for other in (lnurl[:-1], "lnurl", "https://x.org/pay/me", 5, endless):
+        content["lud06"] = other
+        assert lightning_address(CHARGER.sign(0, json.dumps(content), [], NOW_S)) is None
+    both = json.dumps({"lud16": "me@x.org", "lud06": lnurl})
+    assert lightning_address(CHARGER.sign(0, both, [], NOW_S)) == "me@x.org"
 
 
 def test_relay_lists_are_read_back() -> None:
