@@ -65,10 +65,16 @@ class Home:
 
 
 @asynccontextmanager
-async def home(folder: Path) -> AsyncGenerator[Home]:
-    clock = ManualClock()
+async def strom(folder: Path, clock: ManualClock) -> AsyncGenerator[HttpWorld]:
     payees = LnurlPayees(allow_loopback=True)
     async with serving(folder, clock=clock, payees=payees) as world:
+        yield world
+
+
+@asynccontextmanager
+async def home(folder: Path) -> AsyncGenerator[Home]:
+    clock = ManualClock()
+    async with strom(folder, clock) as world:
         here = Home(world, clock)
         async with far_server(here.answer) as url:
             here.address = f"dora@{url.partition('://')[2]}"
@@ -147,3 +153,27 @@ async def test_who_takes_it_himself_does_not_wait_for_his_address(
             while await here.refund(view) != RefundState.PAID:
                 await anyio.sleep(0.01)
         assert await here.world.wallet.driver_invoice_paid(payment_hash)
+
+
+async def test_a_restart_forgets_nothing_that_waits_for_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.FIRST_RETRY_S", 3600)
+    clock, homes = ManualClock(), list[Home]()
+
+    async def answer(request: Request) -> Response:
+        return await homes[0].answer(request)
+
+    async with far_server(answer) as url:
+        address = f"dora@{url.partition('://')[2]}"
+        async with strom(tmp_path, clock) as world:
+            here = Home(world, clock, address, [Response(status_code=503)])
+            homes.append(here)
+            view = await here.charged()
+            with anyio.fail_after(20):
+                while not here.asked:
+                    await anyio.sleep(0.01)
+        async with strom(tmp_path, clock) as here.world:
+            with anyio.fail_after(20):
+                while await here.refund(view) != RefundState.PAID:
+                    await anyio.sleep(0.01)
