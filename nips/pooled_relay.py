@@ -51,6 +51,12 @@ class PooledRelay:
         """Whether it is connected, and answered what it was asked last."""
         return self.link.is_connected and self.link.answers
 
+    @property
+    def reading_link(self) -> RelayLink:
+        """The connection on which to ask it: where it insists one that has authenticated."""
+        known = self.private.values() if self.is_private else ()
+        return next((link for link in known if link.authenticated), self.link)
+
     def links(self) -> list[RelayLink]:
         """All connections to it."""
         return [self.link, *self.private.values()]

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
+from nips.dms import KIND_GIFT_WRAP
 from nips.event import NostrEvent, UnverifiedEvent
 from nips.filters import Filter
 from nips.identity import Identity
@@ -170,13 +171,13 @@ class RelayPool:
             if not await link.wait_connected(timeout_s):
                 return Ack(False, f"the relay was not reached within {timeout_s:g} s")
             return await self._publish_on(link, event, timeout_s)
-        known = event.pubkey in self._identities
-        link = relay.private.get(event.pubkey, relay.link)
+        speaker = self._speaker(event)
+        link = relay.private.get(speaker.pubkey if speaker else "", relay.link)
         ack = await self._publish_on(link, event, timeout_s)
         unheard = ack.wants_auth or (ack.timed_out and link.challenge)
-        if unheard and link is relay.link and len(self._identities) > 1 and known:
+        if unheard and link is relay.link and len(self._identities) > 1 and speaker is not None:
             # One connection may only speak for one identity at many relays.
-            link = await self._private_link(relay, self._identities[event.pubkey])
+            link = await self._private_link(relay, speaker)
             if await link.wait_connected(timeout_s):
                 ack = await self._publish_on(link, event, timeout_s)
         if ack.ok:
@@ -187,13 +188,23 @@ class RelayPool:
 
     async def _publish_on(self, link: RelayLink, event: NostrEvent, timeout_s: float) -> Ack:
         ack = await link.publish(event, timeout_s)
-        identity = self._identities.get(event.pubkey)
-        alone = link.identity is not None or len(self._identities) == 1
+        identity = link.identity or self._speaker(event)
+        alone = link.identity is not None or len(self._identities) == 1 or link in self._visits
         if ack.wants_auth and identity is not None and alone:
             authenticated = await link.authenticate(identity, self._now_s(), timeout_s)
             if authenticated.ok:
                 return await link.publish(event, timeout_s)
         return ack
+
+    def _speaker(self, event: NostrEvent) -> Identity | None:
+        """Who of us answers to a relay for an event; None for what is by nobody of us.
+
+        A gift wrap is signed by a key that is made for it alone (NIP-59): any of us may bring it.
+        """
+        identity = self._identities.get(event.pubkey)
+        if identity is None and event.kind == KIND_GIFT_WRAP:
+            return next(iter(self._identities.values()), None)
+        return identity
 
     async def fetch(
         self,
@@ -218,7 +229,7 @@ class RelayPool:
 
         async def ask(url: str) -> None:
             relay = self._relays.get(url)
-            link = await self._visits.link(url) if relay is None else relay.link
+            link = await self._visits.link(url) if relay is None else relay.reading_link
             if link is None or not await link.wait_connected(timeout_s):
                 return
             for part in (chunk for item in wanted for chunk in item.chunks()):

@@ -33,6 +33,7 @@ class HostileRelay:
         ignore_until: answer every request with everything.
         strict_auth: like strfry: private messages only for the one key that the connection
             authenticated first.
+        members_only: nothing is taken or told before somebody has authenticated.
         page: most events sent for a request.
         mute_after: answer no more requests after that many; None to answer all.
     """
@@ -46,6 +47,7 @@ class HostileRelay:
     repeat: int = 1
     ignore_until: bool = False
     strict_auth: bool = False
+    members_only: bool = False
     page: int = 500
     mute_after: int | None = None
     url: str = ""
@@ -75,7 +77,7 @@ class HostileRelay:
         challenge = secrets.token_hex(8)
         dropper = asyncio.create_task(self._drop(connection))
         try:
-            if self.strict_auth:
+            if self.strict_auth or self.members_only:
                 await self._say(connection, "AUTH", challenge)
             async for frame in connection:
                 if not self.silent:
@@ -98,8 +100,11 @@ class HostileRelay:
         match message:
             case ["EVENT", raw]:
                 event = NostrEvent.parse(json.dumps(raw))
-                if self.refuse:
-                    await self._say(connection, "OK", event.id, False, self.refuse)
+                refusal = self.refuse
+                if self.members_only and connection not in self._who:
+                    refusal = "auth-required: who are you?"
+                if refusal:
+                    await self._say(connection, "OK", event.id, False, refusal)
                     return
                 await self._say(connection, "OK", event.id, True, "")
                 await self.store(event)
@@ -125,6 +130,9 @@ class HostileRelay:
         if self.close_requests > 0:
             self.close_requests -= 1
             await self._say(connection, "CLOSED", name, self.close_reason)
+            return
+        if self.members_only and connection not in self._who:
+            await self._say(connection, "CLOSED", name, "auth-required: who are you?")
             return
         if self.strict_auth and not self._may_read(connection, filters):
             await self._say(connection, "CLOSED", name, "auth-required: whose messages?")

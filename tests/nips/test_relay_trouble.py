@@ -8,9 +8,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 
-from nips.dms import read_message, write_message
+from nips.dms import DmProtocol, read_message, write_message
 from nips.event import NostrEvent
 from nips.filters import MAX_VALUES, Filter
 from nips.identity import Identity
@@ -290,6 +291,37 @@ async def test_a_single_identity_authenticates_on_the_shared_link() -> None:
         (item,) = await take(pool.incoming(), 1)
         assert read_message(BOB, item.event).text == "hi"
         assert pool.health()[strict.url].private_links == 0
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("protocol", ["nip04", "nip17"])
+async def test_a_relay_that_takes_from_members_alone_gets_every_message(
+    ours: bool, protocol: DmProtocol
+) -> None:
+    """A gift wrap is signed by a key of its own, which is no member anywhere."""
+    async with (
+        misbehaving(members_only=True) as closed,
+        misbehaving() as other,
+        pooling(closed.url if ours else other.url, allow_loopback=True) as pool,
+    ):
+        pool.set_identities([BOB, CAROL])
+        for sender in (BOB, CAROL, BOB):
+            event = write_message(sender, ALICE.pubkey, "hi", protocol, now_s())
+            ack = (await pool.publish(event, [closed.url]))[closed.url]
+            assert ack.ok, ack
+        assert len(closed.stored) == 3
+
+
+async def test_a_relay_that_tells_members_alone_is_asked_as_one() -> None:
+    async with misbehaving(members_only=True) as closed, pooling(closed.url) as pool:
+        await closed.store(ALICE.sign(0, "{}", [], now_s()))
+        pool.set_identities([BOB, CAROL])
+        await pool.subscribe("dm", Filter(kinds=(4,), tags={"p": (BOB.pubkey, CAROL.pubkey)}))
+        await until(lambda: pool.health()[closed.url].private_links == 2)
+        wanted = Filter(kinds=(0,), authors=(ALICE.pubkey,), limit=1)
+        with anyio.fail_after(20):
+            while not await pool.fetch(wanted, timeout_s=1):
+                await anyio.sleep(0.01)
 
 
 async def test_a_flood_from_one_relay_does_not_hold_up_another() -> None:
