@@ -41,7 +41,6 @@ from agent.talk.commands import (
     Refund,
     Reset,
     SetTariff,
-    Spoken,
     Start,
     Status,
     Stop,
@@ -59,7 +58,8 @@ OLDEST_COMMAND_MS = 300_000
 
 HELP_EVERY_MS = 600_000
 GREETINGS = 3
-"""How often help is given in that time to one who asks for it by name: bots do so forever."""
+"""How often help is given in that time to one who asks for it by name, or who has paid: bots do
+the first forever."""
 
 MOST_REMEMBERED = 5_000
 _LAST_ANSWERS = 4
@@ -130,8 +130,12 @@ class Conversation:
             return ""
         spoken = parse(heard.text)
         memory.language = spoken.language or memory.language
-        if isinstance(spoken.command, Help | Unknown) and not self._may_help(memory, spoken):
-            return ""
+        if isinstance(spoken.command, Help | Unknown):
+            asked = spoken.command == Help()
+            # No bot has paid; a driver who is not understood at once tries other words.
+            patient = asked or await self._is_driver(charge_point_id, heard.sender)
+            if not self._may_help(memory, GREETINGS if patient else 1):
+                return ""
         told = await self._told(charge_point_id, heard, spoken.command, memory)
         memory.answers.append(told)
         return told
@@ -172,11 +176,16 @@ class Conversation:
         self._memories[name] = memory
         return memory
 
-    def _may_help(self, memory: _Memory, spoken: Spoken) -> bool:
-        """Help for nonsense once in a while, for who asks for it a few times more."""
+    async def _is_driver(self, charge_point_id: str, sender: str) -> bool:
+        """Whether somebody charges here, or is owed something."""
+        own = await self._site.sessions_of(charge_point_id, sender)
+        return any(session.closed_at_ms is None or session.owed_msat for session in own)
+
+    def _may_help(self, memory: _Memory, most: int) -> bool:
+        """Whether help is given again: so often in a while."""
         now_ms = self._site.commons.clock()
         recent = [at_ms for at_ms in memory.helped_at_ms if now_ms - at_ms < HELP_EVERY_MS]
-        if len(recent) >= (GREETINGS if spoken.command == Help() else 1):
+        if len(recent) >= most:
             return False
         memory.helped_at_ms.append(now_ms)
         return True

@@ -62,7 +62,7 @@ ENGLISH = {
         refund; refunds; refunded; reimburse; reimbursement; money back; pay back; payback;
         cash out; cashout; payout; pay out; withdraw; withdrawal; give ... back; get ...
         back; pay ... back; send ... back; remainder; leftover; leftovers; my change; my
-        money; remaining sats
+        money; remaining sats; sats back
     """,
     Role.PAY: "send; pay; transfer; return",
     Role.PRICE: """
@@ -75,7 +75,7 @@ ENGLISH = {
         is it free; are you free; anything free; free connector; free connectors; busy; so
         far; how is it going; hows it going; kwh; already used; how much have i; how much is
         left; how much left; how much energy; how much did i; how much longer; how much
-        credit; how much time; how much remains
+        credit; how much time; how much remains; is it done; are you done; done yet
     """,
     Role.RECEIPT: "receipt; receipts; bill; proof of payment",
     Role.HELP: """
@@ -170,7 +170,8 @@ GERMAN = {
         frei; verfügbar; belegt; besetzt; noch übrig; übrig; läuft; wie läuft es; wie
         läufts; bisher; schon geladen; wieviel noch; wie viel noch; verbraucht; wie viel
         habe ich; wieviel habe ich; wie viel guthaben; wieviel guthaben; wie viel ist noch;
-        wieviel ist noch; wie viel energie; wieviel energie
+        wieviel ist noch; wie viel energie; wieviel energie; ist es fertig; bist du fertig;
+        schon fertig
     """,
     Role.RECEIPT: """
         beleg; quittung; rechnung; bon; kassenbon; zahlungsbeleg; abrechnung; kassenzettel

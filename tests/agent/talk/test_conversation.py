@@ -16,7 +16,12 @@ from agent.machine.events import ConnectorStatus
 from agent.nostr.ears import Heard
 from agent.notary import read_receipt
 from agent.ports.charger import MeterReport, StartReport, StopReport
-from agent.talk.conversation import HELP_EVERY_MS, OLDEST_COMMAND_MS, Conversation
+from agent.talk.conversation import (
+    GREETINGS,
+    HELP_EVERY_MS,
+    OLDEST_COMMAND_MS,
+    Conversation,
+)
 from tests.agent.world import KEY, ManualClock, ScriptedCharger, World, config, running
 from wallet.base import WalletInfo, WalletRefused
 from wallet.dev import DevWallet
@@ -227,6 +232,18 @@ async def test_bots_get_no_second_help(tmp_path: Path) -> None:
         assert "start 5000" in await talk.say("and now?")
         priced = await talk.say("price")
         assert await talk.say(f"You said: {priced}") == ""
+
+
+async def test_who_has_paid_is_helped_more_than_once(tmp_path: Path) -> None:
+    """He stood at his car, wrote in French, then in Dutch, and the second had no answer."""
+    async with talking(tmp_path) as talk:
+        await talk.charging()
+        for _ in range(GREETINGS):
+            assert "stop" in await talk.say("arrête la charge")
+        assert await talk.say("arrête la charge") == ""
+        assert "kWh" in await talk.say("status")
+        assert "stop" in await talk.say("arrête la charge", BYSTANDER)
+        assert await talk.say("arrête la charge", BYSTANDER) == ""
 
 
 async def test_a_page_full_of_words_costs_nothing(tmp_path: Path) -> None:
