@@ -49,6 +49,14 @@ CLOCK_SKEW_S = 600
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _ANSWERS, _INFO = "answers", "info"
+_UNREADABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    RecursionError,
+    NostrSdkError,
+    msgspec.MsgspecError,
+)
 
 
 class NwcError(WalletRefused):
@@ -308,7 +316,7 @@ class NwcLink:
                     await self._closed(socket, name, str(said[0]) if said else "")
                 case _:
                     pass
-        except (ValueError, KeyError, TypeError, NostrSdkError, msgspec.MsgspecError):
+        except _UNREADABLE:
             # What cannot be read is nobody's answer: the request behind it times out.
             return
 

@@ -37,6 +37,12 @@ class FickleRelay:
             if reason:
                 await client.send(json.dumps(["CLOSED", name, reason]))
 
+    async def say(self, *frames: str | bytes) -> None:
+        """Say something on all connections."""
+        for client in self._deaf:
+            for frame in frames:
+                await client.send(frame)
+
     async def handle(self, client: ServerConnection) -> None:
         """One connection."""
         self.connections += 1

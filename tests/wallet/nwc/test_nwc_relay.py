@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 
+from nips.identity import Identity
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import PATIENCE_S, stream
 from tests.wallet.nwc.test_nwc import be_silent
@@ -129,3 +131,37 @@ async def test_a_relay_that_ends_everything_is_given_up_at_once(
         assert relay.asked < 20
         relay.refusal = ""
         await wallet.open()
+
+
+async def test_garbage_of_a_relay_ends_nothing(service: ScriptedService) -> None:
+    async with behind(service) as (wallet, relay):
+        await wallet.open()
+        event: dict[str, object] = {
+            "kind": 23195,
+            "id": "00" * 32,
+            "pubkey": service.wallet.public_key().to_hex(),
+        }
+        event |= {"created_at": 0, "content": "", "sig": "00" * 64}
+        bodies: list[dict[str, object]] = [
+            {"tags": 5},
+            {"tags": [[]]},
+            {"tags": [["e"]]},
+            {"content": 5},
+            {"sig": None},
+        ]
+        forged = [json.dumps(["EVENT", "answers", event | body]) for body in bodies]
+        own = sorted(f'["EVENT","answers",{signed}]' for signed in signed_events(service))
+        await relay.say(*own, *forged, "[" * 50_000, "null", "{}", "[]", b"\x00\xff", '["OK"]')
+        await relay.say('["CLOSED"]', '["CLOSED","other","error: x"]', '["NOTICE",5]', '["AUTH",5]')
+        assert (await wallet.info()).name == "NWC: play"
+        assert relay.connections == 1
+
+
+def signed_events(service: ScriptedService) -> list[str]:
+    """What a wallet service signs that does not know how an answer looks."""
+    wallet = Identity.from_nsec(service.wallet.secret_key().to_hex())
+    return [
+        wallet.sign(kind, "nonsense", tags, now_ms() // 1000).to_json()
+        for kind in (23195, 23197, 13194)
+        for tags in ([["e"]], [["x", "y"]], [["e", "z"]])
+    ]
