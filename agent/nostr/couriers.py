@@ -28,6 +28,9 @@ OWN_RELAY_PATIENCE_MS = 7 * 86_400_000
 FOREIGN_RELAY_PATIENCE_MS = 3_600_000
 """How long an event is offered to a relay of ours, and to one that a stranger named."""
 
+MOST_FOREIGN = 200
+"""To so many relays of strangers events are brought at once: each zap may name new ones."""
+
 BATCH = 250
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
@@ -116,11 +119,25 @@ class Couriers:
             delivered: the stored effect that these events carry out.
             handled: the events that these events answer.
         """
-        targets = list(dict.fromkeys((*self._own, *relays)))
+        targets = list(dict.fromkeys((*self._own, *self._taken_on(relays))))
         rows = [(event.id, relay, event.to_json()) for event in events for relay in targets]
         await self._book.publish(rows, self._clock(), delivered=delivered, handled=handled)
         for relay in targets:
             self._rouse(relay)
+
+    @property
+    def foreign(self) -> frozenset[str]:
+        """The relays of strangers to which something is being brought."""
+        return frozenset(self._rounds) - frozenset(self._own)
+
+    def _taken_on(self, relays: Iterable[str]) -> list[str]:
+        """Those of these relays to which events can be brought besides all others now."""
+        foreign, taken = set(self.foreign), list[str]()
+        for relay in relays:
+            if relay in self._own or relay in foreign or len(foreign) < MOST_FOREIGN:
+                taken.append(relay)
+                foreign.add(relay)
+        return taken
 
     def replace(self, address: str, event: NostrEvent) -> None:
         """Carry the newest version of a replaceable event to our relays.
@@ -170,6 +187,10 @@ class Couriers:
                 await self._look_what_is_left(relay, here)
             if await self._bring_all(relay):
                 pause_s = self._first_retry_s
+                if relay not in self._own and not here.wake.is_set():
+                    # Strangers name ever new ones: whoever names this one again sends anew.
+                    del self._rounds[relay]
+                    return
                 continue
             here.wake.set()
             with anyio.move_on_after(pause_s):

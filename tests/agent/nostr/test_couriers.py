@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import pytest
 
 from agent.journal.journal import Journal
 from agent.nostr.couriers import Couriers
@@ -120,3 +121,37 @@ async def test_a_relay_that_will_not_say_gets_nothing_again(tmp_path: Path) -> N
         made.replace("last", state("Charging", "last:1"))
         await delivered(made)
         assert len(relay.stored) == 2
+
+
+async def test_a_relay_of_a_stranger_is_left_when_it_has_all(tmp_path: Path) -> None:
+    """Each relay that a zap had ever named was kept in mind for ever."""
+    async with (
+        misbehaving() as ours,
+        misbehaving() as his,
+        pooling(ours.url, allow_loopback=True) as pool,
+        couriers(tmp_path, pool, ours.url) as made,
+    ):
+        for number in (1, 2):
+            await made.send([CHARGER.sign(9735, str(number), [], now_s())], [his.url])
+            assert made.foreign == {his.url}
+            await until(lambda: not made.foreign)
+            assert len(his.stored) == len(ours.stored) == number
+
+
+async def test_strangers_do_not_name_relays_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.nostr.couriers.MOST_FOREIGN", 3)
+    async with (
+        misbehaving() as ours,
+        misbehaving(silent=True) as his,
+        pooling(ours.url, allow_loopback=True, publish_timeout_s=0.5) as pool,
+        couriers(tmp_path, pool, ours.url) as made,
+    ):
+        named = [f"{his.url}/{number}" for number in range(5)]
+        await made.send([CHARGER.sign(9735, "", [], now_s())], named)
+        assert made.foreign == set(named[:3])
+        await until(lambda: len(ours.stored) == 1)
+        await made.send([CHARGER.sign(9735, "again", [], now_s())], [ours.url, *named[2:]])
+        assert made.foreign == set(named[:3])
+        await until(lambda: len(ours.stored) == 2)
