@@ -9,6 +9,7 @@ operator does.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from datetime import UTC, datetime
 
 from agent.all_sessions import AllSessions
@@ -37,6 +38,11 @@ SURELY_EXPIRED_MS = 600_000
 """So long after its expiry nobody pays an invoice any more: clocks differ, and what a Strom that
 died had sent may be delivered minutes later."""
 
+DAY_MS = 86_400_000
+IDLE_FEES_MSAT = 1_000_000
+"""Operators hear when routing what bought nothing has cost them so much within a day: whoever pays
+and cancels over channels of his own earns the fees himself."""
+
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +59,8 @@ class Paying:
         self._sessions = sessions
         self._unsent: set[str] = set()
         """Payments that were decided on and have surely not reached the wallet."""
+        self._idle_fees: deque[tuple[int, int]] = deque()
+        """When how much was paid to route the refund of a charge that never began."""
 
     async def pay(self, session_id: str, refund_no: int) -> None:
         """Bring a claimed refund to its end; raises Retry while that is not known."""
@@ -156,6 +164,23 @@ class Paying:
                 raise Retry("the wallet cannot say yet whether the refund arrived")
         await self._submit_if_open(session, event, outcome)
         self._is_settled(session)
+        if session.started_at_ms is None and outcome.fee_msat:
+            self._note_idle_fee(outcome.fee_msat)
+
+    def _note_idle_fee(self, fee_msat: int) -> None:
+        now_ms = self._commons.clock()
+        self._idle_fees.append((now_ms, fee_msat))
+        while self._idle_fees[0][0] <= now_ms - DAY_MS:
+            self._idle_fees.popleft()
+        total_msat = sum(fee for _, fee in self._idle_fees)
+        if total_msat >= IDLE_FEES_MSAT:
+            sentence = (
+                f"refunds of {len(self._idle_fees)} charges that never began have cost "
+                f"{total_msat // MSAT_PER_SAT:,} sat for routing within a day: somebody may earn "
+                "that by paying and cancelling; fee_limit_percent in [wallet] bounds it"
+            )
+            log.warning("%s", sentence)
+            self._commons.alerts.happened("idle fees", sentence)
 
     async def _submit_if_open(
         self, session: Session, event: Event, outcome: PaymentOutcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -13,7 +13,7 @@ import pytest
 from agent.alerts import Alerts
 from agent.machine.events import RefundDecided
 from agent.machine.refund import Refund, RefundState
-from agent.paying import SURELY_EXPIRED_MS
+from agent.paying import IDLE_FEES_MSAT, SURELY_EXPIRED_MS
 from agent.ports.errors import Refused, UnknownSession
 from agent.ports.quotes import Origin, Quote, QuoteRequest
 from tests.agent.world import ManualClock, World, running
@@ -349,3 +349,42 @@ async def test_what_was_paid_back_by_hand_is_not_paid_again(tmp_path: Path) -> N
         assert (receipt.owed_msat, receipt.refunded_msat) == (0, 1_000_000)
         view = await world.site.session(quote.secret)
         assert all("operator" not in entry.detail for entry in view.events)
+
+
+class Dear(DevWallet):
+    """Routes are dear."""
+
+    async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
+        paid = await super().pay(bolt11, fee_limit_msat=fee_limit_msat, timeout_s=timeout_s)
+        return replace(paid, fee_msat=IDLE_FEES_MSAT // 2)
+
+
+async def test_operators_hear_what_routing_for_nothing_costs_them(tmp_path: Path) -> None:
+    clock, told = ManualClock(), list[str]()
+
+    async def tell(text: str) -> None:
+        told.append(text)
+
+    wallet = Dear(tmp_path / "wallet", clock)
+    await wallet.open()
+    alerts = Alerts(clock, tell)
+    async with running(tmp_path, clock, money=wallet, alerts=alerts) as world:
+        await world.ready()
+
+        async def pays_and_cancels() -> None:
+            quote = await world.point.quote(QuoteRequest(AMOUNT_MSAT, Origin.LNURL, connector=1))
+            await wallet.driver_pay(quote.bolt11)
+            await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
+            await world.site.stop(quote.secret)
+            invoice, _ = await wallet.driver_invoice(AMOUNT_MSAT)
+            await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, invoice)
+            await world.until(lambda: world.site.office.owed() == [])
+
+        await pays_and_cancels()
+        clock.advance(86_400)
+        await pays_and_cancels()
+        assert told == []
+        await pays_and_cancels()
+        await world.until(lambda: bool(told))
+    assert "refunds of 2 charges that never began have cost 1,000 sat" in told[0]
+    await wallet.close()
