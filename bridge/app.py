@@ -112,7 +112,7 @@ class App:
 
         Raises:
             CannotListen: an address is in use or not ours.
-            JournalError, KeyFileError, WalletConfigError, NostrError, CannotListen of OCPP:
+            JournalError, KeyFileError, WalletConfigError, NostrError:
                 each with a sentence for the operator.
         """
         async with AsyncExitStack() as stack:

@@ -11,7 +11,7 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from bridge.errors import CannotListen
+from bridge.errors import cannot_listen
 
 
 class HttpServer(uvicorn.Server):
@@ -69,10 +69,7 @@ def listening(key: str, address: str) -> Generator[socket.socket]:
         try:
             opened.bind((host.strip("[]"), int(port)))
         except OSError as error:
-            raise CannotListen(
-                f"{key} = {address!r} cannot be listened on: {error.strerror}; "
-                "stop the other program or choose another port"
-            ) from None
+            raise cannot_listen(key, address, error) from None
         opened.listen(1024)
         opened.setblocking(False)
         yield opened

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from pathlib import Path
 
@@ -22,6 +23,7 @@ MAX_FILTER_LIMIT = 5000
 DEFAULT_FILTER_LIMIT = 500
 CLOSE_CHECKS = 500
 CLOSE_CHECK_S = 0.01
+_OS_ERROR = re.compile(r" \(os error \d+\)")
 
 
 class EmbeddedRelay:
@@ -78,9 +80,10 @@ class EmbeddedRelay:
         try:
             await relay.run()
         except NostrSdkError as error:
+            reason = _OS_ERROR.sub("", str(error).strip("'")).lower()
             raise EmbeddedRelayError(
-                f"the embedded relay cannot listen on {self._host}:{port}: {error}; "
-                "is another program using the port?"
+                f"the embedded relay cannot listen on {self._host}:{port} ({reason}): stop the "
+                "other program or choose another address for it"
             ) from None
         self._relay = relay
         self._port = port

@@ -20,11 +20,13 @@ _SECRET_KEY = re.compile(r"(password|secret|nsec|seed|mnemonic|macaroon|token)",
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET_TEXT = re.compile(r"(nsec1|ncryptsec1|nostr\+walletconnect:|-----BEGIN )", re.IGNORECASE)
 _TOML_CURES = {
-    "invalid value": "text stands in quotes",
+    "invalid value": "text stands in quotes, true and false are in small letters",
     "cannot overwrite a value": "this key is there already",
     "expected newline or end of document after a statement": "each key has its own line, and "
     "decimals come after a point",
 }
+_KEYS_IN_PYTHON = re.compile(r"\((?:'[^']*',? ?)+\)")
+_KEY_IN_PYTHON = re.compile(r"'([^']*)'")
 _TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", re.DOTALL)
 
 
@@ -53,6 +55,7 @@ def toml_sentence(error: TOMLDecodeError) -> str:
     if place is None:
         return f"the file is not valid TOML: {_lower_first(text)}"
     what, line, column = place.groups()
+    what = _KEYS_IN_PYTHON.sub(lambda keys: ".".join(_KEY_IN_PYTHON.findall(keys[0])), what)
     what = _lower_first(what)
     cure = f" ({_TOML_CURES[what]})" if what in _TOML_CURES else ""
     return f"line {line}, column {column} is not valid TOML: {what}{cure}"
@@ -82,6 +85,8 @@ def sentence(problem: ErrorDetails, raw: Mapping[str, Any], model: type[BaseMode
                 if loc[-1] in ("charge_points", "ocpp_models")
                 else "expected a list in square brackets"
             )
+        case "literal_error" if loc[-1] == "currency":
+            expected = 'expected "SAT": prices are in sat; [fiat] shows them in your currency too'
         case "literal_error":
             expected = f"expected {problem.get('ctx', {}).get('expected', '')}".replace("'", '"')
         case _:

@@ -6,17 +6,21 @@ import os
 import secrets
 from pathlib import Path
 
+MISSING = "does not exist"
+
 
 def secret_file_problem(path: Path) -> str | None:
     """Why a secret cannot be read from a file, or None when it can."""
     try:
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return "does not exist"
+        return MISSING
     except IsADirectoryError:
         return "is a folder"
     except UnicodeDecodeError:
         return "is not text"
+    except PermissionError:
+        return "cannot be read by you: run strom as the user whose file it is"
     except OSError as error:
         return f"cannot be read ({(error.strerror or 'unknown error').lower()})"
     return None if content.strip() else "is empty"

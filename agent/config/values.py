@@ -6,7 +6,9 @@ are refused where a whole number is meant.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -16,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator, ValidationInfo
 
 from agent.config.errors import did_you_mean, looks_secret
-from agent.config.secret_files import secret_file_problem
+from agent.config.secret_files import MISSING, secret_file_problem
 from agent.talk.words import LANGUAGES
 from nips.errors import InvalidKey
 from nips.identity import decode_npub
@@ -173,7 +175,7 @@ def _public_url(value: object) -> str:
         raise ValueError("expected https:// (http:// is for loopback only)")
     if url.path.strip("/") or url.query or url.fragment:
         raise ValueError(
-            "expected a URL without a path: lightning addresses are looked up at the host's root"
+            "expected nothing behind the host: lightning addresses are looked up at its root"
         )
     return str(value).rstrip("/")
 
@@ -257,7 +259,10 @@ def _connector_type(value: object) -> str:
 
 def _wallet_url(value: object) -> str:
     if not isinstance(value, str) or not re.match(r"[a-z][a-z0-9+.-]*:", value):
-        raise ValueError('expected a wallet, such as "dev://"')
+        raise ValueError(
+            'expected a wallet: "lnd://HOST:10009?tls_cert=FILE&macaroon=FILE", '
+            '"lnbits+https://HOST?key_file=FILE", "nwc-file:FILE", or "dev://", which is play money'
+        )
     return value
 
 
@@ -322,7 +327,7 @@ def _secret_file(value: object, info: ValidationInfo) -> Path:
         problem = secret_file_problem(path)
         if problem:
             # A password put here by mistake is not a path whose folder exists.
-            named = path.parent != folder and path.parent.is_dir()
+            named = path.parent != folder and os.path.isdir(path.parent)
             raise ValueError(f'"{path}" {problem}' if named else f"the file {problem} in {folder}")
     return path
 
@@ -338,14 +343,24 @@ def _readable_file(value: object, info: ValidationInfo) -> Path:
 
 def _seed_file(value: object, info: ValidationInfo) -> Path:
     path = _path(value, info)
-    if info.context is None or not path.exists():
+    if info.context is None or secret_file_problem(path) == MISSING:
         return path
     return _secret_file(value, info)
 
 
 def _data_dir(value: object, info: ValidationInfo) -> Path:
     path = _path(value, info)
-    if info.context is not None and path.exists() and not path.is_dir():
+    if info.context is None:
+        return path
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except PermissionError:
+        raise ValueError("expected a folder that you may enter: run strom as its user") from None
+    except OSError as error:
+        raise ValueError(f"expected a folder: {(error.strerror or 'no path').lower()}") from None
+    if not is_folder:
         raise ValueError("expected a folder, and this is a file")
     return path
 

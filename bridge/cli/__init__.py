@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -10,7 +12,10 @@ from typing import Annotated
 import typer
 
 from bridge.cli.commands import Commands
-from bridge.cli.output import err, expected_errors, tell_error
+from bridge.cli.output import Mistake, err, expected_errors, tell_error
+
+_OUTPUT_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What became of what a command tells, when it is written to a file or a terminal that is gone."""
 
 app = typer.Typer(
     name="strom",
@@ -49,6 +54,13 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILS:
+            raise
+        # Python would try again at its end, and fail aloud.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        tell_error(Mistake(f"what it tells cannot be written: {os.strerror(error.errno).lower()}"))
+        sys.exit(1)
     except Exception as error:
         reasons = expected_errors(error)
         if not reasons:

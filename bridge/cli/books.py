@@ -59,8 +59,8 @@ def owed(
 ) -> None:
     """List the refunds that have not been paid yet, the oldest first.
 
-    Of one that no wallet can tell about, say what became of it with --paid or --unpaid, once you
-    looked its payment up in your wallet. Strom must be running for that.
+    Of one that no wallet can tell about, look the payment up in your wallet; then say what became
+    of it with --paid or --unpaid. Strom must be running for that.
     """
     data_dir = load(config).strom.data_dir
     if paid and unpaid:

@@ -54,4 +54,8 @@ class Commands(TyperGroup):
             return None
         part = typer.Typer(rich_markup_mode=self.rich_markup_mode)
         import_module(f"bridge.cli.{MODULES[cmd_name]}").register(part)
-        return typer.main.get_group(part).commands[cmd_name]
+        command = typer.main.get_group(part).commands[cmd_name]
+        # A docstring's lines end where the source's do; a terminal has a width of its own.
+        paragraphs = (command.help or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
+        return command

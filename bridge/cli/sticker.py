@@ -56,6 +56,11 @@ def qr(
         _write(path, _poster(settings, point, connector, poster, language, path.suffix))
         out.print(Text(f"Wrote {path}: a poster for {point.id} on {poster}"))
     elif output is None:
+        if not _can_draw(out.encoding):
+            raise Mistake(
+                f"this terminal cannot show the code, as its encoding is {out.encoding}: write it "
+                f"to a file, such as --output {point.id}.svg"
+            )
         terminal = io.StringIO()
         segno.make(content, error="m", micro=False).terminal(terminal, compact=True)
         out.print(Text(terminal.getvalue()))
@@ -76,10 +81,19 @@ def _named(settings: Config, file: Path, name: str) -> tuple[ChargePointConfig, 
     if point is None:
         known = [point.id for point in settings.charge_points]
         hint = did_you_mean(charge_point_id, known)
-        raise Mistake(f"{file} has no charge point {name}; {hint}")
+        raise Mistake(f'{file} has no charge point "{name}"; {hint}')
     if connector is not None and connector not in [plug.id for plug in point.connectors]:
         raise Mistake(f"{point.id} has no connector {connector}")
     return point, connector
+
+
+def _can_draw(encoding: str) -> bool:
+    """Whether a terminal has the half blocks that a code is drawn with."""
+    try:
+        "▀▄█".encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _code(content: str, path: Path) -> bytes:

@@ -7,10 +7,6 @@ class OcppError(Exception):
     """Root of this room's errors. Its text never holds a secret."""
 
 
-class CannotListen(OcppError):
-    """The server cannot listen where it was told to."""
-
-
 class CallFailed(OcppError):
     """A call to the charger brought no usable answer."""
 

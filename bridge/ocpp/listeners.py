@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
@@ -14,7 +13,7 @@ from weakref import WeakSet
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from bridge.ocpp.errors import CannotListen
+from bridge.errors import cannot_listen
 from bridge.ocpp.handshakes import select_subprotocol
 from bridge.ocpp.heard_connection import HeardConnection
 from bridge.ocpp.limits import Limits
@@ -79,12 +78,7 @@ class Listeners:
                 backlog=_BACKLOG,
             )
         except OSError as error:
-            reason = (
-                f"is in use: stop the other program or choose another {key}"
-                if error.errno == errno.EADDRINUSE
-                else f"cannot be listened on: {error.strerror or error}"
-            )
-            raise CannotListen(f"{listen} {reason}") from None
+            raise cannot_listen(key, listen, error) from None
         self._servers.append(server)
 
     @property

@@ -16,18 +16,18 @@ from websockets.http11 import Request, Response
 
 from agent.alerts import Alerts
 from agent.config.models import Wishes
-from agent.config.ocpp import MUTUAL_TLS
 from agent.config.values import CHARGE_POINT_ID, is_charger_id
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError, UnknownChargePoint
 from agent.ports.site import Site
+from bridge.errors import CannotListen
 from bridge.ocpp.admission import AuthPolicy, Guard, Visitor, refusal
 from bridge.ocpp.clocks import Clocks
 from bridge.ocpp.connection import Connection, FrameLog, NoLog
 from bridge.ocpp.desk import Desk, Line
 from bridge.ocpp.dialects import Dialect16, Dialect201
-from bridge.ocpp.errors import CannotListen, OcppError
+from bridge.ocpp.errors import OcppError
 from bridge.ocpp.handshakes import (
     OCPP201,
     fault,
@@ -129,9 +129,9 @@ class OcppServer:
             CannotListen: the address is in use or not ours.
         """
         try:
-            await self._listeners.open(self._listen, "ocpp_listen")
+            await self._listeners.open(self._listen, "strom.ocpp_listen")
             if self._tls is not None:
-                await self._listeners.open(self._tls.listen, "tls_listen", self._tls.context)
+                await self._listeners.open(self._tls.listen, "ocpp.tls_listen", self._tls.context)
         except CannotListen:
             await self.close()
             raise
@@ -139,14 +139,6 @@ class OcppServer:
         if self.upkeep is not None:
             await self.upkeep.remember([self._site.charge_point(name) for name in ids])
             self._spawn(self.upkeep.run())
-        bare = [name for name in ids if _is_open(self._policy(name))]
-        if bare:
-            names = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if bare[5:] else "")
-            logger.warning(
-                "no password_file for %s: whoever reaches %s can pretend to be that charge point",
-                names,
-                self._listen,
-            )
 
     @property
     def port(self) -> int:
@@ -320,10 +312,6 @@ def _visitor(socket: ServerConnection, request: Request) -> Visitor:
         authorization=request.headers.get_all("Authorization"),
         offered=offered_subprotocols(request),
     )
-
-
-def _is_open(policy: AuthPolicy) -> bool:
-    return policy.password is None and policy.profile < MUTUAL_TLS
 
 
 def _nothing(charge_point_id: str, nameplate: Nameplate) -> Wishes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 from agent.config.errors import ConfigError
 from agent.config.tables import load
 from tests.agent.config.files import NPUB, POINT, SECOND, only_problem, problems, written
+
+WALLETS = (
+    '"lnd://HOST:10009?tls_cert=FILE&macaroon=FILE", "lnbits+https://HOST?key_file=FILE", '
+    '"nwc-file:FILE", or "dev://", which is play money'
+)
 
 
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
@@ -33,12 +39,21 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     [
         (
             "[strom]\ndata_dir = \n",
-            "line 2, column 12 is not valid TOML: invalid value (text stands in quotes)",
+            "line 2, column 12 is not valid TOML: invalid value (text stands in quotes, "
+            "true and false are in small letters)",
         ),
         (
             "a = 1\na = 2\n",
             "line 2, column 6 is not valid TOML: cannot overwrite a value "
             "(this key is there already)",
+        ),
+        (
+            "[wallet]\na = 1\n[wallet]",
+            "line 3, column 8 is not valid TOML: cannot declare wallet twice",
+        ),
+        (
+            "[a.b]\n[a.b]",
+            "line 2, column 5 is not valid TOML: cannot declare a.b twice",
         ),
         ("a = 'x", 'the file is not valid TOML: expected "\'" at the end of the file'),
     ],
@@ -102,8 +117,8 @@ def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: 
         ),
         (
             '[strom]\npublic_url = "https://example.com/strom"',
-            'strom.public_url = "https://example.com/strom": expected a URL without a path: '
-            "lightning addresses are looked up at the host's root",
+            'strom.public_url = "https://example.com/strom": expected nothing behind the host: '
+            "lightning addresses are looked up at its root",
         ),
         (
             '[strom]\npublic_url = "https://user:hunter2@example.com"',
@@ -137,7 +152,8 @@ def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: 
             "[nostr]\nplace_kinds = [37515.0]",
             "nostr.place_kinds[0] = 37515.0: expected 37515 or 4326",
         ),
-        ("[wallet]\nurl = 5", 'wallet.url: expected a wallet, such as "dev://"'),
+        ("[wallet]\nurl = 5", f"wallet.url: expected a wallet: {WALLETS}"),
+        ('[wallet]\nurl = "lnd"', f"wallet.url: expected a wallet: {WALLETS}"),
         ("[wallet]\nauto_refund = 1", "wallet.auto_refund = 1: expected true or false"),
         (
             "[wallet]\nfee_limit_percent = 101",
@@ -165,7 +181,8 @@ def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: 
         ),
         (
             '[tariffs.day]\ncurrency = "XAU"',
-            'tariffs.day.currency = "XAU": expected "SAT"',
+            'tariffs.day.currency = "XAU": expected "SAT": prices are in sat; [fiat] shows '
+            "them in your currency too",
         ),
         (
             "[tariffs.day]\nenergy_per_kwh = -1",
@@ -384,6 +401,27 @@ def test_the_seed_file_may_be_missing_but_not_empty(tmp_path: Path) -> None:
     assert load(written(tmp_path, "")).nostr.seed_file == seed
     seed.write_text("")
     assert only_problem(tmp_path, "") == f'nostr.seed_file: "{seed}" is empty'
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_mistake(tmp_path: Path) -> None:
+    """It ended each command in a traceback; the same befell whoever may not enter the folder."""
+    too_long = "x" * 300
+    assert only_problem(tmp_path, f'[nostr]\nseed_file = "{too_long}"').endswith(
+        "cannot be read (file name too long) in " + str(tmp_path)
+    )
+    assert only_problem(tmp_path, f'[strom]\ndata_dir = "{too_long}"').endswith(
+        "expected a folder: file name too long"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_secrets_of_another_user(tmp_path: Path) -> None:
+    closed = tmp_path / "secrets"
+    closed.mkdir(mode=0)
+    assert only_problem(tmp_path, "").endswith(
+        "cannot be read by you: run strom as the user whose file it is"
+    )
+    assert only_problem(tmp_path, '[strom]\ndata_dir = "secrets/data"').count("run strom as") == 1
 
 
 def test_a_data_dir_that_is_a_file(tmp_path: Path) -> None:

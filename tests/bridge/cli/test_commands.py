@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,34 @@ def test_a_mistyped_one_is_guessed(strom: Strom) -> None:
     ran = strom("smulate")
     assert ran.code == 2
     assert "Did you mean 'simulate'?" in ran.err
+
+
+@pytest.mark.parametrize("command", ["owed", "log"])
+def test_help_ends_no_line_before_it_is_full(
+    strom: Strom, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Only the last line of a paragraph has room for the next word."""
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = strom(command, "--help").out.partition("╭")[0]
+    for line, after in pairwise(line.strip() for line in shown.splitlines()):
+        if line and after:
+            assert len(f" {line} {after.split()[0]} ") > 58
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("init",), ("ocpp", "--list")])
+def test_a_full_disk_is_told_and_not_traced(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    run = [sys.executable, "-m", "bridge.cli", *arguments]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            run,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "error: what it tells cannot be written: no space left on device\n"
 
 
 @pytest.mark.parametrize("module", SMALL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ def test_the_qr_code_of_a_charge_point(strom: Strom, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["CP01"], 'strom.toml has no charge point CP01; did you mean "CP001"?'),
+        (["CP01"], 'strom.toml has no charge point "CP01"; did you mean "CP001"?'),
         (["CP001.2"], "CP001 has no connector 2"),
         (["CP001", "-o", "x.bmp"], "x.bmp: expected a name that ends in .svg, .png or .pdf"),
         (["CP001", "-o", "no/x.svg"], "no/x.svg cannot be written: no such file or directory"),
@@ -36,6 +38,21 @@ def test_qr_codes_that_cannot_be(strom: Strom, arguments: list[str], expected: s
     strom("init")
     ran = strom("qr", *arguments)
     assert (ran.code, ran.err) == (1, f"error: {expected}\n")
+
+
+def test_a_terminal_that_has_no_blocks_is_told_where_to_look(tmp_path: Path) -> None:
+    """It showed question marks that nobody can scan."""
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "PYTHONIOENCODING": "ascii"}
+    strom = [sys.executable, "-m", "bridge.cli"]
+    subprocess.run([*strom, "init"], cwd=tmp_path, env=environment, check=True)
+    ran = subprocess.run(
+        [*strom, "qr", "CP001"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "error: this terminal cannot show the code, as its encoding is ascii: write it to a file, "
+        "such as --output CP001.svg\n"
+    )
 
 
 @pytest.mark.parametrize("paper", ["A6", "A4"])
