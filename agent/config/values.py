@@ -67,6 +67,11 @@ _ADDRESS = re.compile(r"[a-z0-9._+-]{1,64}@[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 """LUD-16, in lower case; a port for tests on this machine."""
 
 
+_INVISIBLE = (
+    "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+)
+"""What Python does not print and words need: Persian, Hindi, families of emoji, French."""
+
 RATE_SOURCES = ("kraken", "coinbase", "bitstamp")
 
 
@@ -111,7 +116,7 @@ def text(longest: int, *, empty: bool = True, lines: bool = False) -> BeforeVali
             raise ValueError(f"expected {kind} in quotes")
         if len(value) > longest or not (empty or value.strip()):
             raise ValueError(f"expected {kind}")
-        allowed = "\n\t" if lines else ""
+        allowed = _INVISIBLE + ("\n\t" if lines else "")
         if any(not letter.isprintable() and letter not in allowed for letter in value):
             raise ValueError("expected text without control characters")
         return value

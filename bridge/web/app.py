@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -29,6 +30,7 @@ from bridge.web.security import (
     content_security_policy,
     source_hash,
 )
+from bridge.web.ways_back import TO_LIST, WayBack, way_back
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +135,15 @@ def _add_strays(app: FastAPI) -> None:
 def _add_errors(app: FastAPI, context: Context) -> None:
     """Every refusal as a page, or as JSON, in the driver's language where it is ours."""
 
+    def told(
+        request: Request, status_code: int, sentence: str, back: WayBack, *, retry: bool = False
+    ) -> Response:
+        if wants_json(request):
+            return JSONResponse({"error": sentence}, status_code)
+        return context.renderer.page(
+            request, "message.html", status_code, sentence=sentence, retry=retry, back=back
+        )
+
     @app.exception_handler(AgentError)
     async def refused(request: Request, error: AgentError) -> Response:
         said = context.words(request)
@@ -152,33 +163,23 @@ def _add_errors(app: FastAPI, context: Context) -> None:
                 sentence = refusal_sentence(error, said)
             case _:
                 pass
-        if wants_json(request):
-            return JSONResponse({"error": sentence}, status_code)
-        retry = retry and request.method == "GET"
-        return context.renderer.page(
-            request,
-            "message.html",
-            status_code,
-            sentence=sentence,
-            retry=retry,
-            of_console=request.url.path.startswith("/admin/"),
-        )
+        back = way_back(request.url.path, status_code)
+        return told(request, status_code, sentence, back, retry=retry and request.method == "GET")
 
     @app.exception_handler(JournalError)
     async def not_stored(request: Request, error: JournalError) -> Response:
         log.error("%s %s: %s", request.method, request.url.path.split("/")[1], error)
         sentence = context.words(request)("web.not_stored")
-        if wants_json(request):
-            return JSONResponse({"error": sentence}, 503)
-        return context.renderer.page(
-            request, "message.html", 503, sentence=sentence, retry=False, of_console=False
-        )
+        return told(request, 503, sentence, way_back(request.url.path, 503))
 
     @app.exception_handler(404)
     async def not_found(request: Request, _: Exception) -> Response:
-        sentence = context.words(request)("web.not_found")
-        if wants_json(request):
-            return JSONResponse({"error": sentence}, 404)
-        return context.renderer.page(
-            request, "message.html", 404, sentence=sentence, retry=False, of_console=False
-        )
+        return told(request, 404, context.words(request)("web.not_found"), TO_LIST)
+
+    @app.exception_handler(405)
+    async def not_so(request: Request, error: HTTPException) -> Response:
+        sentence = context.words(request)("web.form_only")
+        answer = told(request, 405, sentence, way_back(request.url.path, 405))
+        allowed = (error.headers or {}).get("Allow", "")
+        answer.headers["Allow"] = "GET, HEAD" if allowed == "GET" else allowed
+        return answer

@@ -30,6 +30,7 @@ from bridge.web.console_chargers import Desk
 from bridge.web.console_live import overview_values
 from bridge.web.context import BadForm, Context, TooManyRequests, client_address, form
 from bridge.web.parts import is_foreign
+from bridge.web.ways_back import TO_CONSOLE
 
 COOKIE = "strom_console"
 SIGNED_IN_MS = 12 * 3_600_000
@@ -163,7 +164,7 @@ def routes(context: Context, console: Console) -> APIRouter:
         who = "wallet" if verdict.by_wallet else "noted"
         sentence = context.words(request)(f"console.{who}_{_ARRIVED if verdict.arrived else _LOST}")
         return context.renderer.page(
-            request, "message.html", sentence=sentence, retry=False, of_console=True
+            request, "message.html", sentence=sentence, retry=False, back=TO_CONSOLE
         )
 
     @router.get("/poster/{name}")

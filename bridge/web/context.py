@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +21,8 @@ from bridge.linking import Linking
 from bridge.web.render import Renderer, WebSettings
 
 _MAX_FORM_BYTES = 16_384
+_GROUPED = re.compile(r"[0-9]{1,3}([.,'’])[0-9]{3}(?:\1[0-9]{3})*")
+"""A whole number as the pages themselves show it: less than a satoshi is never asked for."""
 
 
 class PlayWallet(Protocol):
@@ -135,6 +138,8 @@ def amount_msat_of(fields: dict[str, str], view: ChargePointView, said: Words) -
     """
     text = fields.get("other_sat") or fields.get("sat", "")
     digits = "".join(text.split())
+    if _GROUPED.fullmatch(digits):
+        digits = "".join(filter(str.isdigit, digits))
     plain = digits.isascii() and digits.isdecimal() and len(digits) <= 10
     amount_msat = int(digits) * MSAT_PER_SAT if plain else 0
     if not view.min_payment_msat <= amount_msat <= view.max_payment_msat:

@@ -424,6 +424,21 @@ def test_secrets_of_another_user(tmp_path: Path) -> None:
     assert only_problem(tmp_path, '[strom]\ndata_dir = "secrets/data"').count("run strom as") == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["می\u200cشود", "👩\u200d👧", "Borne n°\u00a05", "A\u202f:\u202fB"]
+)
+def test_names_of_every_language(tmp_path: Path, name: str) -> None:
+    """What joins and parts letters was taken for a control character."""
+    text = POINT.replace("Old Mill", name)
+    assert load(written(tmp_path, text)).charge_points[0].name == name
+
+
+@pytest.mark.parametrize("letter", ["\u202e", "\u200b", "\u0085", "\ufeff", "\u2028"])
+def test_what_turns_or_hides_words_is_refused(tmp_path: Path, letter: str) -> None:
+    found = only_problem(tmp_path, POINT.replace("Old Mill", f"Old{letter}Mill"))
+    assert found.endswith("expected text without control characters")
+
+
 def test_a_data_dir_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     assert only_problem(tmp_path, "").endswith("expected a folder, and this is a file")

@@ -91,7 +91,7 @@ async def test_wrong_secrets_learn_nothing(world: HttpWorld, secret: str, path: 
 
 async def test_charge_point_page(world: HttpWorld) -> None:
     page = (await world.http.get("/cp/cp001", headers=HTML)).text
-    assert "<h1>Old Mill, west wall</h1>" in page
+    assert "<h1><bdi>Old Mill, west wall</bdi></h1>" in page
     assert "300\N{NO-BREAK SPACE}sat/kWh" in page
     assert "lightning:LNURL1" in page
     assert "nostr:nprofile1" in page
@@ -193,6 +193,51 @@ async def test_bad_amounts(world: HttpWorld, amount: str) -> None:
     answer = await world.http.post("/cp/cp001/invoice", data={"sat": amount}, headers=HTML)
     assert answer.status_code == 400
     assert "from 100 to 200,000 sat" in answer.text
+
+
+@pytest.mark.parametrize("amount", ["12.500", "12,500", "12 500", "12’500", "12500"])
+async def test_amounts_may_be_written_as_the_page_shows_them(world: HttpWorld, amount: str) -> None:
+    """The field says "100 – 200.000" in German, and took no point."""
+    answer = await world.http.post("/cp/cp001/invoice", data={"other_sat": amount}, headers=HTML)
+    assert answer.status_code == 303
+    page = (await world.http.get(answer.headers["location"], headers=HTML)).text
+    assert "12,500\N{NO-BREAK SPACE}sat" in page
+
+
+@pytest.mark.parametrize("amount", ["1.5000", "1,50", "1.500,000", "1..500", ".500", "12.34.567"])
+async def test_amounts_with_a_mark_elsewhere_are_none(world: HttpWorld, amount: str) -> None:
+    answer = await world.http.post("/cp/cp001/invoice", data={"other_sat": amount}, headers=HTML)
+    assert answer.status_code == 400
+
+
+async def test_whoever_is_refused_is_led_back_to_where_he_was(world: HttpWorld) -> None:
+    """To the list of charge points alone: a driver had lost his charge, and his money with it."""
+    view = await world.session()
+    refused = await world.http.post(f"/s/{view.secret}/refund", data={"target": "?"}, headers=HTML)
+    assert refused.status_code == 409
+    assert f'href="/s/{view.secret}">Your charge<' in refused.text
+    amount = await world.http.post("/cp/cp002/invoice", data={"sat": "1"}, headers=HTML)
+    assert 'href="/cp/cp002">Back to the charge point<' in amount.text
+    assert "<title>Choose an amount" in amount.text
+    unknown = await world.http.get(f"/s/{'a' * 22}", headers=HTML)
+    assert 'href="/">All charge points<' in unknown.text
+
+
+async def test_a_forms_address_is_no_page_and_says_so(world: HttpWorld) -> None:
+    """Whoever opens his browser again comes by it; he saw {"detail": "Method Not Allowed"}."""
+    view = await world.session()
+    for path, page in (
+        ("/cp/cp001/invoice", "/cp/cp001"),
+        (f"/s/{view.secret}/stop", f"/s/{view.secret}"),
+    ):
+        answer = await world.http.get(path, headers=HTML)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert "only works from the form" in answer.text
+        assert f'href="{page}">' in answer.text
+    plain = await world.http.put("/", headers=JSON)
+    assert (plain.status_code, plain.headers["allow"]) == (405, "GET, HEAD")
+    assert plain.json() == {"error": "This address only works from the form it belongs to."}
+    assert (await json_of(world, view.secret))["state"] == "STARTING"
 
 
 async def test_bad_forms(world: HttpWorld) -> None:
@@ -307,6 +352,11 @@ async def test_list_shows_live_state_and_draws_a_map(world: HttpWorld) -> None:
     assert "<image" not in page
     await world.point.connector_status(1, ConnectorStatus.FAULTED, world.clock())
     assert "1 of 2 free" in (await world.http.get("/")).text
+    await world.point.connector_status(2, ConnectorStatus.FAULTED, world.clock())
+    broken = (await world.http.get("/", headers=HTML)).text
+    assert "Not available" in broken
+    assert "In use" not in broken
+    assert 'class="pin off"' in broken
 
 
 async def test_tiles_only_where_configured(tmp_path: Path) -> None:
