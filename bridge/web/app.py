@@ -23,6 +23,7 @@ from bridge.limits import RateLimit
 from bridge.linking import Linking
 from bridge.web import charge_points, console, dev, live, mine, photos, receipt, sessions
 from bridge.web.context import BadForm, Context, PlayWallet, TooManyRequests, wants_json
+from bridge.web.last_resort import LastResort
 from bridge.web.render import CONSOLE_STYLE, STYLE, Renderer, WebSettings, static_text
 from bridge.web.security import (
     HeadLikeGet,
@@ -91,7 +92,13 @@ def create_app(
     _add_files(app, context.renderer)
     _add_errors(app, context)
     _add_strays(app)
+
+    def failed(request: Request) -> Response:
+        sentence = context.words(request)("web.failed")
+        return _told(context, request, 500, sentence, way_back(request.url.path, 500))
+
     tiles = urlsplit(settings.tile_url)
+    app.add_middleware(LastResort, answer=failed)
     app.add_middleware(HeadLikeGet)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.add_middleware(
@@ -132,17 +139,25 @@ def _add_strays(app: FastAPI) -> None:
         await websocket.send_denial_response(answer)
 
 
+def _told(
+    context: Context,
+    request: Request,
+    status_code: int,
+    sentence: str,
+    back: WayBack,
+    *,
+    retry: bool = False,
+) -> Response:
+    """A sentence as a page, or as JSON."""
+    if wants_json(request):
+        return JSONResponse({"error": sentence}, status_code)
+    return context.renderer.page(
+        request, "message.html", status_code, sentence=sentence, retry=retry, back=back
+    )
+
+
 def _add_errors(app: FastAPI, context: Context) -> None:
     """Every refusal as a page, or as JSON, in the driver's language where it is ours."""
-
-    def told(
-        request: Request, status_code: int, sentence: str, back: WayBack, *, retry: bool = False
-    ) -> Response:
-        if wants_json(request):
-            return JSONResponse({"error": sentence}, status_code)
-        return context.renderer.page(
-            request, "message.html", status_code, sentence=sentence, retry=retry, back=back
-        )
 
     @app.exception_handler(AgentError)
     async def refused(request: Request, error: AgentError) -> Response:
@@ -164,22 +179,24 @@ def _add_errors(app: FastAPI, context: Context) -> None:
             case _:
                 pass
         back = way_back(request.url.path, status_code)
-        return told(request, status_code, sentence, back, retry=retry and request.method == "GET")
+        return _told(
+            context, request, status_code, sentence, back, retry=retry and request.method == "GET"
+        )
 
     @app.exception_handler(JournalError)
     async def not_stored(request: Request, error: JournalError) -> Response:
         log.error("%s %s: %s", request.method, request.url.path.split("/")[1], error)
         sentence = context.words(request)("web.not_stored")
-        return told(request, 503, sentence, way_back(request.url.path, 503))
+        return _told(context, request, 503, sentence, way_back(request.url.path, 503))
 
     @app.exception_handler(404)
     async def not_found(request: Request, _: Exception) -> Response:
-        return told(request, 404, context.words(request)("web.not_found"), TO_LIST)
+        return _told(context, request, 404, context.words(request)("web.not_found"), TO_LIST)
 
     @app.exception_handler(405)
     async def not_so(request: Request, error: HTTPException) -> Response:
         sentence = context.words(request)("web.form_only")
-        answer = told(request, 405, sentence, way_back(request.url.path, 405))
+        answer = _told(context, request, 405, sentence, way_back(request.url.path, 405))
         allowed = (error.headers or {}).get("Allow", "")
         answer.headers["Allow"] = "GET, HEAD" if allowed == "GET" else allowed
         return answer

@@ -90,6 +90,8 @@ class Renderer:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            # Another version that is being installed is not for this process.
+            auto_reload=False,
         )
         globals_of = cast("dict[str, object]", self.environment.globals)
         globals_of |= {

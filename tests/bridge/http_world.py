@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import httpx
 import uvicorn
+from starlette.routing import BaseRoute
 
 from agent.alerts import Alerts
 from agent.charge_point import ChargePointAgent
@@ -208,6 +209,7 @@ async def serving(
     rate: Callable[[], ExchangeRate | None] = lambda: None,
     sealed: bool = False,
     password: str = "",
+    routes: Sequence[BaseRoute] = (),
 ) -> AsyncGenerator[HttpWorld]:
     """A site at work behind HTTP, its first charge point connected and free."""
     clock = clock or ManualClock()
@@ -267,7 +269,7 @@ async def serving(
         fetcher=Fetcher(PublicHosts(allow_loopback=True)),
         play=None if wallet else play,
         operators=Console(password, site.office, chargers) if password else None,
-        routes=lnurl.routes,
+        routes=[*lnurl.routes, *routes],
     )
     server = uvicorn.Server(
         uvicorn.Config(

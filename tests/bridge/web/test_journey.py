@@ -193,6 +193,20 @@ async def test_a_lost_link_is_found_again_by_the_preimage(
         await page.wait_for_url(f"**/s/{secret}")
 
 
+async def test_what_is_printed_is_dark_on_white_however_the_screen_is(
+    world: HttpWorld, browser: Browser
+) -> None:
+    """Who looked at his receipt at night got grey letters on white."""
+    async with visiting(browser, world.url, scheme="dark") as watched:
+        await watched.page.goto(f"{world.url}/cp/cp001")
+        lightness = "Number(getComputedStyle(document.querySelector('{}')).{}.match(/\\d+/)[0])"
+        soft = lightness.format(".soft", "color")
+        assert await watched.page.evaluate(soft) > 128
+        await watched.page.emulate_media(media="print", color_scheme="dark")
+        assert await watched.page.evaluate(soft) < 128
+        assert await watched.page.evaluate(lightness.format(".card", "backgroundColor")) > 200
+
+
 async def test_the_keyboard_reaches_everything(world: HttpWorld, browser: Browser) -> None:
     async with visiting(browser, world.url, size=DESK) as watched:
         page = watched.page

@@ -169,6 +169,16 @@ async def test_a_bystander_sees_no_secret_and_no_payer(world: HttpWorld) -> None
         assert view.id not in page
 
 
+async def test_without_script_a_moment_is_told_as_one(world: HttpWorld) -> None:
+    """It said "Plug in at connector 1", and below it a bare time."""
+    view = await world.session()
+    page = (await world.http.get(f"/s/{view.secret}", headers=HTML)).text
+    assert re.search(r"<small>until \d\d:\d\d UTC</small>", page)
+    await world.http.post(f"/s/{view.secret}/stop", headers=HTML)
+    receipt = (await world.http.get(f"/s/{view.secret}/receipt", headers=HTML)).text
+    assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d UTC</time>", receipt)
+
+
 async def test_pay_by_the_page_without_script(world: HttpWorld) -> None:
     form = {"sat": "2000", "other_sat": "1 500", "connector": "2"}
     answer = await world.http.post("/cp/cp001/invoice", data=form, headers=HTML)
