@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from agent.machine.money import MSAT_PER_SAT
-from bridge.cli.output import Mistake, err, out
+from bridge.cli.output import Mistake, can_draw_codes, err, out
 from bridge.driver.key import open_key
 from bridge.driver.lnurl import Invoice, client, facts_of, invoice, pay_offer, url_of
 from bridge.driver.nip05 import pubkey_of
@@ -73,7 +73,10 @@ def dm(
     wait: Wait = 20,
 ) -> None:
     """Write to a charge point and show what it answers."""
-    anyio.run(_dm, charge_point, " ".join(words), nip04, relay, nsec_file, wait)
+    said = " ".join(words).strip()
+    if not said:
+        raise Mistake("say something, such as status")
+    anyio.run(_dm, charge_point, said, nip04, relay, nsec_file, wait)
 
 
 def pay(
@@ -165,7 +168,8 @@ async def _pay(target: str, sats: int | None, comment: str, pay_with: str | None
 async def _settle(http: httpx.AsyncClient, asked: Invoice, pay_with: str | None) -> None:
     """Pay an invoice with play money, or show it to be paid with another wallet."""
     if pay_with is None:
-        err.print(Text(_qr(f"LIGHTNING:{asked.bolt11.upper()}")), soft_wrap=True)
+        if can_draw_codes(err.encoding):
+            err.print(Text(_qr(f"LIGHTNING:{asked.bolt11.upper()}")), soft_wrap=True)
         out.print(Text(asked.bolt11))
     else:
         preimage = await Purse(http, pay_with).pay(asked.bolt11)

@@ -41,9 +41,7 @@ def find(
 ) -> None:
     """Find charge points: how far, how many connectors are free, and what they cost."""
     latitude, longitude = _place(near)
-    if connector and connector not in CONNECTOR_TYPES:
-        known = ", ".join(sorted(name for name in CONNECTOR_TYPES if connector.upper() in name))
-        raise Mistake(f"{connector} is no OCPI connector type; {known or 'try IEC_62196_T2'}")
+    connector = _connector_type(connector)
     found = anyio.run(_find, latitude, longitude, within, connector, relay or DEFAULT_RELAYS)
     if as_json:
         out.print_json(json.dumps([_plain(point) for point in found]))
@@ -51,6 +49,15 @@ def find(
         out.print(f"No charge point within {within:g} km is on these relays.")
     else:
         _show(found)
+
+
+def _connector_type(text: str) -> str:
+    """A connector type as OCPI writes it, however it was typed."""
+    types = {name.upper(): name for name in CONNECTOR_TYPES}
+    if not text or text.upper() in types:
+        return types.get(text.upper(), "")
+    alike = " or ".join(sorted(name for name in CONNECTOR_TYPES if text.upper() in name.upper()))
+    raise Mistake(f"{text} is no OCPI connector type; try {alike or 'IEC_62196_T2'}")
 
 
 def _place(text: str) -> tuple[float, float]:

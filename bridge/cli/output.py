@@ -54,6 +54,15 @@ def show_table(table: Table) -> None:
         Console(file=out.file, highlight=False, width=_PIPE_WIDTH).print(table)
 
 
+def can_draw_codes(encoding: str) -> bool:
+    """Whether a terminal has the half blocks that a code is drawn with."""
+    try:
+        "▀▄█".encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def expected_errors(error: BaseException) -> list[BaseException]:
     """The expected errors that an error consists of; none if anything else is among them.
 

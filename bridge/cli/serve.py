@@ -20,6 +20,8 @@ from bridge.app import App
 from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import err, expected_errors, tell_error, tell_warning
 from bridge.log_lines import LogLines
+from bridge.wallets import wallet_of
+from wallet.base import WalletConfigError
 
 _NOT_TAKEN = "the file was not taken; Strom goes on with what it had"
 _BEGINS_ANEW = "Strom could not go on, and begins anew"
@@ -101,7 +103,9 @@ class _Service:
         """The file as it is now; None when it is the same or wrong."""
         try:
             changed = load(self._path)
-        except ConfigError as error:
+            # Chargers and drivers are not sent away for a wallet that cannot be.
+            wallet_of(changed, _now_ms)
+        except (ConfigError, WalletConfigError) as error:
             tell_error(error)
             tell_warning(_NOT_TAKEN)
             return None

@@ -20,7 +20,7 @@ from agent.ports.errors import UnknownChargePoint
 from agent.talk.words import words
 from agent.views import charge_point_view
 from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import Mistake, out
+from bridge.cli.output import Mistake, can_draw_codes, out
 from bridge.faces import public_faces
 from bridge.paper.poster import Paper, poster_pdf, poster_svg
 
@@ -56,7 +56,7 @@ def qr(
         _write(path, _poster(settings, point, connector, poster, language, path.suffix))
         out.print(Text(f"Wrote {path}: a poster for {point.id} on {poster}"))
     elif output is None:
-        if not _can_draw(out.encoding):
+        if not can_draw_codes(out.encoding):
             raise Mistake(
                 f"this terminal cannot show the code, as its encoding is {out.encoding}: write it "
                 f"to a file, such as --output {point.id}.svg"
@@ -85,15 +85,6 @@ def _named(settings: Config, file: Path, name: str) -> tuple[ChargePointConfig, 
     if connector is not None and connector not in [plug.id for plug in point.connectors]:
         raise Mistake(f"{point.id} has no connector {connector}")
     return point, connector
-
-
-def _can_draw(encoding: str) -> bool:
-    """Whether a terminal has the half blocks that a code is drawn with."""
-    try:
-        "▀▄█".encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _code(content: str, path: Path) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import anyio
 from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -186,8 +188,10 @@ class SimulatedChargePoint(ObedientStation):
 
 def _told(error: Exception) -> str:
     """Why a connection failed, in the words of whoever refused it."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return f"{os.strerror(error.errno).lower()}; trying again"
     if not isinstance(error, InvalidStatus):
-        return str(error)
+        return str(error) or "it took too long"
     words = error.response.body or b""
     said = words.decode(errors="replace").strip()[:200]
     return f"{said or 'it was refused'} (HTTP {error.response.status_code})"

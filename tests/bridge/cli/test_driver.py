@@ -141,5 +141,7 @@ def test_what_is_no_charge_point(strom: Strom) -> None:
     ran = strom("dm", Identity.generate().npub, "help", "--relay", "https://example.com")
     assert ran.code == 1
     assert ran.err.count("error: ") == 1
+    ran = strom("dm", Identity.generate().npub, " ")
+    assert (ran.code, ran.err) == (1, "error: say something, such as status\n")
     ran = strom("pay", "lnbc1xyz")
     assert ran.err == "error: this is not a Lightning invoice that can be read\n"

@@ -32,6 +32,10 @@ async def test_charge_points_near_a_place(tmp_path: Path) -> None:
         assert none.stdout.decode() == "No charge point within 50 km is on these relays.\n"
         other = await here.strom(*near, "--connector", "CHADEMO", "--json")
         assert json.loads(other.stdout) == []
+        typed = await here.strom(*near, "--connector", "iec_62196_t2", "--json")
+        assert [point["id"] for point in json.loads(typed.stdout)] == [
+            point["id"] for point in found
+        ]
 
 
 def test_places_that_are_none(strom: Strom) -> None:
@@ -40,3 +44,5 @@ def test_places_that_are_none(strom: Strom) -> None:
         assert (ran.code, "expected degrees" in ran.err) == (1, True)
     ran = strom("find", "--near", "1,2", "--connector", "T2")
     assert "IEC_62196_T2" in ran.err
+    ran = strom("find", "--near", "1,2", "--connector", "chadem")
+    assert ran.err == "error: chadem is no OCPI connector type; try CHADEMO\n"

@@ -117,6 +117,24 @@ async def test_a_changed_file_is_taken_and_a_broken_one_is_not(tmp_path: Path) -
         assert await served.process.wait() == 0
 
 
+async def test_a_wallet_that_cannot_be_sends_nobody_away(tmp_path: Path) -> None:
+    """Strom ended all connections first, and found out when it began anew."""
+    async with serving(tmp_path) as served:
+        await served.writes("Strom serves")
+        file = tmp_path / "strom.toml"
+        good = file.read_text()
+        file.write_text(good + '[wallet]\nurl = "lnbits+https://lnbits.example.com"\n')
+        served.process.send_signal(signal.SIGHUP)
+        await served.writes("^error: wallet.url: .* lacks the option")
+        await served.writes("goes on with what it had")
+        file.write_text(good)
+        served.process.send_signal(signal.SIGHUP)
+        await served.writes("has not changed")
+        assert sum("Strom serves" in line for line in served.seen) == 1
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.process.wait() == 0
+
+
 async def test_a_changed_file_that_cannot_be_served_is_not_taken(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         await served.writes("Strom serves")
@@ -167,9 +185,18 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path, key: str) -> None:
         config = re.sub(rf'{key} = ".*"', f'{key} = "{address}"', CONFIG)
         async with serving(tmp_path, config) as served:
             line = await served.writes("^error: ")
-            assert address in line
+            assert f'strom.{key} = "{address}" is in use' in line
             assert await served.process.wait() == 1
     assert not any("Traceback" in line for line in served.seen)
+
+
+async def test_a_host_that_is_none_is_not_called_in_use(tmp_path: Path) -> None:
+    config = CONFIG.replace('ocpp_listen = "127.0.0.1:0"', 'ocpp_listen = "300.0.0.1:0"')
+    async with serving(tmp_path, config) as served:
+        line = await served.writes("^error: ")
+        assert 'strom.ocpp_listen = "300.0.0.1:0" cannot be listened on' in line
+        assert "other program" not in line
+        assert await served.process.wait() == 1
 
 
 async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import pty
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -106,6 +107,23 @@ async def test_the_reason_of_a_refusal_is_told() -> None:
                 told += await process.stdout.receive()
             process.terminate()
     assert b"cannot connect: This charge point is not configured here. (HTTP 404)" in told
+
+
+async def test_nobody_listens_there() -> None:
+    """It said "[Errno 111] Connect call failed ('127.0.0.1', 9000)"."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        command = [sys.executable, "-m", "bridge.cli", "simulate"]
+        command += ["--url", f"ws://127.0.0.1:{probe.getsockname()[1]}/ocpp"]
+        async with await anyio.open_process(
+            command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+        ) as process:
+            assert process.stdout is not None
+            told = b""
+            while b"\n" not in told:
+                told += await process.stdout.receive()
+            process.terminate()
+    assert told.startswith(b"cannot connect: connection refused; trying again\n")
 
 
 def test_an_address_that_is_none(strom: Strom) -> None:
