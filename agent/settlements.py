@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from agent.commons import Commons
-from agent.journal.errors import JournalUnusable
+from agent.journal.errors import JournalError, JournalUnusable
 from agent.ports.quotes import Quote
 from wallet.base import InvoiceState, Settlement, WalletError, WalletUnavailable
 
@@ -158,9 +158,9 @@ class Settlements:
     async def _look_up(self, quote: Quote) -> None:
         state, settlement = await self._commons.wallet.lookup_invoice(quote.payment_hash)
         if settlement is not None:
-            await self._credit(quote, settlement)
+            await self._dealt_with(quote, self._credit(quote, settlement))
         elif state is InvoiceState.HELD:
-            await self._hold(quote)
+            await self._dealt_with(quote, self._hold(quote))
 
     async def take(self, settlement: Settlement) -> None:
         """Credit one settlement, if a quote of ours asked for it."""
@@ -168,4 +168,16 @@ class Settlements:
         if quote is None:
             await self._unexplained(settlement)
         elif quote.settled_at_ms is None:
-            await self._credit(quote, settlement)
+            await self._dealt_with(quote, self._credit(quote, settlement))
+
+    async def _dealt_with(self, quote: Quote, dealing: Awaitable[object]) -> None:
+        """Let a payment be dealt with; what Strom does wrong with one must not keep it from all
+        others, and is tried again as long as invoices are looked up."""
+        try:
+            await dealing
+        except (WalletError, JournalError):
+            raise
+        except Exception:
+            sentence = f"{quote.charge_point}: the payment {quote.payment_hash} went wrong"
+            log.exception("%s, which is Strom's own fault", sentence)
+            self._commons.alerts.happened("payment", f"{sentence}; Strom's log says why")

@@ -16,6 +16,7 @@ from agent.machine.refund import RefundState
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.ports.errors import Refused
 from agent.ports.quotes import Origin, Quote, QuoteRequest
+from agent.settlements import Settlements
 from tests.agent.world import ManualClock, World, running
 from tests.wallet.backends.lnd import NodePeer, lnd_backend, lnd_url
 from tests.wallet.clock import now_ms
@@ -359,3 +360,32 @@ async def test_nothing_is_sold_that_could_not_be_paid_back(tmp_path: Path) -> No
         # 400 sat are owed and 400 sat are there.
         await world.point.quote(second)
         assert alerts.current() == {}
+
+
+async def test_a_payment_that_goes_wrong_keeps_no_other_from_being_credited(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended Strom, and again at each start."""
+    credited: list[str] = []
+
+    async def credit(quote: Quote, settlement: Settlement) -> None:
+        if not settlement.amount_msat:
+            raise RuntimeError("nobody thought of this")
+        credited.append(quote.payment_hash)
+
+    async with running(tmp_path) as world:
+        await world.ready()
+        settlements = Settlements(
+            world.site.commons,
+            credit,
+            hold=world.site.hold,
+            recovered=lambda: None,
+            unexplained=world.site.outside.explain,
+        )
+        for amount_msat in (0, 1_000_000):
+            quote = await world.point.quote(ONE_SESSION)
+            await settlements.take(
+                Settlement(quote.payment_hash, amount_msat, world.clock(), cursor="")
+            )
+        assert credited == [quote.payment_hash]
+    assert "went wrong, which is Strom's own fault" in caplog.text
