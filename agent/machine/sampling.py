@@ -94,8 +94,13 @@ def vouched(session: Session, event: ConnectorStatusChanged) -> Session:
     else:
         timed = counted(session, _vouched_until_ms(session, event))
         until_ms = max(timed.counted_until_ms, event.at_ms)
+        unheard_ms = session.unheard_since_ms
+        if unheard_ms is not None:
+            # A state that was kept shows nothing of the time after it.
+            was_kept = _was_kept(session, event)
+            unheard_ms = max(unheard_ms, event.at_ms) if was_kept else None
         timed = replace(
-            timed, status=event.status, counted_until_ms=until_ms, unheard_since_ms=None
+            timed, status=event.status, counted_until_ms=until_ms, unheard_since_ms=unheard_ms
         )
     if event.status not in LOOKS_FREE:
         return replace(timed, vanished_since_ms=None)
@@ -108,10 +113,18 @@ def _vouched_until_ms(session: Session, event: ConnectorStatusChanged) -> int:
     """Up to when a status counts the time: when a car went over to another state in a silence of
     its charger nobody knows, so that nothing of the silence counts."""
     lost_ms = session.unheard_since_ms
-    was_kept = event.at_ms < session.back_at_ms - CLOCK_LEEWAY_MS
-    if lost_ms is None or was_kept or _counts_as(session.status) is _counts_as(event.status):
+    if (
+        lost_ms is None
+        or _was_kept(session, event)
+        or _counts_as(session.status) is _counts_as(event.status)
+    ):
         return event.at_ms
     return min(lost_ms, event.at_ms)
+
+
+def _was_kept(session: Session, event: ConnectorStatusChanged) -> bool:
+    """Whether a charger that is back tells of the time before that."""
+    return event.at_ms < session.back_at_ms - CLOCK_LEEWAY_MS
 
 
 def _counts_as(status: ConnectorStatus) -> ConnectorStatus:

@@ -150,6 +150,14 @@ def test_a_power_loss_ended_when_the_charger_was_lost_whatever_it_says() -> None
     assert minutes(lost_and_back(showed(at(62), AVAILABLE), stop)) == 2
 
 
+def test_a_state_that_was_kept_shows_nothing_of_the_rest_of_an_outage() -> None:
+    kept = lost_and_back(showed(at(20), PAUSED), showed(at(30), CHARGING))
+    assert (minutes(kept), kept.idle_ms, kept.unheard_since_ms) == (20, 10 * MINUTE, at(30))
+    stop = TransactionStopped("ended", at(62.5), 7, 41_000, "PowerLoss")
+    assert minutes(after(kept, stop)) == 20
+    assert minutes(after(kept, showed(at(63), CHARGING))) == 53
+
+
 def test_a_second_outage_is_counted_from_the_first_as_long_as_nothing_was_heard() -> None:
     session = lost_and_back(showed(at(63), OFFLINE), showed(at(70), CHARGING))
     assert session.unheard_since_ms == at(2)
