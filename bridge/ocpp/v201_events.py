@@ -103,12 +103,15 @@ class TransactionEvents:
             allowed = await self._begin(known, event, found, tally, now_ms)
         registers.choose(known, tally, found)
         found = registers.reckoned(known, tally, found)
+        is_over = self._is_over(known, event)
+        if event.kind is not Kind.ENDED:
+            known.stopped_ms = (known.stopped_ms or at_ms) if is_over else 0
         found, summed_up = registers.beyond_registers(known, tally, found)
         await self._measure(known, event, found, now_ms)
         if summed_up is not None and known.number is not None:
             sums, source = [summed_up], Source.INTERVALS
             await self._samples.report(sums, known.evse, known.number, now_ms, source)
-        if event.kind is Kind.ENDED or self._is_over(known, event):
+        if event.kind is Kind.ENDED or is_over:
             last_wh = registers.last_word_wh(tally, found)
             await self._end(known, event, last_wh, at_ms, now_ms)
         elif known.early_end is not None and known.number is not None:
@@ -246,6 +249,10 @@ class TransactionEvents:
             # It would be taken for a reading of whatever else runs at the EVSE.
             return
         source = Source.END_SAMPLE if event.kind is Kind.ENDED else Source.SAMPLE
+        if known.stopped_ms:
+            # What is read after the end says nothing of how long the charge went on.
+            ours, until_ms = self._clock.ours, known.stopped_ms
+            found = [one for one in found if ours(one.written, now_ms) <= until_ms]
         if event.kind is Kind.ENDED:
             last = registers.last(found)
             # What is told as the last word is not told as a sample too: it may be a lie.
@@ -291,7 +298,7 @@ class TransactionEvents:
             return
         reason = event.stopped_reason or ("Local" if final else "Remote")
         number = -1 if known.number is None else known.number
-        await self._stop(number, last_wh, at_ms, reason)
+        await self._stop(number, last_wh, known.stopped_ms or at_ms, reason)
         if final and known.number is None and not known.started_ms:
             known.early_end = EarlyEnd(event.written_ms, last_wh, reason)
             # For whom it is, and from which register on, is not for its end to say.
@@ -317,14 +324,14 @@ class TransactionEvents:
             flows = known.state in (State.CHARGING, State.SUSPENDED_EV)
             if known.name in self._wanted_ms and known.sold and known.number and not flows:
                 last_wh = registers.last_word_wh(known.intervals, [])
-                at_ms = self._station.told_ms(known.name)
-                await self._stop(known.number, last_wh, at_ms, "Remote")
-                await self._ended(known, at_ms, final=False, stale=False)
+                await self._stop(known.number, last_wh, known.stopped_ms, "Remote")
+                await self._ended(known, known.stopped_ms, final=False, stale=False)
                 await self._station.save()
 
     async def _ended(self, known: Transaction, at_ms: int, *, final: bool, stale: bool) -> None:
         """A charge is over, and where `final` its transaction; its EVSE gives no power."""
         self._wanted_ms.pop(known.name, None)
+        known.stopped_ms = 0
         if known.ended:
             return
         known.ended, known.sold = final, False

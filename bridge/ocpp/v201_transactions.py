@@ -72,6 +72,8 @@ class Transaction(msgspec.Struct):
         sold: whether it may go on.
         state: what flows, as it was said last.
         stopping: whether the station said that it is being stopped.
+        stopped_ms: when the charge in it ended, where its register is still to come, by our clock;
+            0 while it goes on.
         left: whether its connector looked free since.
         ended: whether it is over.
         asked: whether its register was asked for.
@@ -90,6 +92,7 @@ class Transaction(msgspec.Struct):
     sold: bool = False
     state: State = State.NONE
     stopping: bool = False
+    stopped_ms: int = 0
     left: bool = False
     ended: bool = False
     asked: bool = False
@@ -105,7 +108,7 @@ class Transaction(msgspec.Struct):
     def begins_anew(self) -> None:
         """It goes on for somebody else from now on."""
         self.tag, self.number, self.sold = "", None, False
-        self.told_ms, self.register_wh = 0, None
+        self.told_ms, self.stopped_ms, self.register_wh = 0, 0, None
         self.stopping = self.left = self.ended = self.asked = False
         self.is_counted = False
 

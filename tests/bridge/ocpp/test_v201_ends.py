@@ -118,6 +118,27 @@ async def test_a_station_that_will_not_tell_a_last_register_is_not_waited_for(
         assert await obstacle(stage) is None
 
 
+@pytest.mark.parametrize("kind", ["Updated", "Ended"])
+async def test_the_time_until_the_last_register_comes_is_not_billed(
+    tmp_path: Path, kind: str
+) -> None:
+    """The stop waited in the station for an hour, and had no register in it."""
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            quote = await charging(raw, stage)
+            stage.world.clock.advance(60)
+            await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 20))
+        stopped_at = stage.at()
+        stage.world.clock.advance(3600)
+        async with station(stage, boots=False) as raw:
+            fields = {"triggerReason": "StopAuthorized", "timestamp": stopped_at, "offline": True}
+            await event(raw, stage, "Updated", state="EVConnected", **fields)
+            await raw.accept("TriggerMessage")
+            await event(raw, stage, kind, meterValue=register(stage, METER_START + 21))
+            session = await stage.until(quote, SessionState.CLOSED)
+            assert (session.energy_wh, session.charging_ms, session.idle_ms) == (21, 60_000, 0)
+
+
 async def test_an_end_that_follows_a_refused_question_has_the_last_register(
     tmp_path: Path,
 ) -> None:
