@@ -340,6 +340,8 @@ class TransactionEvents:
         evses.begun(known.evse)
         if evses.last(known.evse) in POWERED and not older:
             await evses.show(known.evse, ConnectorStatus.FINISHING, at_ms)
+        if final:
+            await evses.ended(known.evse, at_ms)
 
     async def _end_at_last(self, known: Transaction, end: EarlyEnd, now_ms: int) -> None:
         """Report the end of a transaction that was told before its beginning."""

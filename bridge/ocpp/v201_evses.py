@@ -63,6 +63,7 @@ class Evses:
         self._shown_ms: dict[int, int] = {}
         self._told: dict[int, ConnectorStatus] = {}
         self._last: dict[int, ConnectorStatus] = {}
+        self._occupied_ms: dict[int, int] = {}
 
     def connected(self) -> None:
         """The station connected: what it shows is to be told again."""
@@ -99,6 +100,17 @@ class Evses:
         plugs = {shown for (at, no), shown in self._plugs.items() if at == evse and no}
         order = _WHILE_IN_USE if in_use else _WHILE_FREE
         return next((one for one in order if one in plugs), whole)
+
+    def occupied(self, evse: int, at_ms: int) -> None:
+        """A plug is occupied, as that of a transaction that runs, for all that is known."""
+        self._occupied_ms[evse] = at_ms
+
+    async def ended(self, evse: int, at_ms: int) -> None:
+        """A transaction ended at a time: a plug that is free since, and was occupied later, has
+        another car. Raises AgentError."""
+        occupied_ms = self._occupied_ms.pop(evse, 0)
+        if occupied_ms > at_ms and self.last(evse) is ConnectorStatus.AVAILABLE:
+            await self.show(evse, ConnectorStatus.PREPARING, occupied_ms)
 
     async def show(
         self, evse: int, status: ConnectorStatus, at_ms: int, *, once: bool = False

@@ -173,6 +173,7 @@ class Inbound201:
                 running.left = True
             powered = running.sold or running.state in (State.CHARGING, State.SUSPENDED_EV)
             if status is ConnectorStatus.PREPARING and powered and not running.left:
+                evses.occupied(evse, at_ms)
                 return
         await evses.show(evse, status, at_ms)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.machine.events import Obstacle
+from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import Ending, SessionState
 from tests.bridge.ocpp.stage import METER_START, Stage, staged
 from tests.bridge.ocpp.station import (
@@ -161,6 +161,25 @@ async def test_a_start_that_is_repeated_is_the_same(tmp_path: Path) -> None:
             assert await started(raw, stage, asked, **again) == ACCEPTED
             session = stage.session(quote)
             assert (session.transaction_id, session.energy_wh) == (number, 60)
+
+
+async def test_another_car_is_plugged_in_when_the_end_of_a_charge_is_told_late(
+    tmp_path: Path,
+) -> None:
+    """The driver left during an outage, and the plug is shown before what waits in the station."""
+    async with staged(tmp_path) as stage:
+        async with station(stage) as raw:
+            quote = await charging(raw, stage)
+        left_at = {"timestamp": stage.at(10), "offline": True}
+        stage.world.clock.advance(60)
+        async with station(stage, boots=False) as raw:
+            await plug(raw, stage, "Occupied")
+            await event(raw, stage, "Updated", state="Idle", **left_at)
+            ended = register(stage, METER_START + 10, "Transaction.End", seconds=-50)
+            await event(raw, stage, "Ended", **left_at, meterValue=ended)
+            assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 10
+            (one, _) = (await stage.world.point.view()).connectors
+            assert one.status is ConnectorStatus.PREPARING
 
 
 async def test_a_queue_that_is_told_late_does_not_occupy_a_free_connector(
