@@ -13,6 +13,7 @@ import typer
 
 from bridge.cli.commands import Commands
 from bridge.cli.output import Mistake, err, expected_errors, tell_error
+from bridge.groups import leaves
 
 _OUTPUT_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What became of what a command tells, when it is written to a file or a terminal that is gone."""
@@ -54,20 +55,32 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
-    except OSError as error:
-        if error.errno not in _OUTPUT_FAILS:
+    except BaseException as error:
+        if isinstance(error, SystemExit):
             raise
-        # Python would try again at its end, and fail aloud.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        tell_error(Mistake(f"what it tells cannot be written: {os.strerror(error.errno).lower()}"))
-        sys.exit(1)
-    except Exception as error:
-        reasons = expected_errors(error)
-        if not reasons:
-            raise
-        for reason in reasons:
-            tell_error(reason)
-        sys.exit(1)
-    except KeyboardInterrupt:
+        sys.exit(_told(error))
+
+
+def _told(error: BaseException) -> int:
+    """Say what ended a command; returns its exit code, and raises what nobody expects."""
+    found = list(leaves(error))
+    if all(isinstance(one, KeyboardInterrupt) for one in found):
         err.print()
-        sys.exit(130)
+        return 130
+    # Nobody reads any more what it tells: rich ends the program, in whatever task it was.
+    if all(isinstance(one, SystemExit) for one in found):
+        return 1
+    for one in found:
+        if isinstance(one, OSError) and one.errno in _OUTPUT_FAILS:
+            # Python would try again at its end, and fail aloud.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            tell_error(
+                Mistake(f"what it tells cannot be written: {os.strerror(one.errno).lower()}")
+            )
+            return 1
+    reasons = expected_errors(error)
+    if not reasons:
+        raise error
+    for reason in reasons:
+        tell_error(reason)
+    return 1

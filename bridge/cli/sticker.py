@@ -20,9 +20,9 @@ from agent.ports.errors import UnknownChargePoint
 from agent.talk.words import words
 from agent.views import charge_point_view
 from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
-from bridge.cli.output import Mistake, can_draw_codes, out
+from bridge.cli.output import Mistake, can_draw_codes, out, tell_warning
 from bridge.faces import public_faces
-from bridge.paper.poster import Paper, poster_pdf, poster_svg
+from bridge.paper.poster import Paper, left_out, poster_pdf, poster_svg
 
 Language = Literal["en", "de", "nl", "fr"]
 
@@ -109,6 +109,11 @@ def _poster(
         case ".svg":
             return poster_svg(view, links, said, paper=paper, connector=connector).encode()
         case ".pdf":
+            if missing := left_out(view):
+                tell_warning(
+                    f"the letters of PDFs lack {missing}, which is left out: a poster as .svg, "
+                    "printed by a browser, has them"
+                )
             now_ms = time.time_ns() // 1_000_000
             return poster_pdf(
                 view, links, said, paper=paper, connector=connector, created_at_ms=now_ms

@@ -63,6 +63,14 @@ class Sheet:
         self._pdf.set_font(_FONT, "B" if bold else "", size_mm * _POINTS_PER_MM)
         return self._pdf.get_string_width(text)
 
+    def lacks(self, text: str) -> str:
+        """The letters of a text that the font does not have and the paper will not show."""
+        fonts = [font for font in self._pdf.fonts.values() if isinstance(font, TTFFont)]
+        shown = dict.fromkeys(letter for letter in text if letter.isprintable())
+        return "".join(
+            letter for letter in shown if any(ord(letter) not in font.cmap for font in fonts)
+        )
+
     def text(
         self,
         x: float,

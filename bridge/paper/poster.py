@@ -6,7 +6,7 @@ fallback); the small one is the charge point's nostr profile (NIP-19 nprofile).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from xml.sax.saxutils import escape
 
@@ -80,6 +80,9 @@ def poster_pdf(
     size = _SIZES[paper]
     scale = size[0] / _WIDTH
     with Sheet(size, view.name, created_at_ms) as sheet:
+        missing = set(sheet.lacks(view.name))
+        if not any(letter.isalnum() and letter not in missing for letter in view.name):
+            view = replace(view, name=view.id)
         for mark in _marks(view, links, words, connector, sheet):
             match mark:
                 case _Box():
@@ -103,6 +106,12 @@ def poster_pdf(
                 case _Qr():
                     sheet.qr(mark.x * scale, mark.y * scale, mark.size * scale, mark.text)
         return sheet.bytes()
+
+
+def left_out(view: ChargePointView) -> str:
+    """The letters of a charge point's name and address that no PDF of ours can show."""
+    with Sheet(A6_MM, view.name, 0) as sheet:
+        return sheet.lacks(view.name + view.address)
 
 
 def poster_svg(

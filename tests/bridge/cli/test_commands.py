@@ -72,6 +72,20 @@ def test_a_full_disk_is_told_and_not_traced(tmp_path: Path, arguments: tuple[str
     assert ran.stderr == "error: what it tells cannot be written: no space left on device\n"
 
 
+def test_a_demo_that_nobody_reads_any_more_ends_in_silence(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "bridge.cli", "demo", "--once"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(
+        run, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        demo.stdout.readline()
+        demo.stdout.close()
+        assert demo.stderr.read() == b""
+    assert demo.returncode == 1
+
+
 @pytest.mark.parametrize("module", SMALL)
 def test_a_small_command_does_not_read_what_serving_needs(module: str) -> None:
     """It took two seconds to begin."""

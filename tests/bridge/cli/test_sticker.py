@@ -72,6 +72,21 @@ def test_a_poster_from_the_operators_file_can_be_scanned(
     assert (tmp_path / "secrets" / "seed").exists()
 
 
+def test_letters_that_a_pdf_lacks_are_told_of(strom: Strom, tmp_path: Path) -> None:
+    """An Arabic name was left out, and nobody was told."""
+    strom("init")
+    file = tmp_path / "strom.toml"
+    file.write_text(file.read_text().replace("My charge point", "محطة ⚡ Łódź"))
+    ran = strom("qr", "CP001", "--poster", "A6")
+    assert ran.code == 0
+    assert ran.err == (
+        "warning: the letters of PDFs lack محطة⚡, which is left out: a poster as .svg, printed by "
+        "a browser, has them\n"
+    )
+    assert strom("qr", "CP001", "--poster", "A6", "-o", "x.svg").err == ""
+    assert "محطة ⚡ Łódź" in (tmp_path / "x.svg").read_text()
+
+
 def test_a_poster_as_svg(strom: Strom, tmp_path: Path) -> None:
     strom("init")
     assert strom("qr", "CP001", "--poster", "A4", "-o", "x.svg").code == 0

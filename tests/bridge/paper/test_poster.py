@@ -103,3 +103,15 @@ def test_the_same_poster_is_the_same_file() -> None:
 
 def test_papers_are_what_they_are_called() -> None:
     assert (A6_MM, A4_MM) == ((105.0, 148.0), (210.0, 297.0))
+
+
+def test_a_name_that_the_letters_lack_is_told_by_its_id(tmp_path: Path) -> None:
+    """Above the code was nothing but black."""
+    pdftotext = program("pdftotext", "poppler-utils")
+    sheet = tmp_path / "sheet.pdf"
+    sheet.write_bytes(poster_pdf(charge_point("محطة"), LINKS, words("en")))
+    read = subprocess.run([pdftotext, sheet, "-"], capture_output=True, text=True, check=True)
+    assert read.stdout.splitlines()[0] == "CP001"
+    sheet.write_bytes(poster_pdf(charge_point("⚡ Łódź"), LINKS, words("en")))
+    read = subprocess.run([pdftotext, sheet, "-"], capture_output=True, text=True, check=True)
+    assert read.stdout.splitlines()[0].strip().endswith("Łódź")
