@@ -37,7 +37,7 @@ from agent.machine.events import (
     StopBy,
     StopRequested,
 )
-from agent.machine.model import Session
+from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.office import Office
 from agent.outbox import Handler, Outbox
@@ -63,6 +63,8 @@ UNSTORED_AGAIN_MS = 5_000
 """What cannot be stored is tried again after that."""
 
 log = logging.getLogger(__name__)
+
+_ENERGISED = (SessionState.CHARGING, SessionState.SUSPENDED, SessionState.STOPPING)
 
 
 class Site:
@@ -226,10 +228,17 @@ class Site:
             await agent.resume_sessions(sessions.pop(agent.id, []), alive_ms)
         for charge_point_id, orphans in sessions.items():
             log.warning(
-                "%s is no longer configured; %d of its sessions are still settled",
+                "%s has left the file; what was paid there is still settled (%s)",
                 charge_point_id,
-                len(orphans),
+                ", ".join(session.id for session in orphans),
             )
+            if any(session.state in _ENERGISED for session in orphans):
+                log.warning(
+                    "%s left the file while it charged: its charger is not let in any more, so "
+                    "nobody stops it, and what it gives now is on nobody's bill; put it back into "
+                    "the file, end the charge, and take it out then",
+                    charge_point_id,
+                )
             retired = self._sessions.of(charge_point_id)
             for session in orphans:
                 retired.load(session)

@@ -58,7 +58,9 @@ async def test_a_payment_that_is_held_after_that_is_let_go(tmp_path: Path) -> No
         assert state is InvoiceState.CANCELED
 
 
-async def test_a_charge_there_ends_by_itself(tmp_path: Path) -> None:
+async def test_a_charge_there_ends_by_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also one that draws nothing, whose credit would never end."""
     clock = ManualClock()
     async with running(tmp_path, clock) as world:
@@ -71,6 +73,7 @@ async def test_a_charge_there_ends_by_itself(tmp_path: Path) -> None:
         await world.point.meter_sampled([sample])
         await world.point.connector_status(1, ConnectorStatus.SUSPENDED_EV, clock())
     async with running(tmp_path, clock, renamed()) as world:
+        assert "CP001 left the file while it charged" in caplog.text
         clock.advance(3600)
         await world.site.ring_due()
         view = await world.site.session(quote.secret)
