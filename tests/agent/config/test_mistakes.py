@@ -421,7 +421,9 @@ def test_secrets_of_another_user(tmp_path: Path) -> None:
     assert only_problem(tmp_path, "").endswith(
         "cannot be read by you: run strom as the user whose file it is"
     )
-    assert only_problem(tmp_path, '[strom]\ndata_dir = "secrets/data"').count("run strom as") == 1
+    both = problems(tmp_path, '[strom]\ndata_dir = "secrets/data"')
+    assert [problem.partition(" ")[0] for problem in both] == ["strom.data_dir", "nostr.seed_file:"]
+    assert all("run strom as" in problem for problem in both)
 
 
 @pytest.mark.parametrize(
