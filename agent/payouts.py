@@ -19,6 +19,7 @@ from agent.journal.journal import Task
 from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import RefundClaimed, RefundOffered
+from agent.machine.forecast import left_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, Refund, RefundState
@@ -33,7 +34,11 @@ from wallet.base import WalletError
 from wallet.bolt11 import InvalidInvoice, decode
 
 OFFER_MS = 60_000
-"""How long an offer made while charging holds; the operator bears what flows meanwhile."""
+"""How long an offer made while charging holds."""
+
+SET_ASIDE_MS = OFFER_MS + 30_000
+"""What may flow until an offer is claimed and the charger has stopped is not offered; what of it
+did not flow is owed afterwards."""
 
 LEAST_INVOICE_LIFE_MS = 10_000
 
@@ -90,7 +95,12 @@ class Payouts:
         open_now = session.state is not SessionState.CLOSED
         if current is None and not (open_now and not session.claimed_msat):
             raise _nothing_owed(session)
-        amount_msat = session.left_msat if current is None or open_now else current.amount_msat
+        if current is None or open_now:
+            amount_msat = left_at(session, now_ms + SET_ASIDE_MS)
+        else:
+            amount_msat = current.amount_msat
+        if not amount_msat and session.left_msat:
+            raise Refused("what is left may be used up in a moment: stop first", word="stop_first")
         if not amount_msat:
             raise Refused("there is nothing left to pay back", word="nothing_owed")
         holds = current is not None and current.state is RefundState.OFFERED and not open_now

@@ -55,7 +55,7 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
+from agent.machine.forecast import left_at, no_energy_ends_at, stop_repeats_at
 from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.planning import ask_at, stop_at
 from agent.machine.sampling import LOOKS_FREE, PAUSED, sample, vouched
@@ -302,9 +302,14 @@ def _watch(session: Session, event: DeadlineReached) -> Session:
 
 
 def _claim_left(session: Session, event: RefundClaimed) -> Result:
-    """What is left is claimed back: it is set aside, and the session ends."""
+    """What is left is claimed back: it is set aside, and the session ends.
+
+    What may have been used since it was offered is not left: who claims again and again would
+    charge for nothing.
+    """
     current = find_refund(session, event)
-    if event.at_ms > current.offer_ends_at_ms:
+    too_much = event.amount_msat > left_at(session, event.at_ms)
+    if too_much or event.at_ms > current.offer_ends_at_ms:
         raise IllegalEvent(session.state, event)
     claimed = with_refund(session, refunds.step(current, event))
     claimed = replace(claimed, claimed_msat=claimed.claimed_msat + event.amount_msat)

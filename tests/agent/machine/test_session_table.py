@@ -103,7 +103,11 @@ NOW = T0 + 3 * MINUTE
 
 def event_for(session: Session, event: type[Event]) -> Event:
     """An event that this session might meet next."""
-    left_msat = 700 * SAT if session.state is SessionState.CLOSED else 500 * SAT
+    is_closed = session.state is SessionState.CLOSED
+    left_msat = 700 * SAT if is_closed else 500 * SAT
+    # What may have been used since the last reading is not to be had.
+    claim_ms = NOW if is_closed else T0 + MINUTE
+    k1 = session.refunds[0].k1 if session.refunds else ""
     events: dict[type[Event], Event] = {
         PaymentSettled: paid(NOW) if session.held else paid(NOW, 200 * SAT, "bb"),
         PaymentHeld: held(NOW) if session.held else held(NOW, payment_hash="bb"),
@@ -118,7 +122,7 @@ def event_for(session: Session, event: type[Event]) -> Event:
         TransactionStopped: ended(NOW, 41_300),
         DeadlineReached: waited(deadline(session) or NOW),
         RefundOffered: offered(NOW, left_msat, "k2"),
-        RefundClaimed: claimed(NOW, left_msat, session.refunds[0].k1 if session.refunds else ""),
+        RefundClaimed: claimed(claim_ms, left_msat, k1),
         RefundSent: sent(NOW),
         RefundSettled: arrived(NOW),
         RefundUncertain: doubted(NOW),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
@@ -35,7 +36,7 @@ from tests.agent.machine.examples import (
 
 CHARGED = after(charging(), sampled(T0 + MINUTE, 41_000))
 CLAIMED = after(
-    CHARGED, offered(T0 + MINUTE, 700 * SAT, holds_ms=HOUR), claimed(T0 + 2 * MINUTE, 700 * SAT)
+    CHARGED, offered(T0 + MINUTE, 700 * SAT, holds_ms=HOUR), claimed(T0 + MINUTE, 700 * SAT)
 )
 
 
@@ -46,10 +47,22 @@ def test_no_more_than_what_is_left_is_offered_and_only_whole_satoshi(amount_msat
 
 
 def test_an_offer_holds_to_its_end_and_no_longer() -> None:
-    offer = after(CHARGED, offered(T0 + MINUTE, 700 * SAT, holds_ms=MINUTE))
-    assert after(offer, claimed(T0 + 2 * MINUTE, 700 * SAT)).claimed_msat == 700 * SAT
+    offer = after(CHARGED, offered(T0 + MINUTE, 300 * SAT, holds_ms=MINUTE))
+    assert after(offer, claimed(T0 + 2 * MINUTE, 300 * SAT)).claimed_msat == 300 * SAT
     with pytest.raises(IllegalEvent):
-        step(offer, claimed(T0 + 2 * MINUTE + 1, 700 * SAT))
+        step(offer, claimed(T0 + 2 * MINUTE + 1, 300 * SAT))
+
+
+def test_what_may_have_been_used_since_it_was_offered_is_not_paid_back() -> None:
+    """An offer of all that was paid, made before anything flowed and claimed a minute later, let
+    a car charge for nothing, again and again."""
+    paid_for = replace(starting(), max_power_w=22_000)
+    before = after(paid_for, offered(T0, 1_000 * SAT, holds_ms=HOUR), begun())
+    with pytest.raises(IllegalEvent):
+        step(before, claimed(T0 + MINUTE, 1_000 * SAT))
+    offer = after(CHARGED, offered(T0 + MINUTE, 700 * SAT, holds_ms=HOUR))
+    with pytest.raises(IllegalEvent):
+        step(offer, claimed(T0 + 2 * MINUTE, 700 * SAT))
 
 
 def test_no_cost_reaches_what_was_claimed() -> None:
