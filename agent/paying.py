@@ -40,8 +40,8 @@ died had sent may be delivered minutes later."""
 
 DAY_MS = 86_400_000
 IDLE_FEES_MSAT = 1_000_000
-"""Operators hear when routing what bought nothing has cost them so much within a day: whoever pays
-and cancels over channels of his own earns the fees himself."""
+"""When routing what bought nothing has cost operators so much within a day, they hear of it, and it
+may cost little more: whoever pays and cancels over channels of his own earns the fees himself."""
 
 log = logging.getLogger(__name__)
 
@@ -165,19 +165,28 @@ class Paying:
         await self._submit_if_open(session, event, outcome)
         self._is_settled(session)
         if session.started_at_ms is None and outcome.fee_msat:
-            self._note_idle_fee(outcome.fee_msat)
+            self._note_idle_fee(now_ms, outcome.fee_msat)
 
-    def _note_idle_fee(self, fee_msat: int) -> None:
-        now_ms = self._commons.clock()
-        self._idle_fees.append((now_ms, fee_msat))
-        while self._idle_fees[0][0] <= now_ms - DAY_MS:
+    def is_earned_from(self) -> bool:
+        """Whether refunds of charges that never began have cost so much of late that somebody may
+        earn from it."""
+        return self._idle_fees_msat() >= IDLE_FEES_MSAT
+
+    def _idle_fees_msat(self) -> int:
+        since_ms = self._commons.clock() - DAY_MS
+        while self._idle_fees and self._idle_fees[0][0] <= since_ms:
             self._idle_fees.popleft()
-        total_msat = sum(fee for _, fee in self._idle_fees)
+        return sum(fee_msat for _, fee_msat in self._idle_fees)
+
+    def _note_idle_fee(self, at_ms: int, fee_msat: int) -> None:
+        self._idle_fees.append((at_ms, fee_msat))
+        total_msat = self._idle_fees_msat()
         if total_msat >= IDLE_FEES_MSAT:
             sentence = (
                 f"refunds of {len(self._idle_fees)} charges that never began have cost "
                 f"{total_msat // MSAT_PER_SAT:,} sat for routing within a day: somebody may earn "
-                "that by paying and cancelling; fee_limit_percent in [wallet] bounds it"
+                "that by paying and cancelling, so that such refunds get no more than "
+                "fee_limit_min_sat for it until the day is over"
             )
             log.warning("%s", sentence)
             self._commons.alerts.happened("idle fees", sentence)

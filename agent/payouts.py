@@ -178,7 +178,7 @@ class Payouts:
             bolt11=bolt11,
             payment_hash=payment_hash,
             amount_msat=refund.amount_msat,
-            fee_limit_msat=self._fee_limit_msat(refund.amount_msat),
+            fee_limit_msat=self._fee_limit_msat(session, refund),
             k1=k1,
         )
         try:
@@ -215,9 +215,13 @@ class Payouts:
             raise Refused("this invoice is one of our own; make one in your wallet", word="own")
         return invoice.payment_hash
 
-    def _fee_limit_msat(self, amount_msat: int) -> int:
-        share = int(amount_msat * self._config.fee_limit_percent / Decimal(100))
-        return max(share, self._config.fee_limit_min_sat * MSAT_PER_SAT)
+    def _fee_limit_msat(self, session: Session, refund: Refund) -> int:
+        """What routing a refund may cost: only the least where somebody may earn it for nothing."""
+        least_msat = self._config.fee_limit_min_sat * MSAT_PER_SAT
+        if session.started_at_ms is None and self.paying.is_earned_from():
+            return least_msat
+        share_msat = int(refund.amount_msat * self._config.fee_limit_percent / Decimal(100))
+        return max(share_msat, least_msat)
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect about a refund (an outbox handler)."""

@@ -21,6 +21,7 @@ from wallet.base import PaymentOutcome, PaymentState, WalletInfo
 from wallet.dev import DevWallet
 
 AMOUNT_MSAT = 1_000_000
+LARGE_MSAT = 10_000_000
 INVOICE_S = 60
 SURELY_S = INVOICE_S + SURELY_EXPIRED_MS / 1000 + 1
 
@@ -354,7 +355,10 @@ async def test_what_was_paid_back_by_hand_is_not_paid_again(tmp_path: Path) -> N
 class Dear(DevWallet):
     """Routes are dear."""
 
+    limit_msat = 0
+
     async def pay(self, bolt11: str, *, fee_limit_msat: int, timeout_s: int) -> PaymentOutcome:
+        self.limit_msat = fee_limit_msat
         paid = await super().pay(bolt11, fee_limit_msat=fee_limit_msat, timeout_s=timeout_s)
         return replace(paid, fee_msat=IDLE_FEES_MSAT // 2)
 
@@ -372,11 +376,11 @@ async def test_operators_hear_what_routing_for_nothing_costs_them(tmp_path: Path
         await world.ready()
 
         async def pays_and_cancels() -> None:
-            quote = await world.point.quote(QuoteRequest(AMOUNT_MSAT, Origin.LNURL, connector=1))
+            quote = await world.point.quote(QuoteRequest(LARGE_MSAT, Origin.LNURL, connector=1))
             await wallet.driver_pay(quote.bolt11)
             await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
             await world.site.stop(quote.secret)
-            invoice, _ = await wallet.driver_invoice(AMOUNT_MSAT)
+            invoice, _ = await wallet.driver_invoice(LARGE_MSAT)
             await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, invoice)
             await world.until(lambda: world.site.office.owed() == [])
 
@@ -386,5 +390,12 @@ async def test_operators_hear_what_routing_for_nothing_costs_them(tmp_path: Path
         assert told == []
         await pays_and_cancels()
         await world.until(lambda: bool(told))
+        assert wallet.limit_msat == LARGE_MSAT // 100
+        # From now on it may cost them little.
+        await pays_and_cancels()
+        assert wallet.limit_msat == 10_000
+        clock.advance(86_400)
+        await pays_and_cancels()
+        assert wallet.limit_msat == LARGE_MSAT // 100
     assert "refunds of 2 charges that never began have cost 1,000 sat" in told[0]
     await wallet.close()
