@@ -167,7 +167,7 @@ class Paying:
         if session.started_at_ms is None and outcome.fee_msat:
             self._note_idle_fee(now_ms, outcome.fee_msat)
 
-    def is_earned_from(self) -> bool:
+    def idle_fees_are_high(self) -> bool:
         """Whether refunds of charges that never began have cost so much of late that somebody may
         earn from it."""
         return self._idle_fees_msat() >= IDLE_FEES_MSAT

@@ -19,9 +19,9 @@ from agent.journal.journal import Task
 from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import RefundClaimed, RefundOffered
-from agent.machine.forecast import left_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
+from agent.machine.planning import left_at
 from agent.machine.refund import COMMITTED, Refund, RefundState
 from agent.machine.settling import next_no
 from agent.outbox import Retry
@@ -218,7 +218,7 @@ class Payouts:
     def _fee_limit_msat(self, session: Session, refund: Refund) -> int:
         """What routing a refund may cost: only the least where somebody may earn it for nothing."""
         least_msat = self._config.fee_limit_min_sat * MSAT_PER_SAT
-        if session.started_at_ms is None and self.paying.is_earned_from():
+        if session.started_at_ms is None and self.paying.idle_fees_are_high():
             return least_msat
         share_msat = int(refund.amount_msat * self._config.fee_limit_percent / Decimal(100))
         return max(share_msat, least_msat)

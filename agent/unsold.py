@@ -15,7 +15,7 @@ from agent.connectors import Connectors
 from agent.journal.journal import Task
 from agent.journal.transactions import Transaction
 from agent.machine.effects import CutPower, Effect, StopCharging
-from agent.machine.metering import Source, Unit
+from agent.machine.metering import MOST_POWER_W, Source, Unit
 from agent.machine.model import Session
 from agent.owners import FRESH_MS, Owners
 from agent.ports.charger import Charger, MeterReport, StopReport
@@ -27,8 +27,6 @@ ASK_AGAIN_MS = 15_000
 ASK_SELDOM_MS = 60_000
 """One that ignored it several times is asked that often."""
 IGNORED = 3
-MOST_POWER_W = 400_000
-"""What a connector can give of which that is not known."""
 ENDS_ITSELF_MS = 2_000
 """A reading of the first moment says only that it began: its refusal is on the way."""
 

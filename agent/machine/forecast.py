@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from agent.machine.events import ConnectorStatus
 from agent.machine.model import CHARGING, SUSPENDED, Session
-from agent.machine.money import whole_sats_msat
 from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, WH_PER_KWH, Usage, total_msat
 
 _MOST_DOUBLINGS = 3
@@ -36,28 +35,6 @@ def unused_msat(session: Session, *, flows: bool = True) -> int:
     energy_wh = session.energy_wh or int(flows)
     entry = Usage(energy_wh, session.charging_ms, session.idle_ms)
     return session.credit_msat - total_msat(session.tariff, entry)
-
-
-def left_at(session: Session, at_ms: int) -> int:
-    """What will be left of the credit at a time, in msat and whole satoshi, where all flows until
-    then that the stop is planned with.
-
-    Args:
-        session: an open session.
-        at_ms: Unix ms.
-    """
-    if session.started_at_ms is None:
-        return session.left_msat
-    unread_ms = max(0, at_ms - session.metered_at_ms)
-    uncounted_ms = max(0, at_ms - session.counted_until_ms)
-    idles = is_idle(session)
-    usage = Usage(
-        session.energy_wh - (-session.plan_power_w * unread_ms // MW_MS_PER_WH),
-        session.charging_ms + (0 if idles else uncounted_ms),
-        session.idle_ms + (uncounted_ms if idles else 0),
-    )
-    left_msat = max(0, session.taken_msat - total_msat(session.tariff, usage))
-    return min(session.left_msat, whole_sats_msat(left_msat))
 
 
 def ends_at(session: Session, power_w: int, left_msat: int | None = None) -> int | None:

@@ -9,8 +9,11 @@ less than was feared is not stopped too early, and one that takes more not too l
 
 from __future__ import annotations
 
-from agent.machine.forecast import ends_at
+from agent.machine.forecast import MW_MS_PER_WH, ends_at
 from agent.machine.model import CHARGING, SUSPENDED, Session
+from agent.machine.money import whole_sats_msat
+from agent.machine.sampling import counted
+from agent.tariff.model import Usage, total_msat
 
 ASK_BEFORE_MS = 5_000
 """A reading is asked for so long before the planned stop; one younger than this is new enough."""
@@ -42,6 +45,22 @@ def stop_at(session: Session, left_msat: int | None = None) -> int | None:
     if session.unheard_since_ms is None or session.back_at_ms <= session.unheard_since_ms:
         return stop_ms
     return max(stop_ms, session.back_at_ms + SAYS_ITSELF_MS)
+
+
+def left_at(session: Session, at_ms: int) -> int:
+    """What will be left of the credit at a time, in msat and whole satoshi, where all flows until
+    then that the stop is planned with.
+
+    Args:
+        session: an open session.
+        at_ms: Unix ms.
+    """
+    unread_ms = max(0, at_ms - session.metered_at_ms)
+    flows_wh = -(-session.plan_power_w * unread_ms // MW_MS_PER_WH)
+    timed = counted(session, at_ms)
+    usage = Usage(session.energy_wh + flows_wh, timed.charging_ms, timed.idle_ms)
+    left_msat = max(0, session.taken_msat - total_msat(session.tariff, usage))
+    return min(session.left_msat, whole_sats_msat(left_msat))
 
 
 def ask_at(session: Session, stop_ms: int | None, left_msat: int | None = None) -> int | None:

@@ -55,9 +55,9 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import left_at, no_energy_ends_at, stop_repeats_at
+from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
 from agent.machine.model import Payment, Policy, Session, SessionState
-from agent.machine.planning import ask_at, stop_at
+from agent.machine.planning import ask_at, left_at, stop_at
 from agent.machine.sampling import LOOKS_FREE, PAUSED, sample, vouched
 from agent.machine.settling import (
     Result,

@@ -154,32 +154,29 @@ class Clock:
         at_ms = parse(written)
         if at_ms is None:
             return
-        behind, before = arrived_ms - at_ms, self._behind_ms
-        if at_ms < EARLIEST_MS:
-            self._measure_unset(behind, arrived_ms)
-            return
-        is_right = -MAX_SKEW_NOISE_MS <= behind <= MAX_DELAY_MS
-        live = live and (before is None or behind <= before + MAX_DELAY_MS)
-        if self._told and (live or is_right):
-            self._told = False
-            self._behind_ms = behind if live else min(behind, 0)
-            self._doubted = False
-        elif self._is_news(behind, live=live) or self._is_late_again(behind, arrived_ms):
-            self._behind_ms = behind
-            self._doubted = before is None and not live
-        elif before is not None and behind <= before + MAX_SKEW_NOISE_MS:
+        before = self._behind_ms
+        if at_ms >= EARLIEST_MS:
+            self._measure_set(arrived_ms - at_ms, arrived_ms, live=live)
+        elif self._is_late_again(arrived_ms - at_ms, arrived_ms):
+            # A clock that was never set may go all the same: what it says is of use then.
+            self._behind_ms = arrived_ms - at_ms
             self._doubted = False
         if self._behind_ms != before:
             self._tell()
 
-    def _measure_unset(self, behind_ms: int, arrived_ms: int) -> None:
-        """A clock that was never set may go all the same: what it says is of use then."""
-        if self._is_late_again(behind_ms, arrived_ms):
-            is_new = behind_ms != self._behind_ms
-            self._behind_ms = behind_ms
+    def _measure_set(self, behind_ms: int, arrived_ms: int, *, live: bool) -> None:
+        before = self._behind_ms
+        is_right = -MAX_SKEW_NOISE_MS <= behind_ms <= MAX_DELAY_MS
+        live = live and (before is None or behind_ms <= before + MAX_DELAY_MS)
+        if self._told and (live or is_right):
+            self._told = False
+            self._behind_ms = behind_ms if live else min(behind_ms, 0)
             self._doubted = False
-            if is_new:
-                self._tell()
+        elif self._is_news(behind_ms, live=live) or self._is_late_again(behind_ms, arrived_ms):
+            self._behind_ms = behind_ms
+            self._doubted = before is None and not live
+        elif before is not None and behind_ms <= before + MAX_SKEW_NOISE_MS:
+            self._doubted = False
 
     def _tell(self) -> None:
         """Have what was measured kept, where it is not the same but for noise."""

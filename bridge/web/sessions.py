@@ -36,7 +36,8 @@ def left_msat(view: SessionView) -> int:
 
 
 def withdrawable_msat(view: SessionView) -> int:
-    """What the payer can withdraw by LNURL now; 0 when nothing."""
+    """What the payer can withdraw by LNURL now; 0 when nothing. While a charge goes on less is
+    offered, by what may flow until it has stopped."""
     refund = current_refund(view)
     if view.state == SessionState.CLOSED:
         return refund.amount_msat if refund and refund.state in CLAIMABLE else 0
