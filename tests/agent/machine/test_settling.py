@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
+from agent.machine.events import ConnectorStatus
 from agent.machine.model import SessionState
 from agent.machine.refund import RefundState
 from agent.machine.session import opened, step
@@ -15,7 +16,9 @@ from tests.agent.machine.examples import (
     MINUTE,
     POLICY,
     SAT,
+    SECOND,
     T0,
+    TIMED,
     after,
     arrived,
     asked_to_stop,
@@ -30,6 +33,7 @@ from tests.agent.machine.examples import (
     paid,
     sampled,
     sent,
+    showed,
     starting,
     waited,
 )
@@ -63,6 +67,13 @@ def test_what_may_have_been_used_since_it_was_offered_is_not_paid_back() -> None
     offer = after(CHARGED, offered(T0 + MINUTE, 700 * SAT, holds_ms=HOUR))
     with pytest.raises(IllegalEvent):
         step(offer, claimed(T0 + 2 * MINUTE, 700 * SAT))
+
+
+def test_a_pause_that_the_charger_makes_takes_nothing_of_what_can_be_claimed() -> None:
+    paused = after(charging(tariff=TIMED), showed(T0 + 11 * SECOND, ConnectorStatus.SUSPENDED_EVSE))
+    left_msat = paused.left_msat
+    claim = claimed(T0 + HOUR, left_msat)
+    assert after(paused, offered(T0 + HOUR, left_msat), claim).claimed_msat == left_msat
 
 
 def test_no_cost_reaches_what_was_claimed() -> None:
