@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
@@ -42,20 +41,18 @@ from agent.machine.money import MSAT_PER_SAT
 from agent.office import Office
 from agent.outbox import Handler, Outbox
 from agent.outside import OutsidePayments
+from agent.owned_sessions import OwnedSessions
 from agent.papers import Papers
 from agent.payouts import AddressOf, Payouts
 from agent.ports.addresses import Payees, Providers
 from agent.ports.charge_point import ChargePointView
-from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
+from agent.ports.errors import Refused, UnknownChargePoint
 from agent.ports.quotes import Quote
-from agent.ports.site import PowerSample, SessionView, WithdrawOffer
-from agent.receipts import Receipt
 from agent.settlements import Settlements
-from agent.signed_values import SignedValue
 from agent.tariff.rate import ExchangeRate
 from agent.tariff_choice import TariffChoice
 from agent.timers import Timers
-from agent.views import PublicFace, session_view
+from agent.views import PublicFace
 from nips.identity import Identity
 from wallet.base import Settlement, Wallet
 
@@ -154,6 +151,9 @@ class Site:
         present = {point_id: agent.sessions for point_id, agent in self._agents.items()}
         self._sessions = AllSessions(journal, present, self.commons)
         self.payouts = Payouts(self.commons, config.wallet, self._sessions, payees, address_of)
+        self.owned = OwnedSessions(
+            self.commons, self._sessions, self._papers, self.payouts, self._stop
+        )
         elsewhere = {a.face.pubkey: a for a in self._agents.values() if a.config.lud16}
         self.outside = OutsidePayments(self.commons, elsewhere, providers, self.credit)
         self.settlements = Settlements(
@@ -322,75 +322,6 @@ class Site:
         if self._journal.sessions.get(quote.session_id) is not None:
             await self._sessions.of(quote.charge_point).submit(quote.session_id, [event])
 
-    async def session(self, secret: str) -> SessionView:
-        """The session that a secret owns; raises UnknownSession."""
-        session = self._sessions.of_secret(secret)
-        events = self._journal.sessions.events(session.id, without=["MeterSampled"])
-        return session_view(session, secret, events)
-
-    async def sessions_of(self, charge_point_id: str, pubkey: str) -> list[SessionView]:
-        """The latest sessions that a nostr identity paid for at a charge point, open ones first.
-
-        Only that identity may see them: they carry the secret.
-        """
-        known = self.charge_point(charge_point_id).id
-        sessions = self._journal.sessions.of_payer(known, pubkey)
-        views = [self._own_view(session) for session in sessions]
-        return sorted(views, key=lambda view: view.closed_at_ms is not None)
-
-    def _own_view(self, session: Session) -> SessionView:
-        secret = self._journal.quotes.of_session(session.id)[0].secret
-        return session_view(session, secret)
-
-    async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
-        """The session now and after each change, newest only, until it is closed and repaid."""
-        session_id = self._sessions.of_secret(secret).id
-        watcher = self.commons.changes.watch(session_id)
-        try:
-            while True:
-                watcher.clear()
-                view = await self.session(secret)
-                yield view
-                if view.closed_at_ms is not None and not view.owed_msat:
-                    return
-                await watcher.wait()
-        finally:
-            self.commons.changes.unwatch(session_id, watcher)
-
-    async def session_of_key(self, linking_key: str) -> SessionView:
-        """The latest session that a linking key owns (LUD-04); raises UnknownSession."""
-        session = self._journal.sessions.of_linking_key(linking_key)
-        if session is None:
-            raise UnknownSession("this key owns no session here")
-        return await self.session(self._journal.quotes.of_session(session.id)[0].secret)
-
-    async def receipt(self, secret: str) -> Receipt:
-        """The receipt of a closed session; raises UnknownSession, or Refused while it is open."""
-        return self._papers.receipt(self._sessions.of_secret(secret))
-
-    async def signed_receipt(self, secret: str) -> str:
-        """The same, signed by the charge point, as JSON (see `agent.notary`); raises alike."""
-        return self._papers.signed_receipt(self._sessions.of_secret(secret))
-
-    async def signed_values(self, secret: str) -> Sequence[SignedValue]:
-        """The signed meter values of a session, oldest first; raises UnknownSession."""
-        return self._papers.signed_values(self._sessions.of_secret(secret))
-
-    async def power_curve(self, secret: str) -> Sequence[PowerSample]:
-        """The power measured so far, oldest first; raises UnknownSession."""
-        return self._papers.power_curve(self._sessions.of_secret(secret))
-
-    async def quote_of(self, payment_hash: str) -> Quote:
-        """The quote behind an invoice; raises UnknownSession."""
-        quote = self._journal.quotes.get(payment_hash)
-        if quote is None:
-            raise UnknownSession("this invoice is not one of ours")
-        return quote
-
-    async def stop(self, secret: str, by: StopBy = StopBy.DRIVER) -> None:
-        """End a session by its secret."""
-        await self._stop(self._sessions.of_secret(secret), by)
-
     async def _stop(self, session: Session, by: StopBy) -> None:
         now_ms = self.commons.clock()
         event = StopRequested(f"stop:{session.id}:{by}:{now_ms}", now_ms, by)
@@ -405,18 +336,6 @@ class Site:
         agent = self._agents.get(charge_point_id)
         if agent is not None:
             agent.stop_unstored(session_id, event)
-
-    async def offer_refund(self, secret: str) -> WithdrawOffer:
-        """A withdraw key for what is owed, or, while charging, for what is left."""
-        return await self.payouts.offer(self._sessions.of_secret(secret))
-
-    async def claim_refund(self, k1: str, bolt11: str) -> None:
-        """Pay a refund to an invoice; returns once the decision is stored."""
-        await self.payouts.claim_by_key(k1, bolt11)
-
-    async def send_refund(self, secret: str, target: str) -> None:
-        """Pay what is owed to a lightning address, an LNURL or an invoice."""
-        await self.payouts.send_to(self._sessions.of_secret(secret), target)
 
 
 def _gone(connector: int) -> Obstacle:

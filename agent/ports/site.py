@@ -86,8 +86,8 @@ class WithdrawOffer:
     description: str
 
 
-class Site(Protocol):
-    """All charge points of this Strom, as the bridges see them."""
+class ChargePoints(Protocol):
+    """The charge points of this Strom."""
 
     def charge_point(self, charge_point_id: str) -> ChargePoint:
         """The charge point of that id in any case; raises UnknownChargePoint."""
@@ -96,6 +96,10 @@ class Site(Protocol):
     def charge_point_ids(self) -> Sequence[str]:
         """The ids of all charge points, in the order of the operator's file."""
         ...
+
+
+class OwnedSessions(Protocol):
+    """Sessions as their payers see and command them."""
 
     async def session(self, secret: str) -> SessionView:
         """The session that a secret owns; raises UnknownSession."""
@@ -160,4 +164,13 @@ class Site(Protocol):
             UnknownSession: no such secret.
             Refused: nothing is owed, or the target is not usable; the text says why.
         """
+        ...
+
+
+class Site(ChargePoints, Protocol):
+    """What the bridges see of this Strom: its charge points, and sessions for their payers."""
+
+    @property
+    def owned(self) -> OwnedSessions:
+        """Sessions, for those who own them."""
         ...

@@ -61,8 +61,8 @@ class Announcer:
         if self._site is None:
             return ""
         try:
-            signed = await self._site.signed_receipt(quote.secret)
-            about = await self._site.receipt(quote.secret)
+            signed = await self._site.owned.signed_receipt(quote.secret)
+            about = await self._site.owned.receipt(quote.secret)
             return receipt(words(quote.language or self._language), about, pack(signed))
         except AgentError as error:
             log.warning("no receipt for session %s: %s", quote.session_id, error)

@@ -178,7 +178,7 @@ class Conversation:
 
     async def _is_driver(self, charge_point_id: str, sender: str) -> bool:
         """Whether somebody charges here, or is owed something."""
-        own = await self._site.sessions_of(charge_point_id, sender)
+        own = await self._site.owned.sessions_of(charge_point_id, sender)
         return any(session.closed_at_ms is None or session.owed_msat for session in own)
 
     def _may_help(self, memory: _Memory, most: int) -> bool:
@@ -234,7 +234,7 @@ class Conversation:
 
     async def _sessions(self, turn: _Turn) -> list[SessionView]:
         """The sender's own sessions here: open ones first, then the newest."""
-        return await self._site.sessions_of(turn.point.id, turn.heard.sender)
+        return await self._site.owned.sessions_of(turn.point.id, turn.heard.sender)
 
     def _links(self, session: SessionView) -> SessionLinks:
         return links_of(self._public_url, session.charge_point, session.secret)
@@ -310,7 +310,7 @@ class Conversation:
         running = session.closed_at_ms is None and session.state != SessionState.STOPPING
         if running:
             await self._begin(turn, session.id)
-            await self._site.stop(session.secret)
+            await self._site.owned.stop(session.secret)
         elif turn.heard.subject != session.id:
             if session.closed_at_ms is None:
                 return turn.words("dm.stopping")
@@ -356,7 +356,7 @@ class Conversation:
         if not target or not session.owed_msat:
             return replies.money_back(turn.words, session, self._links(session))
         await self._begin(turn, session.id)
-        await self._site.send_refund(session.secret, target)
+        await self._site.owned.send_refund(session.secret, target)
         return turn.words("dm.refund_sending", amount=turn.words.sat(session.owed_msat))
 
     async def _receipt(self, turn: _Turn) -> str:
@@ -367,8 +367,8 @@ class Conversation:
             told = await self._status(turn)
             return replies.joined([turn.words("dm.receipt_later"), told])
         secret = own[0].secret
-        signed = await self._site.signed_receipt(secret)
-        return replies.receipt(turn.words, await self._site.receipt(secret), pack(signed))
+        signed = await self._site.owned.signed_receipt(secret)
+        return replies.receipt(turn.words, await self._site.owned.receipt(secret), pack(signed))
 
     async def _unlock(self, turn: _Turn, connector: int | None) -> str:
         known = [c.id for c in turn.view.connectors]

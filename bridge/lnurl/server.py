@@ -154,7 +154,7 @@ class LnurlServer:
         )
 
     async def _withdraw_request(self, session: SessionView) -> Answer:
-        offer = await self._site.offer_refund(session.secret)
+        offer = await self._site.owned.offer_refund(session.secret)
         is_open = session.state != SessionState.CLOSED
         pay_url = self._links.lnurl_url(
             session.charge_point, secret=session.secret if is_open else None, topup=is_open
@@ -248,7 +248,7 @@ class LnurlServer:
         """LUD-03 step two: a wallet hands in the invoice that the refund is paid to."""
         query = request.query_params
         try:
-            await self._site.claim_refund(
+            await self._site.owned.claim_refund(
                 required(query, "k1", 128), required(query, "pr", _MAX_INVOICE_CHARS)
             )
         except UnknownSession:
@@ -265,7 +265,7 @@ class LnurlServer:
         payment_hash = request.path_params["payment_hash"].lower()
         if not _HASH.fullmatch(payment_hash):
             raise BadRequest("That is not a payment hash.")
-        quote = await self._site.quote_of(payment_hash)
+        quote = await self._site.owned.quote_of(payment_hash)
         settled = quote.settled_at_ms is not None
         return {"status": "OK", "settled": settled, "preimage": None, "pr": quote.bolt11}
 
@@ -288,7 +288,7 @@ class LnurlServer:
 
     async def _session(self, charge_point_id: str, secret: str) -> SessionView:
         if SECRET.fullmatch(secret):
-            session = await self._site.session(secret)
+            session = await self._site.owned.session(secret)
             if session.charge_point.lower() == charge_point_id.lower():
                 return session
         raise UnknownSession("No session belongs to this link.")

@@ -20,7 +20,7 @@ from agent.config.values import CHARGE_POINT_ID, is_charger_id
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError, UnknownChargePoint
-from agent.ports.site import Site
+from agent.ports.site import ChargePoints
 from bridge.errors import CannotListen
 from bridge.ocpp.admission import AuthPolicy, Guard, Visitor, refusal
 from bridge.ocpp.clocks import Clocks
@@ -89,7 +89,7 @@ class OcppServer:
 
     def __init__(
         self,
-        site: Site,
+        site: ChargePoints,
         listen: str,
         policy: Callable[[str], AuthPolicy],
         clock: Callable[[], int],

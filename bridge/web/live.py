@@ -31,7 +31,7 @@ def routes(context: Context) -> APIRouter:
             if not admitted:
                 return
             try:
-                await context.site.session(checked_secret(secret))
+                await context.site.owned.session(checked_secret(secret))
             except UnknownSession:
                 await websocket.close(CLOSE_UNKNOWN)
                 return
@@ -43,8 +43,8 @@ def routes(context: Context) -> APIRouter:
 
 async def _drawings(context: Context, secret: str, said: Words) -> AsyncIterator[Parts]:
     """The page at each change of its session."""
-    curve = PowerCurve(await context.site.power_curve(secret))
-    async for view in context.site.session_changes(secret):
+    curve = PowerCurve(await context.site.owned.power_curve(secret))
+    async for view in context.site.owned.session_changes(secret):
         if view.state == SessionState.CHARGING:
             curve.add(PowerSample(context.clock(), view.power_w))
         yield _parts(context, view, said, curve)

@@ -56,8 +56,8 @@ def routes(context: Context) -> APIRouter:
             raise NotProved(said("web.mine_wrong"))
         payment_hash = hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
         try:
-            quote = await context.site.quote_of(payment_hash)
-            view = await context.site.session(quote.secret)
+            quote = await context.site.owned.quote_of(payment_hash)
+            view = await context.site.owned.session(quote.secret)
         except UnknownSession:
             raise NotProved(said("web.mine_wrong")) from None
         if not quote.is_proved_by_preimage:
@@ -76,7 +76,7 @@ def routes(context: Context) -> APIRouter:
         if key is None:
             raise NotProved(said("web.mine_waiting"))
         try:
-            view = await context.site.session_of_key(key)
+            view = await context.site.owned.session_of_key(key)
         except UnknownSession:
             raise NotProved(said("web.mine_wrong")) from None
         return RedirectResponse(f"/s/{view.secret}", 303)

@@ -130,14 +130,14 @@ def routes(context: Context) -> APIRouter:
 
     async def _checked(request: Request, secret: str) -> str:
         context.look(request)
-        view = await context.site.session(checked_secret(secret))
+        view = await context.site.owned.session(checked_secret(secret))
         if view.closed_at_ms is None:
             raise Refused(context.words(request)("receipt.not_yet"))
         return view.secret
 
     @router.get("/s/{secret}/receipt")
     async def page(request: Request, secret: str) -> Response:
-        receipt = await context.site.receipt(await _checked(request, secret))
+        receipt = await context.site.owned.receipt(await _checked(request, secret))
         said = context.words(request)
         meter = receipt.meter
         return context.renderer.page(
@@ -153,8 +153,8 @@ def routes(context: Context) -> APIRouter:
     @router.get("/s/{secret}/receipt.json")
     async def signed(request: Request, secret: str) -> Response:
         secret = await _checked(request, secret)
-        receipt = await context.site.receipt(secret)
-        body = await context.site.signed_receipt(secret)
+        receipt = await context.site.owned.receipt(secret)
+        body = await context.site.owned.signed_receipt(secret)
         disposition = f'attachment; filename="strom-{receipt.session}.json"'
         headers = {**_PRIVATE, "Content-Disposition": disposition}
         return Response(body, media_type="application/json", headers=headers)
@@ -162,8 +162,8 @@ def routes(context: Context) -> APIRouter:
     @router.get("/s/{secret}/receipt.xml")
     async def for_transparency_software(request: Request, secret: str) -> Response:
         secret = await _checked(request, secret)
-        receipt = await context.site.receipt(secret)
-        values = await context.site.signed_values(secret)
+        receipt = await context.site.owned.receipt(secret)
+        values = await context.site.owned.signed_values(secret)
         if not values:
             raise Refused(context.words(request)("receipt.no_signed_values"))
         disposition = f'attachment; filename="strom-{receipt.session}.xml"'
@@ -173,7 +173,7 @@ def routes(context: Context) -> APIRouter:
 
     @router.get("/s/{secret}/receipt.pdf")
     async def as_pdf(request: Request, secret: str) -> Response:
-        receipt = await context.site.receipt(await _checked(request, secret))
+        receipt = await context.site.owned.receipt(await _checked(request, secret))
         said = context.words(request)
         fiat = in_fiat(receipt.cost_msat, receipt.tariff, said)
         disposition = f'inline; filename="strom-{receipt.session}.pdf"'

@@ -121,7 +121,7 @@ def routes(context: Context) -> APIRouter:
     @router.get("/s/{secret}")
     async def session(request: Request, secret: str) -> Response:
         context.look(request)
-        view = await context.site.session(checked_secret(secret))
+        view = await context.site.owned.session(checked_secret(secret))
         if wants_json(request):
             return JSONResponse(session_json(view, context.settings.links), headers=_NO_STORE)
         try:
@@ -129,7 +129,7 @@ def routes(context: Context) -> APIRouter:
         except UnknownChargePoint:
             # It has left the file: what is owed is still paid back here.
             point = None
-        curve = PowerCurve(await context.site.power_curve(secret))
+        curve = PowerCurve(await context.site.owned.power_curve(secret))
         return context.renderer.page(
             request,
             "session.html",
@@ -141,13 +141,13 @@ def routes(context: Context) -> APIRouter:
     @router.post("/s/{secret}/stop")
     async def stop(request: Request, secret: str) -> Response:
         context.order(request)
-        await context.site.stop(checked_secret(secret))
+        await context.site.owned.stop(checked_secret(secret))
         return await _after(request, secret)
 
     @router.post("/s/{secret}/topup")
     async def top_up(request: Request, secret: str) -> Response:
         context.order(request)
-        view = await context.site.session(checked_secret(secret))
+        view = await context.site.owned.session(checked_secret(secret))
         if view.state in (SessionState.STOPPING, SessionState.CLOSED):
             raise Refused(context.words(request)("lnurl.session_over"))
         point = context.site.charge_point(view.charge_point)
@@ -169,7 +169,7 @@ def routes(context: Context) -> APIRouter:
     async def refund(request: Request, secret: str) -> Response:
         context.order(request)
         fields = await form(request)
-        await context.site.send_refund(checked_secret(secret), fields.get("target", ""))
+        await context.site.owned.send_refund(checked_secret(secret), fields.get("target", ""))
         return await _after(request, secret)
 
     @router.get("/s/{secret}/pay/{payment_hash}")
@@ -193,13 +193,13 @@ def routes(context: Context) -> APIRouter:
 
     async def _is_credited(quote: Quote) -> bool:
         try:
-            view = await context.site.session(quote.secret)
+            view = await context.site.owned.session(quote.secret)
         except UnknownSession:
             return False
         return quote.payment_hash in view.payment_hashes
 
     async def _quote(secret: str, payment_hash: str) -> Quote:
-        quote = await context.site.quote_of(payment_hash)
+        quote = await context.site.owned.quote_of(payment_hash)
         if quote.secret != checked_secret(secret):
             raise UnknownSession("No payment belongs to this link.")
         return quote
@@ -219,15 +219,15 @@ def routes(context: Context) -> APIRouter:
         async def play_refund(request: Request, secret: str) -> Response:
             """The button that takes the refund with play money."""
             context.order(request)
-            offer = await context.site.offer_refund(checked_secret(secret))
+            offer = await context.site.owned.offer_refund(checked_secret(secret))
             invoice, _ = await play.driver_invoice(offer.amount_msat)
-            await context.site.claim_refund(offer.k1, invoice)
+            await context.site.owned.claim_refund(offer.k1, invoice)
             return await _after(request, secret)
 
     async def _after(request: Request, secret: str) -> Response:
         if not wants_json(request):
             return RedirectResponse(f"/s/{secret}", 303)
-        view = await context.site.session(secret)
+        view = await context.site.owned.session(secret)
         return JSONResponse(session_json(view, context.settings.links), headers=_NO_STORE)
 
     return router

@@ -149,7 +149,7 @@ async def drive(world: World, random: Random, quotes: list[Quote]) -> None:
             return
         secret = random.choice(quotes[-3:]).secret
         if fate < 0.5:
-            await world.site.stop(secret)
+            await world.site.owned.stop(secret)
         elif fate < 0.7:
             request = QuoteRequest(amount_msat, Origin.LNURL, topup_secret=secret)
             await world.wallet.driver_pay((await world.point.quote(request)).bolt11)
@@ -160,10 +160,10 @@ async def drive(world: World, random: Random, quotes: list[Quote]) -> None:
 
 
 async def pay_back(world: World, secret: str) -> None:
-    offer = await world.site.offer_refund(secret)
+    offer = await world.site.owned.offer_refund(secret)
     # What was sent in the moment of a restart is sent again: only before it expires.
     bolt11, _ = await world.wallet.driver_invoice(offer.amount_msat, expiry_s=86_400)
-    await world.site.claim_refund(offer.k1, bolt11)
+    await world.site.owned.claim_refund(offer.k1, bolt11)
 
 
 def is_on_the_disk(world: World) -> bool:
@@ -219,7 +219,7 @@ async def test_whatever_happens_the_money_adds_up(tmp_path: Path, seed: int) -> 
             await world.site.ring_due()
         assert world.point.sessions.open() == []
         for secret in {quote.secret for quote in quotes}:
-            while (await world.site.session(secret)).owed_msat:
+            while (await world.site.owned.session(secret)).owed_msat:
                 try:
                     await pay_back(world, secret)
                 except AgentError:

@@ -83,7 +83,7 @@ async def test_a_start_that_does_not_come_lets_it_go(tmp_path: Path, why: str) -
         await world.ready(ScriptedCharger(start_outcome=outcome))
         quote, paying = await reserve(world)
         if why == "canceled by the driver":
-            await world.site.stop(quote.secret)
+            await world.site.owned.stop(quote.secret)
         elif why == "not plugged in":
             world.clock.advance(120)
             await world.site.ring_due()

@@ -104,8 +104,8 @@ class Stage:
     async def claims(self, world: World, wallet: DevWallet) -> str:
         """The driver hands in another invoice, and is paid; returns its hash."""
         bolt11, payment_hash = await wallet.driver_invoice(AMOUNT_MSAT)
-        offer = await world.site.offer_refund(self.quote.secret)
-        await world.site.claim_refund(offer.k1, bolt11)
+        offer = await world.site.owned.offer_refund(self.quote.secret)
+        await world.site.owned.claim_refund(offer.k1, bolt11)
         await self.until(world, RefundState.PAID)
         return payment_hash
 
@@ -139,12 +139,12 @@ async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
             quote = await world.point.quote(QuoteRequest(AMOUNT_MSAT, Origin.LNURL, connector=1))
             await wallet.driver_pay(quote.bolt11)
             await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
-            await world.site.stop(quote.secret)
+            await world.site.owned.stop(quote.secret)
             stage = Stage(tmp_path, clock, alerts, quote)
             made = await wallet.driver_invoice(AMOUNT_MSAT, expiry_s=INVOICE_S)
             stage.first, stage.first_hash = made
-            offer = await world.site.offer_refund(quote.secret)
-            await world.site.claim_refund(offer.k1, stage.first)
+            offer = await world.site.owned.offer_refund(quote.secret)
+            await world.site.owned.claim_refund(offer.k1, stage.first)
             await world.until(lambda: wallet.asked == 1)
             assert stage.refund(world).state is RefundState.SENDING
             assert stage.refund(world).wallet == await wallet.source()
@@ -168,7 +168,7 @@ async def test_what_the_wallet_never_got_is_owed_again_once_nobody_pays_its_invo
     async with stage.again(wallet) as world:
         await stage.until(world, RefundState.UNKNOWN)
         with pytest.raises(Refused, match="on its way"):
-            await world.site.offer_refund(stage.quote.secret)
+            await world.site.owned.offer_refund(stage.quote.secret)
         stage.clock.advance(SURELY_S - INVOICE_S)
         await stage.until(world, RefundState.FAILED)
         assert "never got" in stage.refund(world).failure
@@ -216,7 +216,7 @@ async def test_where_no_wallet_can_tell_the_operator_does(stage: Stage, arrived:
             assert stage.refund(world).state is RefundState.PAID
             assert world.site.office.owed() == []
             with pytest.raises(Refused, match="has been paid"):
-                await world.site.offer_refund(stage.quote.secret)
+                await world.site.owned.offer_refund(stage.quote.secret)
         else:
             assert stage.refund(world).state is RefundState.FAILED
             await stage.claims(world, wallet)
@@ -296,15 +296,15 @@ async def test_two_claims_at_once_are_one_decision(tmp_path: Path, is_same: bool
         quote = await world.point.quote(QuoteRequest(AMOUNT_MSAT, Origin.LNURL, connector=1))
         await wallet.driver_pay(quote.bolt11)
         await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
-        await world.site.stop(quote.secret)
-        offer = await world.site.offer_refund(quote.secret)
+        await world.site.owned.stop(quote.secret)
+        offer = await world.site.owned.offer_refund(quote.secret)
         first, first_hash = await wallet.driver_invoice(AMOUNT_MSAT)
         second = first if is_same else (await wallet.driver_invoice(AMOUNT_MSAT))[0]
         refusals: list[str] = []
 
         async def claim(bolt11: str) -> None:
             try:
-                await world.site.claim_refund(offer.k1, bolt11)
+                await world.site.owned.claim_refund(offer.k1, bolt11)
             except Refused as refused:
                 refusals.append(refused.word)
 
@@ -329,8 +329,8 @@ async def test_what_was_paid_back_by_hand_is_not_paid_again(tmp_path: Path) -> N
             await world.site.office.decide_refund(
                 quote.session_id, None, arrived=True, operator="alice"
             )
-        await world.site.stop(quote.secret)
-        offer = await world.site.offer_refund(quote.secret)
+        await world.site.owned.stop(quote.secret)
+        offer = await world.site.owned.offer_refund(quote.secret)
         with pytest.raises(Refused, match="can ask for it"):
             await world.site.office.decide_refund(
                 quote.session_id, 1, arrived=False, operator="alice"
@@ -344,11 +344,11 @@ async def test_what_was_paid_back_by_hand_is_not_paid_again(tmp_path: Path) -> N
         await world.site.office.decide_refund(quote.session_id, 1, arrived=True, operator="alice")
         bolt11, payment_hash = await world.wallet.driver_invoice(1_000_000)
         with pytest.raises(Refused):
-            await world.site.claim_refund(offer.k1, bolt11)
+            await world.site.owned.claim_refund(offer.k1, bolt11)
         assert not await world.wallet.driver_invoice_paid(payment_hash)
-        receipt = await world.site.receipt(quote.secret)
+        receipt = await world.site.owned.receipt(quote.secret)
         assert (receipt.owed_msat, receipt.refunded_msat) == (0, 1_000_000)
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert all("operator" not in entry.detail for entry in view.events)
 
 
@@ -379,9 +379,11 @@ async def test_operators_hear_what_routing_for_nothing_costs_them(tmp_path: Path
             quote = await world.point.quote(QuoteRequest(LARGE_MSAT, Origin.LNURL, connector=1))
             await wallet.driver_pay(quote.bolt11)
             await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
-            await world.site.stop(quote.secret)
+            await world.site.owned.stop(quote.secret)
             invoice, _ = await wallet.driver_invoice(LARGE_MSAT)
-            await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, invoice)
+            await world.site.owned.claim_refund(
+                (await world.site.owned.offer_refund(quote.secret)).k1, invoice
+            )
             await world.until(lambda: world.site.office.owed() == [])
 
         await pays_and_cancels()

@@ -103,12 +103,12 @@ class Driver:
 
     async def _claim(self, world: World, bolt11: str) -> None:
         with suppress(Refused):
-            offer = await world.site.offer_refund(self._quote.secret)
-            await world.site.claim_refund(offer.k1, bolt11)
+            offer = await world.site.owned.offer_refund(self._quote.secret)
+            await world.site.owned.claim_refund(offer.k1, bolt11)
 
     async def _send(self, world: World, bolt11: str) -> None:
         with suppress(Refused):
-            await world.site.send_refund(self._quote.secret, bolt11)
+            await world.site.owned.send_refund(self._quote.secret, bolt11)
 
     async def paid(self) -> int:
         """How many of his invoices were."""
@@ -137,7 +137,7 @@ async def test_a_refund_comes_once_and_whole(
         quote = await world.point.quote(QuoteRequest(DUE_MSAT, Origin.LNURL, connector=1))
         await wallet.driver_pay(quote.bolt11)
         await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
-        await world.site.stop(quote.secret)
+        await world.site.owned.stop(quote.secret)
     driver = Driver(wallet, quote, chance)
     wallet.chance = chance
     for _ in range(STEPS):

@@ -85,7 +85,7 @@ async def test_a_charger_that_leaves_a_stop_unanswered_holds_nobody_up(tmp_path:
             with anyio.fail_after(20):
                 for _ in range(2):
                     with pytest.raises(JournalUnusable):
-                        await world.site.stop(quote.secret)
+                        await world.site.owned.stop(quote.secret)
                     world.clock.advance(3600)
                     assert await world.site.ring_due()
             await world.until(lambda: ("stop", number, "") in charger.asked)
@@ -101,7 +101,7 @@ async def test_a_driver_who_stops_while_the_disk_is_full_is_stopped(tmp_path: Pa
             refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
             database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
             with pytest.raises(JournalUnusable, match="disk is full"):
-                await world.site.stop(quote.secret)
+                await world.site.owned.stop(quote.secret)
             await world.until(lambda: ("stop", number, "") in charger.asked)
             database.execute("DROP TRIGGER full")
         world.clock.advance(5)

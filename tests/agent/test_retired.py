@@ -35,11 +35,11 @@ async def test_an_invoice_that_is_paid_after_that_is_owed_back(tmp_path: Path) -
     await wallet.close()
     async with running(tmp_path, clock, renamed()) as world:
         await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.obstacle, view.owed_msat) == (Obstacle.UNAVAILABLE, 1_000_000)
-        offer = await world.site.offer_refund(quote.secret)
+        offer = await world.site.owned.offer_refund(quote.secret)
         bolt11, payment_hash = await world.wallet.driver_invoice(offer.amount_msat)
-        await world.site.claim_refund(offer.k1, bolt11)
+        await world.site.owned.claim_refund(offer.k1, bolt11)
         await world.until(lambda: world.journal.sessions.live() == [])
         assert await world.wallet.driver_invoice_paid(payment_hash)
 
@@ -76,5 +76,5 @@ async def test_a_charge_there_ends_by_itself(
         assert "CP001 left the file while it charged" in caplog.text
         clock.advance(3600)
         await world.site.ring_due()
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.state, view.cost_msat, view.owed_msat) == ("CLOSED", 300_000, 700_000)

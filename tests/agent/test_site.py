@@ -33,15 +33,15 @@ async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(
         await world.point.meter_sampled([sample])
         await world.point.meter_sampled([sample])
         assert len(world.journal.sessions.events(quote.session_id, only=MeterSampled)) == 1
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.state, view.energy_wh, view.cost_msat) == ("CHARGING", 1000, 300_000)
-        await world.site.stop(quote.secret)
+        await world.site.owned.stop(quote.secret)
         await world.until(lambda: ("stop", verdict.transaction_id, "") in charger.asked)
         world.clock.advance(2)
         stop = StopReport(verdict.transaction_id, 6100, world.clock())
         await world.point.transaction_stopped(stop)
         await world.point.transaction_stopped(stop)
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.state, view.cost_msat, view.owed_msat) == ("CLOSED", 330_000, 670_000)
         assert [one.message for one in caplog.records if one.name == "agent.sessions"] == [
             f"CP001: connector 1 charges, transaction {verdict.transaction_id} of session "
@@ -49,14 +49,14 @@ async def test_a_payment_becomes_a_charge_and_the_rest_goes_back(
             f"CP001: session {quote.session_id} at connector 1 is over: 1100 Wh for 330.000 sat of "
             "1,000.000",
         ]
-        offer = await world.site.offer_refund(quote.secret)
+        offer = await world.site.owned.offer_refund(quote.secret)
         assert offer.amount_msat == 670_000
         bolt11, payment_hash = await world.wallet.driver_invoice(offer.amount_msat)
-        await world.site.claim_refund(offer.k1, bolt11)
-        await world.site.claim_refund(offer.k1, bolt11)
+        await world.site.owned.claim_refund(offer.k1, bolt11)
+        await world.site.owned.claim_refund(offer.k1, bolt11)
         await world.until(lambda: Topic.REFUND_PAID in world.ear.topics())
         assert await world.wallet.driver_invoice_paid(payment_hash)
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.owed_msat, view.refunded_msat, view.rounding_msat) == (0, 670_000, 0)
 
 
@@ -65,7 +65,7 @@ async def test_a_charger_that_says_no_costs_nothing(tmp_path: Path) -> None:
         await world.ready(ScriptedCharger(start_outcome=StartOutcome.REJECTED))
         quote = await world.paid(500)
         await world.until(lambda: Topic.NOT_STARTED in world.ear.topics())
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.state, view.obstacle, view.owed_msat) == (
             "CLOSED",
             Obstacle.REJECTED,
@@ -89,7 +89,7 @@ async def test_a_charger_that_does_not_answer_takes_no_money_and_keeps_none(
             await world.point.quote(request)
         await world.wallet.driver_pay(quote.bolt11)
         await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.obstacle, view.owed_msat) == (Obstacle.NOT_ANSWERING, 1_000_000)
         assert charger.asked == []
         await world.point.answering(charger, True)
@@ -106,17 +106,17 @@ async def test_a_restart_goes_on_with_the_charge(tmp_path: Path) -> None:
             StartReport(1, quote.session_id, 0, clock())
         )
     async with running(tmp_path, clock) as world:
-        assert (await world.site.session(quote.secret)).state == "CHARGING"
+        assert (await world.site.owned.session(quote.secret)).state == "CHARGING"
         charger = await world.ready()
         await world.point.connector_status(1, ConnectorStatus.CHARGING, clock())
         clock.advance(60)
         await world.point.meter_sampled(
             [MeterReport(1, verdict.transaction_id, clock(), 2000, 11_000)]
         )
-        await world.site.stop(quote.secret)
+        await world.site.owned.stop(quote.secret)
         await world.until(lambda: ("stop", verdict.transaction_id, "") in charger.asked)
         await world.point.transaction_stopped(StopReport(verdict.transaction_id, 2000, clock()))
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.cost_msat, view.owed_msat) == (600_000, 400_000)
 
 
@@ -150,7 +150,7 @@ async def test_nobody_plugs_in_and_all_goes_back(tmp_path: Path) -> None:
         await world.until(lambda: bool(charger.asked))
         world.clock.advance(120)
         await world.site.ring_due()
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.obstacle, view.owed_msat) == (Obstacle.NOT_PLUGGED_IN, 1_000_000)
         late = await world.point.transaction_started(
             StartReport(1, quote.session_id, 0, world.clock())
@@ -179,7 +179,7 @@ async def test_a_start_that_strom_was_not_there_for_is_waited_for(tmp_path: Path
         )
         assert verdict.accepted
         await world.point.transaction_stopped(StopReport(verdict.transaction_id, 2000, clock()))
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.cost_msat, view.owed_msat) == (600_000, 400_000)
 
 
@@ -195,10 +195,10 @@ async def test_a_start_that_strom_was_not_there_for_is_not_waited_for_for_long(
     async with running(tmp_path, clock) as world:
         clock.advance(59)
         await world.site.ring_due()
-        assert (await world.site.session(quote.secret)).state == "STARTING"
+        assert (await world.site.owned.session(quote.secret)).state == "STARTING"
         clock.advance(1)
         await world.site.ring_due()
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.obstacle, view.owed_msat) == (Obstacle.OFFLINE, 1_000_000)
 
 
@@ -214,18 +214,18 @@ async def test_claiming_while_charging_stops_and_pays_what_was_offered(tmp_path:
         await world.point.meter_sampled(
             [MeterReport(1, verdict.transaction_id, world.clock(), 1000, 11_000)]
         )
-        offer = await world.site.offer_refund(quote.secret)
+        offer = await world.site.owned.offer_refund(quote.secret)
         # 275 Wh may flow in the next 90 s.
         assert offer.amount_msat == 617_000
         bolt11, payment_hash = await world.wallet.driver_invoice(617_000)
-        await world.site.claim_refund(offer.k1, bolt11)
+        await world.site.owned.claim_refund(offer.k1, bolt11)
         await world.until(lambda: ("stop", verdict.transaction_id, "") in charger.asked)
         await world.point.transaction_stopped(
             StopReport(verdict.transaction_id, 1050, world.clock())
         )
         await world.until(lambda: Topic.REFUND_PAID in world.ear.topics())
         assert await world.wallet.driver_invoice_paid(payment_hash)
-        view = await world.site.session(quote.secret)
+        view = await world.site.owned.session(quote.secret)
         assert (view.cost_msat, view.refunded_msat, view.owed_msat) == (315_000, 617_000, 68_000)
 
 
@@ -240,9 +240,9 @@ async def test_what_is_used_while_it_is_offered_is_not_offered(tmp_path: Path) -
         reading = asyncio.create_task(world.point.meter_sampled([sample]))
         await asyncio.sleep(0)
         with pytest.raises(Refused, match="stop first"):
-            await world.site.offer_refund(quote.secret)
+            await world.site.owned.offer_refund(quote.secret)
         await reading
-        assert (await world.site.offer_refund(quote.secret)).amount_msat == 617_000
+        assert (await world.site.owned.offer_refund(quote.secret)).amount_msat == 617_000
 
 
 async def test_a_connector_is_taken_from_the_moment_its_session_can_be_read(

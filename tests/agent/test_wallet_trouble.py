@@ -132,9 +132,9 @@ async def test_a_refund_is_tried_again_as_soon_as_the_wallet_is_back(tmp_path: P
         quote, transaction = await charge(world, backend)
         await world.point.transaction_stopped(StopReport(transaction, 11_000, now_ms()))
         bolt11, payment_hash = await backend.peer.invoice(700_000)
-        offer = await world.site.offer_refund(quote.secret)
+        offer = await world.site.owned.offer_refund(quote.secret)
         assert offer.amount_msat == 700_000
-        await world.site.claim_refund(offer.k1, bolt11)
+        await world.site.owned.claim_refund(offer.k1, bolt11)
         async with restart():
             await world.until(lambda: world.site.settlements.trouble is not None)
         await world.until(lambda: world.point.sessions.get(quote.session_id).owed_msat == 0)
@@ -171,9 +171,11 @@ async def test_a_refund_that_never_reached_the_wallet_is_free_again_once_its_inv
         quote = await world.point.quote(ONE_SESSION)
         await wallet.driver_pay(quote.bolt11)
         await world.until(lambda: world.journal.sessions.get(quote.session_id) is not None)
-        await world.site.stop(quote.secret)
+        await world.site.owned.stop(quote.secret)
         first, first_hash = await wallet.driver_invoice(1_000_000, expiry_s=60)
-        await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, first)
+        await world.site.owned.claim_refund(
+            (await world.site.owned.offer_refund(quote.secret)).k1, first
+        )
         await world.until(lambda: wallet.tries == 2)
         clock.advance(61)
 
@@ -183,12 +185,14 @@ async def test_a_refund_that_never_reached_the_wallet_is_free_again_once_its_inv
         if first_answer is PaymentState.UNKNOWN:
             assert refund_state() is RefundState.UNKNOWN
             with pytest.raises(Refused, match="on its way"):
-                await world.site.offer_refund(quote.secret)
+                await world.site.owned.offer_refund(quote.secret)
         else:
             await world.until(lambda: refund_state() is RefundState.FAILED)
             wallet.arrives = PaymentState.SETTLED
             second, second_hash = await wallet.driver_invoice(1_000_000)
-            await world.site.claim_refund((await world.site.offer_refund(quote.secret)).k1, second)
+            await world.site.owned.claim_refund(
+                (await world.site.owned.offer_refund(quote.secret)).k1, second
+            )
             await world.until(lambda: refund_state() is RefundState.PAID)
             assert await wallet.driver_invoice_paid(second_hash)
         assert not await wallet.driver_invoice_paid(first_hash)

@@ -245,7 +245,7 @@ async def _one_round(
 
     async def change(index: int) -> None:
         await asyncio.sleep(index * 10 / len(secrets))
-        view = await world.site.session(secrets[index])
+        view = await world.site.owned.session(secrets[index])
         began = time.perf_counter()
         await world.meter(view, number * 100)
         while f">{number / 10:.2f}<" not in str(await sockets[index].recv()):

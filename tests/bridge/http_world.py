@@ -137,7 +137,7 @@ class HttpWorld:
         while True:
             answer = await self.http.get(f"/s/{secret}", headers={"Accept": "application/json"})
             if answer.status_code == 200:
-                view = await self.site.session(secret)
+                view = await self.site.owned.session(secret)
                 if payment_hash in view.payment_hashes:
                     return view
             await anyio.sleep(0.002)
@@ -156,7 +156,7 @@ class HttpWorld:
         await self.start(view)
         if energy_wh:
             await self.meter(view, energy_wh, power_w)
-        return await self.site.session(view.secret)
+        return await self.site.owned.session(view.secret)
 
     async def start(self, view: SessionView) -> None:
         report = StartReport(view.connector, view.id, 1_000_000, self.clock())
@@ -177,7 +177,7 @@ class HttpWorld:
     async def end(self, view: SessionView, energy_wh: int) -> SessionView:
         report = StopReport(self.transactions[view.id], 1_000_000 + energy_wh, self.clock())
         await self.site.charge_point(view.charge_point).transaction_stopped(report)
-        ended = await self.site.session(view.secret)
+        ended = await self.site.owned.session(view.secret)
         assert ended.state == SessionState.CLOSED
         return ended
 

@@ -75,7 +75,7 @@ class Mill:
     async def still_charging(self) -> None:
         told = await self.answers()
         assert "kWh" in told, told
-        (session,) = await self.app.site.sessions_of("CP001", self.driver.identity.pubkey)
+        (session,) = await self.app.site.owned.sessions_of("CP001", self.driver.identity.pubkey)
         assert session.state == SessionState.CHARGING
 
 
@@ -162,7 +162,7 @@ async def test_nobody_speaks_for_the_driver(tmp_path: Path) -> None:
         for text in ("stop", "stop CP001", "stop CP001.1", "refund mallory@example.com", "reset"):
             await bystander.say(here.point, text, "nip17")
         await here.still_charging()
-        secret = (await here.app.site.sessions_of("CP001", victim))[0].secret
+        secret = (await here.app.site.owned.sessions_of("CP001", victim))[0].secret
         assert not any(secret in message.text for message in heard)
 
 

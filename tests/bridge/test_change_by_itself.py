@@ -60,7 +60,7 @@ class Home:
         return await self.world.end(view, 1000)
 
     async def refund(self, view: SessionView) -> str:
-        (refund,) = (await self.world.site.session(view.secret)).refunds
+        (refund,) = (await self.world.site.owned.session(view.secret)).refunds
         return refund.state
 
 
@@ -97,7 +97,7 @@ async def test_an_address_that_is_away_for_a_while_is_asked_again(
             while await here.refund(view) != RefundState.PAID:
                 await anyio.sleep(0.01)
         assert here.asked == 4
-        after = await here.world.site.session(view.secret)
+        after = await here.world.site.owned.session(view.secret)
         assert (after.refunded_msat, after.owed_msat) == (700_000, 0)
 
 
@@ -148,8 +148,8 @@ async def test_who_takes_it_himself_does_not_wait_for_his_address(
             while not here.asked:
                 await anyio.sleep(0.01)
             invoice, payment_hash = await here.world.wallet.driver_invoice(700_000)
-            offer = await here.world.site.offer_refund(view.secret)
-            await here.world.site.claim_refund(offer.k1, invoice)
+            offer = await here.world.site.owned.offer_refund(view.secret)
+            await here.world.site.owned.claim_refund(offer.k1, invoice)
             while await here.refund(view) != RefundState.PAID:
                 await anyio.sleep(0.01)
         assert await here.world.wallet.driver_invoice_paid(payment_hash)

@@ -46,7 +46,7 @@ async def test_the_figures_of_a_charge(tmp_path: Path) -> None:
         assert figures["strom_wallet_up"] == 1
         assert figures["strom_chargers_connected"] == 1
         assert figures[f"strom_relay_up {here.app.relay_url}"] == 1
-        await here.app.site.stop(quote.secret)
+        await here.app.site.owned.stop(quote.secret)
         figures = read((await http.get("/metrics")).text)
         assert figures["strom_owed_msat"] == 1_000_000
         assert figures["strom_refunds_waiting"] == 1

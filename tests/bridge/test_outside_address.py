@@ -112,7 +112,7 @@ async def test_a_zap_elsewhere_charges_here_and_a_thiefs_does_not(tmp_path: Path
                     pubkey, lambda m: "1,000\N{NO-BREAK SPACE}sat" in m.text, 30
                 )
                 assert "1,000\N{NO-BREAK SPACE}sat received" in told.text
-                (session,) = await app.site.sessions_of("CP001", driver.pubkey)
+                (session,) = await app.site.owned.sessions_of("CP001", driver.pubkey)
                 assert session.paid_msat == 1_000_000
                 await charger.plug_in()
                 await me.message(pubkey, lambda m: "Charging at connector 1" in m.text, 30)

@@ -144,7 +144,7 @@ class Place:
         else:
             await self.send(stop)
         await self.told("Finished:")
-        (session,) = await self.app.site.sessions_of("CP001", self.driver.identity.pubkey)
+        (session,) = await self.app.site.owned.sessions_of("CP001", self.driver.identity.pubkey)
         invoice, payment_hash = await self.wallet.driver_invoice(session.owed_msat)
         await self.say(f"refund {invoice}")
         await self.told("came back to you")
@@ -155,7 +155,7 @@ class Place:
 
     async def all_happened_once(self) -> None:
         """One session, one start, one stop, every message once, and every msat accounted for."""
-        (session,) = await self.app.site.sessions_of("CP001", self.driver.identity.pubkey)
+        (session,) = await self.app.site.owned.sessions_of("CP001", self.driver.identity.pubkey)
         assert session.state == "CLOSED"
         assert session.paid_msat == PAID_MSAT + TOPPED_UP_MSAT
         assert session.owed_msat == 0 < session.cost_msat

@@ -38,9 +38,9 @@ async def test_he_is_written_to_and_paid_where_his_zap_says(tmp_path: Path) -> N
         await place.send(me.sign_template(shown, now_s()))
         with anyio.fail_after(60):
             await place.starts_charging()
-            (session,) = await place.app.site.sessions_of("CP001", me.pubkey)
+            (session,) = await place.app.site.owned.sessions_of("CP001", me.pubkey)
             assert session.paid_msat == PAID_MSAT
-            await place.app.site.stop(session.secret)
+            await place.app.site.owned.stop(session.secret)
             await place.told("came back to you")
-        (session,) = await place.app.site.sessions_of("CP001", me.pubkey)
+        (session,) = await place.app.site.owned.sessions_of("CP001", me.pubkey)
         assert session.owed_msat == 0 < session.refunded_msat

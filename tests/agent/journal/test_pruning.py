@@ -94,7 +94,7 @@ async def test_readings_go_by_and_by_and_what_decided_stays(tmp_path: Path) -> N
         charge = await charged(world, readings=600, restarts=True)
         journal, session_id = world.journal, charge.session_id
         before = journal.sessions.events(session_id, without=["MeterSampled"])
-        receipt = await world.site.receipt(charge.secret)
+        receipt = await world.site.owned.receipt(charge.secret)
         assert len(readings(journal, session_id)) == 600
         # Money is still owed: it is not over.
         await later(world, 500 * DAY_MS)
@@ -108,7 +108,7 @@ async def test_readings_go_by_and_by_and_what_decided_stays(tmp_path: Path) -> N
         assert gone == 600 - len(kept)
         assert KEPT_READINGS // 2 < len(kept) <= KEPT_READINGS + 5
         assert charge.deciding <= set(kept)
-        assert len(await world.site.power_curve(charge.secret)) == len(kept)
+        assert len(await world.site.owned.power_curve(charge.secret)) == len(kept)
         # Once is enough.
         assert await journal.pruning.prune(closed_ms + KEEP_MS + 1, KEEP_MS) == 0
         assert await journal.pruning.prune(closed_ms + EVIDENCE_MS, KEEP_MS) == 0
@@ -117,7 +117,7 @@ async def test_readings_go_by_and_by_and_what_decided_stays(tmp_path: Path) -> N
         # The books stay, and so does what the receipt says.
         after = journal.sessions.events(session_id, without=["MeterSampled"])
         assert after[: len(before)] == before
-        now = await world.site.receipt(charge.secret)
+        now = await world.site.owned.receipt(charge.secret)
         assert (now.meter, now.lines, now.paid_msat) == (
             receipt.meter,
             receipt.lines,
@@ -223,7 +223,7 @@ async def test_strom_is_killed_in_the_middle(tmp_path: Path) -> None:
         charge = await charged(world, readings=1_000, restarts=True)
         await charge.takes_his_money()
         await later(world, 200 * DAY_MS)
-        receipt = await world.site.receipt(charge.secret)
+        receipt = await world.site.owned.receipt(charge.secret)
     copy = tmp_path / "copy"
     copy.mkdir()
     shutil.copy(tmp_path / "strom.db", copy)
@@ -253,7 +253,7 @@ async def test_strom_is_killed_in_the_middle(tmp_path: Path) -> None:
     assert kept[0] == kept[1]
     assert charge.deciding <= set(kept[0])
     async with running(tmp_path, clock) as world:
-        now = await world.site.receipt(charge.secret)
+        now = await world.site.owned.receipt(charge.secret)
         assert (now.meter, now.paid_msat) == (receipt.meter, receipt.paid_msat)
 
 
@@ -283,7 +283,7 @@ class Charge:
 
     async def takes_his_money(self) -> None:
         invoice, _ = await self.world.wallet.driver_invoice(self.session.owed_msat)
-        await self.world.site.send_refund(self.secret, invoice)
+        await self.world.site.owned.send_refund(self.secret, invoice)
         await self.world.until(lambda: not self.session.owed_msat)
 
 
@@ -319,7 +319,7 @@ async def later(world: World, passed_ms: int, connector: int = 1) -> None:
     world.clock.now_ms += passed_ms
     await world.ready()
     quote = await world.paid(1_000, connector=connector)
-    await world.site.stop(quote.secret)
+    await world.site.owned.stop(quote.secret)
 
 
 async def test_starts_that_were_refused_are_forgotten_and_those_that_were_paid_are_not(

@@ -104,7 +104,7 @@ async def test_a_driver_charges_by_words_alone(tmp_path: Path) -> None:
         await talk.world.until(lambda: Topic.TOPPED_UP in talk.world.ear.topics())
         assert "still running" in await talk.say("refund bob@wallet.com")
         assert "Cancelled" in await talk.say("stop")
-        view = (await talk.world.site.sessions_of("CP001", DRIVER))[0]
+        view = (await talk.world.site.owned.sessions_of("CP001", DRIVER))[0]
         assert (view.state, view.owed_msat) == ("CLOSED", 1_500_000)
 
 
@@ -163,7 +163,7 @@ async def test_a_bystander_changes_nothing_and_learns_nothing(tmp_path: Path) ->
         assert "Only the one who paid" in await talk.say("please stop", BYSTANDER)
         assert "In use" in await talk.say("start 1000 1", BYSTANDER)
         assert talk.charger.asked == asked
-        assert (await talk.world.site.session(secret)).state == "CHARGING"
+        assert (await talk.world.site.owned.session(secret)).state == "CHARGING"
         assert talk.world.point.sales.tariff.name == "day"
         assert await talk.world.point.obstacle(2) is None
 

@@ -62,7 +62,7 @@ class Driver:
         secret = str(action["url"]).rpartition("/s/")[2]
         while True:
             try:
-                return await self.world.site.session(secret)
+                return await self.world.site.owned.session(secret)
             except UnknownSession:
                 await anyio.sleep(0.02)
 
@@ -105,7 +105,7 @@ async def test_pays_charges_and_gets_the_rest_back(driver: Driver, way: str) -> 
     await world.meter(view, 1000)
     await world.end(view, 1000)
     await driver.withdraw(world.links.lnurl("CP001", secret=view.secret))
-    async for changed in world.site.session_changes(view.secret):
+    async for changed in world.site.owned.session_changes(view.secret):
         if changed.refunds[0].state == RefundState.PAID:
             break
     assert before_sat - await driver.balance_sat() == 300
@@ -119,7 +119,7 @@ async def test_tops_up_and_stops_by_withdrawing(driver: Driver) -> None:
     paid = await driver.pay(world.links.lnurl("CP001", secret=view.secret, topup=True), 500)
     topped_up = await driver.session(paid)
     assert topped_up.id == view.id
-    while (await world.site.session(view.secret)).paid_msat != 1_500_000:
+    while (await world.site.owned.session(view.secret)).paid_msat != 1_500_000:
         await anyio.sleep(0.02)
     await driver.withdraw(world.links.lnurl("CP001", secret=view.secret))
     await world.until(lambda: any(asked[0] == "stop" for asked in world.charger.asked))
@@ -134,4 +134,4 @@ async def test_a_busy_charger_is_told_in_words(driver: Driver) -> None:
         "/api/v1/lnurlscan", json={"lnurl": world.links.lnurl("CP001", 1)}
     )
     assert "In use by somebody else." in answer.text
-    await world.site.stop(view.secret)
+    await world.site.owned.stop(view.secret)

@@ -220,7 +220,7 @@ async def test_what_is_left_goes_to_the_address_in_the_payer_data(tmp_path: Path
         view = await world.pay(answer["pr"], secret_of(answer))
         await world.start(view)
         await world.end(view, 1000)
-        async for changed in world.site.session_changes(view.secret):
+        async for changed in world.site.owned.session_changes(view.secret):
             if changed.refunded_msat == 700_000:
                 break
 
@@ -234,7 +234,7 @@ async def test_linking_key_in_payer_data_owns(world: HttpWorld) -> None:
     public_key, signature = lnurlauth_signature(k1, key.secret)
     raw = json.dumps({"auth": {"key": public_key, "k1": k1, "sig": signature}})
     answer = await second_step(world, first, amount=500_000, payerdata=raw)
-    quote = await world.site.quote_of(decode(answer["pr"]).payment_hash)
+    quote = await world.site.owned.quote_of(decode(answer["pr"]).payment_hash)
     assert quote.payer.linking_keys == (public_key,)
     again = await world.reason(path_of(str(first.callback)), amount=500_000, payerdata=raw)
     assert "used already" in again
@@ -279,7 +279,7 @@ async def test_zap(world: HttpWorld) -> None:
     raw = zap(world, payer)
     answer = await second_step(world, first, amount=500_000, nostr=raw)
     assert decode(answer["pr"]).description_hash == hashlib.sha256(raw.encode()).hexdigest()
-    quote = await world.site.quote_of(decode(answer["pr"]).payment_hash)
+    quote = await world.site.owned.quote_of(decode(answer["pr"]).payment_hash)
     assert quote.payer.pubkey == payer.pubkey
     assert quote.zap_request == raw
 
@@ -288,7 +288,7 @@ async def test_anonymous_zap_has_no_owner_by_key(world: HttpWorld) -> None:
     first = await first_step(world, "/.well-known/lnurlp/cp001")
     raw = zap(world, Identity.generate(), anonymous=True)
     answer = await second_step(world, first, amount=500_000, nostr=raw)
-    quote = await world.site.quote_of(decode(answer["pr"]).payment_hash)
+    quote = await world.site.owned.quote_of(decode(answer["pr"]).payment_hash)
     assert quote.payer.pubkey is None
 
 
@@ -336,7 +336,7 @@ async def test_withdraw_what_is_left_after_the_charge(world: HttpWorld) -> None:
     assert await world.lnurl(path, k1=offer.k1, pr=bolt11) == {"status": "OK"}
     other, other_hash = await world.wallet.driver_invoice(700_000)
     assert "already on its way" in await world.reason(path, k1=offer.k1, pr=other)
-    async for changed in world.site.session_changes(view.secret):
+    async for changed in world.site.owned.session_changes(view.secret):
         if changed.refunds[0].state == RefundState.PAID:
             break
     assert await world.wallet.driver_invoice_paid(payment_hash)
@@ -388,7 +388,7 @@ async def test_two_claims_in_the_same_moment_pay_once(world: HttpWorld) -> None:
         for bolt11, _ in invoices:
             tasks.start_soon(claim, bolt11)
     assert sorted(answers) == ["ERROR"] * 4 + ["OK"]
-    async for changed in world.site.session_changes(view.secret):
+    async for changed in world.site.owned.session_changes(view.secret):
         if changed.refunds[0].state == RefundState.PAID:
             break
     paid = [await world.wallet.driver_invoice_paid(payment_hash) for _, payment_hash in invoices]
@@ -404,7 +404,7 @@ async def test_an_invoice_is_the_same_however_it_is_written(world: HttpWorld) ->
     invoice, payment_hash = await world.wallet.driver_invoice(700_000)
     for written in (f"lightning:{invoice.upper()}", invoice, f" LIGHTNING://{invoice}"):
         assert await world.lnurl(path, k1=offer["k1"], pr=written) == {"status": "OK"}
-    async for changed in world.site.session_changes(view.secret):
+    async for changed in world.site.owned.session_changes(view.secret):
         if changed.refunds[0].state == RefundState.PAID:
             break
     assert await world.wallet.driver_invoice_paid(payment_hash)
@@ -477,7 +477,7 @@ async def test_a_stranger_who_pays_late_tops_up_nobody(world: HttpWorld) -> None
     running = await world.pay(owner["pr"], secret_of(owner))
     late = await world.pay(stranger["pr"], secret_of(stranger))
     assert (late.state, late.owed_msat) == (SessionState.CLOSED, 500_000)
-    assert (await world.site.session(running.secret)).paid_msat == 500_000
+    assert (await world.site.owned.session(running.secret)).paid_msat == 500_000
 
 
 async def test_a_zap_names_its_connector_by_the_event_it_zaps(world: HttpWorld) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
 
-from agent.machine.events import ConnectorStatus, Obstacle, StopBy
+from agent.machine.events import ConnectorStatus, Obstacle
 from agent.ports.charge_point import ChargePointView, Commitments, ConnectorView
 from agent.ports.charger import (
     Charger,
@@ -18,10 +18,8 @@ from agent.ports.charger import (
     StartVerdict,
     StopReport,
 )
-from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
+from agent.ports.errors import Refused, UnknownChargePoint
 from agent.ports.quotes import Quote, QuoteRequest
-from agent.ports.site import PowerSample, SessionView, WithdrawOffer
-from agent.receipts import Receipt
 from agent.signed_values import SignedValue
 from agent.tariff.model import Tariff
 
@@ -180,40 +178,3 @@ class RecordingSite:
 
     def charge_point_ids(self) -> Sequence[str]:
         return tuple(self.points)
-
-    async def session(self, secret: str) -> SessionView:
-        raise UnknownSession("not here")
-
-    async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
-        raise UnknownSession("not here")
-        yield
-
-    async def session_of_key(self, linking_key: str) -> SessionView:
-        raise UnknownSession("not here")
-
-    async def receipt(self, secret: str) -> Receipt:
-        raise UnknownSession("not here")
-
-    async def signed_receipt(self, secret: str) -> str:
-        raise UnknownSession("not here")
-
-    async def signed_values(self, secret: str) -> Sequence[SignedValue]:
-        raise UnknownSession("not here")
-
-    async def power_curve(self, secret: str) -> Sequence[PowerSample]:
-        raise UnknownSession("not here")
-
-    async def quote_of(self, payment_hash: str) -> Quote:
-        raise UnknownSession("not here")
-
-    async def stop(self, secret: str, by: StopBy = StopBy.DRIVER) -> None:
-        raise UnknownSession("not here")
-
-    async def offer_refund(self, secret: str) -> WithdrawOffer:
-        raise UnknownSession("not here")
-
-    async def claim_refund(self, k1: str, bolt11: str) -> None:
-        raise UnknownSession("not here")
-
-    async def send_refund(self, secret: str, target: str) -> None:
-        raise UnknownSession("not here")

@@ -36,7 +36,7 @@ async def session_with(stage: Stage, script: str, password: str | None) -> Any:
         quote = await stage.world.paid()
         session = stage.session
         await stage.world.until(lambda: running.done() or session(quote).energy_wh == 400)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         seen = await running
     finally:
         running.cancel()

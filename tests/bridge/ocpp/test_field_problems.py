@@ -114,7 +114,7 @@ async def test_04_transaction_zero_is_never_given_and_an_ignored_stop_is_repeate
         assert transaction_id > 0
         await stage.sample(raw, METER_START + 500, transactionId=0)
         assert stage.session(quote).energy_wh == 500
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
         await stage.tick(16)
         asked = await raw.accept("RemoteStopTransaction", "Rejected")
@@ -255,7 +255,7 @@ async def test_09_no_boot_after_a_reconnect(tmp_path: Path) -> None:
                 assert asked == {"requestedMessage": "StatusNotification", "connectorId": connector}
             await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
             assert stage.session(quote).energy_wh == 300
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             await raw.accept("RemoteStopTransaction")
             await stage.stop(raw, transaction_id, meterStop=METER_START + 400)
             assert await stage.closed(quote) == (400, 120_000, 880_000)
@@ -266,7 +266,7 @@ async def test_09_nothing_is_asked_before_the_boot(stage: Stage) -> None:
     lbbrhzn/ocpp#1503. A stop that was wanted meanwhile waits for it."""
     async with booted(stage) as raw:
         quote, transaction_id = await stage.charging(raw)
-    await stage.world.site.stop(quote.secret)
+    await stage.world.site.owned.stop(quote.secret)
     async with charger(stage.server) as raw:
         with anyio.move_on_after(0.2):
             raise AssertionError(await raw.receive())
@@ -299,7 +299,7 @@ async def test_10_the_newest_connection_is_the_charger(stage: Stage) -> None:
         quote, transaction_id = await stage.charging(old)
         old.socket.transport.pause_reading()
         async with booted(stage) as new:
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             asked = await new.accept("RemoteStopTransaction")
             assert asked == {"transactionId": transaction_id}
             old.socket.transport.abort()

@@ -30,7 +30,7 @@ async def test_a_stop_a_week_after_the_money_went_back(stage: Stage) -> None:
     await stage.tick(stage.world.site.config.sessions.offline_timeout_s)
     assert await stage.closed(quote) == (300, 90_000, 910_000)
     back, _ = await stage.world.wallet.driver_invoice(910_000)
-    await stage.world.site.send_refund(quote.secret, back)
+    await stage.world.site.owned.send_refund(quote.secret, back)
     await stage.world.until(lambda: stage.session(quote).refunded_msat == 910_000)
     stage.world.clock.advance(7 * 86_400)
     async with booted(stage) as raw:
@@ -174,7 +174,7 @@ async def test_a_charger_that_never_says_a_state(stage: Stage) -> None:
         await raw.boot()
         quote, transaction_id = await stage.charging(raw)
         await stage.sample(raw, METER_START + 300, transactionId=transaction_id)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         await raw.accept("RemoteStopTransaction", "Rejected")
         await stage.tick(900)
         assert await stage.closed(quote) == (300, 90_000, 910_000)

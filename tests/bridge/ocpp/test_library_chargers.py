@@ -57,9 +57,9 @@ async def test_a_session_and_its_configuration(
             while (await app.site.view("CP001")).connectors[0].energy_wh != 400:
                 assert not charging.done()
                 await asyncio.sleep(0.01)
-            await app.site.stop(quote.secret)
+            await app.site.owned.stop(quote.secret)
             assert await charging
-            session = await app.site.session(quote.secret)
+            session = await app.site.owned.session(quote.secret)
             assert (session.state, session.energy_wh) == (SessionState.CLOSED, 500)
             view = await app.site.view("CP001")
             assert view.connectors[0].status is not ConnectorStatus.CHARGING

@@ -196,7 +196,7 @@ async def test_a_session_over_an_outage_and_a_reboot(tmp_path: Path) -> None:
             events = Transactions(station, stage)
             wh = METER_START + 50
             await events.tell("Updated", "MeterValuePeriodic", "Charging", wh, offline=True)
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             assert await model.stops.get() == model.plugged
             stopped = {"info": {"stopped_reason": "Remote"}}
             wh = METER_START + 60

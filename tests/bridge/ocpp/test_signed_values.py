@@ -56,7 +56,7 @@ async def test_what_comes_with_the_stop_is_on_the_receipt_byte_for_byte(stage: S
         ]
         await stage.stop(raw, transaction_id, transactionData=data)
         await stage.until(quote, SessionState.CLOSED)
-    values = await stage.world.site.signed_values(quote.secret)
+    values = await stage.world.site.owned.signed_values(quote.secret)
     assert [signed.data for signed in values] == [OCMF, WRAPPED]
     assert [signed.context for signed in values] == ["Transaction.Begin", "Transaction.End"]
     assert values[0].at_ms == began
@@ -65,7 +65,7 @@ async def test_what_comes_with_the_stop_is_on_the_receipt_byte_for_byte(stage: S
         "MFk=",
         "T0NNRnw=",
     )
-    receipt = await stage.world.site.receipt(quote.secret)
+    receipt = await stage.world.site.owned.receipt(quote.secret)
     assert [signed.data for signed in receipt.signed_values] == [OCMF, WRAPPED]
     assert receipt.energy_wh == 1_000
 
@@ -93,7 +93,7 @@ async def test_without_a_transaction_it_belongs_to_the_session_of_its_connector(
         quote, _ = await stage.charging(raw)
         values = [value(stage.at(), "Transaction.Begin", METER_START, OCMF)]
         await raw.call("MeterValues", {"connectorId": 1, "meterValue": values})
-    assert [v.data for v in await stage.world.site.signed_values(quote.secret)] == [OCMF]
+    assert [v.data for v in await stage.world.site.owned.signed_values(quote.secret)] == [OCMF]
 
 
 def test_ocpp_201_has_it_beside_the_value() -> None:

@@ -61,7 +61,7 @@ async def test_an_ignored_stop_is_repeated_after_growing_pauses_and_operators_ar
     async with booted(stage) as raw:
         quote, transaction_id = await stage.charging(raw)
         await stage.sample(raw, METER_START + 1000, transactionId=transaction_id)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
         await asked_after(stage, raw, 15, transaction_id)
         await power_cut(raw, transaction_id)
@@ -91,7 +91,7 @@ async def test_an_ignored_stop_is_repeated_after_growing_pauses_and_operators_ar
 async def test_a_connector_that_looks_free_ends_the_alarm(stage: Stage) -> None:
     async with booted(stage) as raw:
         quote, transaction_id = await stage.charging(raw)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         await raw.accept("RemoteStopTransaction", "Rejected")
         await asked_after(stage, raw, 15, transaction_id)
         await power_cut(raw, transaction_id)
@@ -190,7 +190,7 @@ async def test_a_stop_that_was_asked_while_the_charger_was_away_is_asked_when_it
         quote, transaction_id = await stage.charging(raw)
         raw.socket.transport.abort()
         await stage.world.until(lambda: stage.session(quote).offline_since_ms is not None)
-    await stage.world.site.stop(quote.secret)
+    await stage.world.site.owned.stop(quote.secret)
     async with booted(stage) as raw:
         assert await raw.accept("RemoteStopTransaction") == {"transactionId": transaction_id}
         await stage.stop(raw, transaction_id)

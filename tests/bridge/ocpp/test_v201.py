@@ -27,7 +27,7 @@ async def test_a_session_from_the_payment_to_the_refund(tmp_path: Path) -> None:
         assert (session.energy_wh, session.power_w) == (400, 7200)
         await event(raw, stage, "Updated", {"chargingState": "SuspendedEV"})
         assert stage.session(quote).state is SessionState.SUSPENDED
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
         stage.world.clock.advance(5)
         ended = register(stage, METER_START + 410, "Transaction.End")
@@ -60,7 +60,7 @@ async def test_a_lost_connection_in_the_middle(tmp_path: Path) -> None:
         async with station(stage, boots=False) as raw:
             await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 50))
             assert stage.session(quote).energy_wh == 50
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
 
 

@@ -84,7 +84,7 @@ async def test_a_transaction_that_nobody_names_follows_the_remote_start(
         values = register(stage, METER_START)
         await event(raw, stage, "Updated", state="Charging", meterValue=values)
         assert stage.session(quote).state is SessionState.CHARGING
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
 
 

@@ -33,7 +33,7 @@ async def test_a_stop_ends_the_session_though_the_cable_stays(tmp_path: Path) ->
     A second driver pays meanwhile, for the same transaction."""
     async with staged(tmp_path) as stage, station(stage) as raw:
         first = await charging(raw, stage)
-        await stage.world.site.stop(first.secret)
+        await stage.world.site.owned.stop(first.secret)
         await raw.accept("RequestStopTransaction")
         stage.world.clock.advance(5)
         fields = {"triggerReason": "RemoteStop", "meterValue": register(stage, METER_START + 50)}
@@ -59,7 +59,7 @@ async def test_the_last_register_of_a_stop_is_asked_for(tmp_path: Path) -> None:
     """The same, and the station tells of the stop without its meter."""
     async with staged(tmp_path) as stage, station(stage) as raw:
         quote = await charging(raw, stage)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         await raw.accept("RequestStopTransaction")
         await event(raw, stage, "Updated", state="EVConnected", triggerReason="RemoteStop")
         wanted = await raw.accept("TriggerMessage")
@@ -76,7 +76,7 @@ async def test_a_station_without_a_last_register_is_asked_for_it_once(tmp_path: 
         quote = await charging(raw, stage)
         stage.world.clock.advance(10)
         await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 20))
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         await raw.accept("RequestStopTransaction")
         for _ in range(3):
             await event(raw, stage, "Updated", state="EVConnected", triggerReason="RemoteStop")
@@ -102,7 +102,7 @@ async def test_a_station_that_will_not_tell_a_last_register_is_not_waited_for(
         trigger = "StopAuthorized"
         if by_driver:
             trigger = "RemoteStop"
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             await raw.accept("RequestStopTransaction")
         await event(raw, stage, "Updated", state="EVConnected", triggerReason=trigger)
         if refusal == "GenericError":
@@ -145,7 +145,7 @@ async def test_an_end_that_follows_a_refused_question_has_the_last_register(
     """The station has no transaction any more when it is asked, and its end is on the way."""
     async with staged(tmp_path) as stage, station(stage) as raw:
         quote = await charging(raw, stage)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         await raw.accept("RequestStopTransaction")
         await event(raw, stage, "Updated", state="EVConnected", triggerReason="RemoteStop")
         await raw.accept("TriggerMessage", "Rejected")
@@ -178,7 +178,7 @@ async def test_a_word_that_is_repeated_says_nothing_of_the_next_charge(tmp_path:
     """The end comes again while somebody else charges, and long after the stop was obeyed."""
     async with staged(tmp_path) as stage, station(stage) as raw:
         first = await charging(raw, stage)
-        await stage.world.site.stop(first.secret)
+        await stage.world.site.owned.stop(first.secret)
         await raw.accept("RequestStopTransaction")
         stage.world.clock.advance(2)
         ended = register(stage, METER_START + 10, "Transaction.End")
@@ -274,7 +274,7 @@ async def test_a_stop_that_is_rejected_since_the_transaction_is_over(
         quote = await charging(raw, stage)
         stage.world.clock.advance(60)
         await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 40))
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         assert await raw.accept("RequestStopTransaction", "Rejected")
         _, message_id, action, payload = await raw.asked()
         assert (action, payload) == ("GetTransactionStatus", {"transactionId": "tx-a"})

@@ -270,7 +270,7 @@ async def test_a_stop_while_the_cable_stays_is_billed_by_intervals_too(tmp_path:
     """The register is asked for, and does not come. The next driver begins with his own."""
     async with staged(tmp_path) as stage, station(stage) as raw:
         quote = await with_first_register(raw, stage)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         await raw.accept("RequestStopTransaction")
         more = {"state": "EVConnected", "triggerReason": "RemoteStop", "seqNo": 3}
         await event(raw, stage, "Updated", **more)
@@ -339,7 +339,7 @@ async def test_a_station_that_lost_its_transaction_goes_on_with_another(tmp_path
             assert stage.session(quote).energy_wh == 75
             await event(raw, stage, "Ended", seqNo=2, offline=True)
             assert stage.session(quote).state is SessionState.CHARGING
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-b"}
 
 

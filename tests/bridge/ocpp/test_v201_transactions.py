@@ -87,7 +87,7 @@ async def test_strom_restarts_between_the_remote_start_and_the_transaction(
         ):
             assert await started(raw, stage, asked, idToken=None) == {}
             assert stage.session(quote).state is SessionState.CHARGING
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
 
 
@@ -290,7 +290,7 @@ async def test_two_evses_at_once(tmp_path: Path) -> None:
             await event(raw, stage, "Updated", name=name, meterValue=register(stage, wh))
         assert stage.session(one).energy_wh == 100
         assert stage.session(two).energy_wh == 30
-        await stage.world.site.stop(two.secret)
+        await stage.world.site.owned.stop(two.secret)
         assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-2"}
         stage.world.clock.advance(2)
         await event(raw, stage, "Ended", name="tx-2", meterValue=register(stage, 9_032))
@@ -321,6 +321,6 @@ async def test_signed_values_are_kept_byte_for_byte(tmp_path: Path) -> None:
         )
         await event(raw, stage, "Ended", meterValue=ended)
         await stage.until(quote, SessionState.CLOSED)
-        kept = await stage.world.site.signed_values(quote.secret)
+        kept = await stage.world.site.owned.signed_values(quote.secret)
         assert [value.data for value in kept] == ["T0NNRnx7IkZWIjoi\u00e4IjF9", "Z"]
         assert {value.encoding for value in kept} == {"OCMF"}

@@ -133,7 +133,7 @@ async def test_each_driver_pays_for_what_he_took(tmp_path: Path, start: str, sto
             await book.give(30)
             match end:
                 case "RemoteStop":
-                    await stage.world.site.stop(quote.secret)
+                    await stage.world.site.owned.stop(quote.secret)
                     await raw.accept("RequestStopTransaction")
                     await book.stop("RemoteStop")
                 case "StopAuthorized":

@@ -141,7 +141,7 @@ async def test_near_the_end_of_the_credit_the_station_is_asked_for_its_meter(
         used = register(stage, METER_START + 2 * elapsed_s, "Trigger")
         await event(raw, stage, "Updated", meterValue=used)
         assert stage.session(quote).energy_wh == round(2 * elapsed_s)
-        await stage.world.site.stop(quote.secret)
+        await stage.world.site.owned.stop(quote.secret)
         assert await raw.accept("RequestStopTransaction") == {"transactionId": "tx-a"}
         await stage.tick(15)
         await raw.accept("RequestStopTransaction")

@@ -188,7 +188,7 @@ async def test_a_station_that_does_not_know_the_question_is_not_asked_again(
         async with back(stage) as raw:
             stage.world.clock.advance(300)
             await raw.call("Heartbeat", {})
-            await stage.world.site.stop(quote.secret)
+            await stage.world.site.owned.stop(quote.secret)
             await raw.accept("RequestStopTransaction", "Rejected")
             await stage.world.until(lambda: not stage.world.journal.undelivered())
             await raw.call("Heartbeat", {})

@@ -14,7 +14,7 @@ import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from agent.ports.site import Site
+from agent.ports.site import ChargePoints
 from bridge.ocpp.connection import FrameLog
 from bridge.ocpp.limits import Limits
 from bridge.ocpp.server import AuthPolicy, OcppServer
@@ -26,7 +26,7 @@ def now_ms() -> int:
 
 @asynccontextmanager
 async def serving(
-    site: Site,
+    site: ChargePoints,
     *,
     policy: AuthPolicy | None = None,
     limits: Limits | None = None,

@@ -45,7 +45,7 @@ async def test_who_has_not_signed_in_sees_and_does_nothing(world: HttpWorld) -> 
     assert view.id not in page.text
     assert (await world.http.post("/admin/stop", data={"session": view.id})).status_code == 403
     assert (await world.http.get("/admin/poster/cp001")).status_code == 403
-    assert (await world.site.session(view.secret)).state == SessionState.CHARGING
+    assert (await world.site.owned.session(view.secret)).state == SessionState.CHARGING
 
 
 async def test_the_operator_sees_what_runs_and_what_is_owed_and_stops(world: HttpWorld) -> None:
@@ -63,7 +63,7 @@ async def test_the_operator_sees_what_runs_and_what_is_owed_and_stops(world: Htt
     assert "play money" in page.lower()
     answer = await world.http.post("/admin/stop", data={"session": view.id})
     assert answer.headers["location"] == "/admin"
-    assert (await world.site.session(view.secret)).state == SessionState.STOPPING
+    assert (await world.site.owned.session(view.secret)).state == SessionState.STOPPING
 
 
 async def test_the_operator_sees_what_hinders_a_charge(world: HttpWorld) -> None:
@@ -86,7 +86,7 @@ async def test_a_form_of_another_site_does_nothing(world: HttpWorld) -> None:
     ):
         answer = await world.http.post("/admin/stop", data={"session": view.id}, headers=headers)
         assert answer.status_code == 403, headers
-    assert (await world.site.session(view.secret)).state == SessionState.CHARGING
+    assert (await world.site.owned.session(view.secret)).state == SessionState.CHARGING
 
 
 async def test_the_buttons_work_in_a_browser(world: HttpWorld, browser: Browser) -> None:
@@ -99,7 +99,7 @@ async def test_the_buttons_work_in_a_browser(world: HttpWorld, browser: Browser)
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("button", name="Stop").click()
         await expect(page.get_by_text("Stopping")).to_be_visible()
-        assert (await world.site.session(view.secret)).state == SessionState.STOPPING
+        assert (await world.site.owned.session(view.secret)).state == SessionState.STOPPING
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_label("Password")).to_be_visible()
 

@@ -193,7 +193,7 @@ async def test_the_overview_in_a_browser(world: HttpWorld, browser: Browser) -> 
         await page.keyboard.press("Enter")
         await page.wait_for_load_state()
         await expect(running).to_contain_text("Stopping")
-        assert (await world.site.session(second.secret)).state == SessionState.STOPPING
+        assert (await world.site.owned.session(second.secret)).state == SessionState.STOPPING
         world.drop_connections()
         await world.point.connector_status(1, ConnectorStatus.FAULTED, world.clock())
         await expect(page.locator("#point-cp001")).to_contain_text("Out of order")

@@ -92,7 +92,7 @@ async def test_from_the_sticker_to_the_receipt(
         await expect(page.get_by_role("heading", level=1)).to_contain_text("Plug in")
         await eyes.look("plug-in")
         secret = secret_in(page.url)
-        view = await world.site.session(secret)
+        view = await world.site.owned.session(secret)
 
         await world.start(view)
         for step in range(1, 5):
@@ -118,7 +118,7 @@ async def test_from_the_sticker_to_the_receipt(
         await page.get_by_role("link", name="Receipt").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Receipt")
         await eyes.look("receipt")
-        assert (await world.site.session(secret)).owed_msat == 0
+        assert (await world.site.owned.session(secret)).owed_msat == 0
 
 
 async def test_bad_reception_and_a_second_browser(world: HttpWorld, browser: Browser) -> None:
@@ -159,7 +159,7 @@ async def test_everything_works_without_script(world: HttpWorld, browser: Browse
             await page.goto(f"/s/{secret}")
             if await page.get_by_text("Plug in at connector 1").count():
                 break
-        view = await world.site.session(secret)
+        view = await world.site.owned.session(secret)
         await world.start(view)
         await page.goto(f"/s/{secret}")
         await page.get_by_role("button", name="Stop charging").click()
@@ -169,7 +169,7 @@ async def test_everything_works_without_script(world: HttpWorld, browser: Browse
         while not await page.get_by_text("came back to you").count():
             await page.goto(f"/s/{secret}")
         await page.get_by_role("link", name="Receipt").click()
-        assert (await world.site.session(secret)).state == SessionState.CLOSED
+        assert (await world.site.owned.session(secret)).state == SessionState.CLOSED
 
 
 async def test_a_lost_link_is_found_again_by_the_preimage(

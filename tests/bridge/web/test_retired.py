@@ -17,7 +17,7 @@ async def test_the_link_stays_valid_until_the_refund_is_paid(tmp_path: Path) -> 
         await point.connector_status(1, ConnectorStatus.AVAILABLE, world.clock())
         quote = await point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
         await world.pay(quote.bolt11, quote.secret)
-        await world.site.stop(quote.secret)
+        await world.site.owned.stop(quote.secret)
     left = config().model_copy(update={"charge_points": config().charge_points[:1]})
     async with serving(tmp_path, settings=left) as world:
         for path in (f"/s/{quote.secret}", f"/s/{quote.secret}/receipt"):
