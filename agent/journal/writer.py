@@ -117,6 +117,7 @@ class Writer:
         self._began_s = -math.inf
         self._closing = False
         self._is_refused = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.commits = 0
         self.on_trouble: Callable[[str], None] | None = None
 
@@ -147,7 +148,7 @@ class Writer:
         if self._closing:
             raise JournalClosed("the journal is closed")
         self._wake.set()
-        return asyncio.get_running_loop().create_future()
+        return (self._loop or asyncio.get_running_loop()).create_future()
 
     def close(self) -> None:
         """Let `run()` store what waits, and end."""
@@ -157,6 +158,8 @@ class Writer:
 
     async def run(self) -> None:
         """Store group after group until closed."""
+        # Asking for the loop asks the system for the process, for each reading anew.
+        self._loop = asyncio.get_running_loop()
         with self._committing.running():
             await self._run()
 

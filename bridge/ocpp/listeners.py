@@ -103,6 +103,7 @@ class Listeners:
     def _meet(self, *wiring: Any, **more: Any) -> HeardConnection:
         """A connection that has just come, and has not said what it wants."""
         connection = HeardConnection(*wiring, **more)
+        connection.frame_bytes = self._limits.frame_bytes
         self._met.add(connection)
         return connection
 
