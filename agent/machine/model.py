@@ -102,7 +102,6 @@ class Session(Struct, frozen=True):
         held: what the wallet holds for this session until charging begins: credit for it,
             but not ours yet.
         status: the connector's last reported state.
-        plugged_in: whether the charger has seen a cable since the payment.
         start_sent_at_ms: when the charger was last asked to start.
         transaction_id: of the running transaction.
         transaction_ended: whether the charger said that this transaction has ended.
