@@ -100,8 +100,8 @@ class Past(Struct, frozen=True):
         began_base_wh: energy counted before it.
         unit: how the samples' figures are taken.
         corrections: what was done to the readings so far.
-        ways: the meter as it was before each reading that did not fit: a later one may tell
-            that it was a misreading.
+        ways: the meter as it was before each reading that did not fit, the first of them always:
+            a later one may tell that it was a misreading.
         read: the meter as it was when its register was last read, while it is summed up from
             intervals since; None where the register itself is what is known.
     """
@@ -222,6 +222,9 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: i
         return _explained(meter, reading, likely_power_w)
     fitting: list[tuple[int, int, int]] = []
     ways = (*past.ways, meter)
+    as_wh = _in_wh_all_along(meter, reading, likely_power_w)
+    if as_wh is not None:
+        return as_wh
     for index, way in enumerate(ways):
         # The last word of a transaction is in Wh whatever its samples are written in.
         last_word = reading.source is Source.STOP
@@ -273,6 +276,28 @@ def _began_unread(meter: Meter, reading: Reading, likely_power_w: int) -> bool:
         return False
     elapsed_ms = reading.at_ms - meter.at_ms
     return reading.register_wh > possible_wh(elapsed_ms, UNCHECKED_TIMES * likely_power_w)
+
+
+def _in_wh_all_along(meter: Meter, reading: Reading, likely_power_w: int) -> Meter | None:
+    """The meter where the first two readings after a start near zero leapt, and both are possible
+    in Wh: two such are no coincidence, and said to be kWh they are a thousand times too much."""
+    past = meter.past
+    way = past.ways[-1]
+    if way.source is not Source.START or past.corrections[-1].fix is not Fix.LEAPT:
+        return None
+    if past.unit is not _AS_WRITTEN or reading.source is not Source.SAMPLE:
+        return None
+    elapsed_ms, gained_wh = reading.at_ms - meter.at_ms, reading.register_wh - meter.register_wh
+    if gained_wh <= possible_wh(elapsed_ms, UNCHECKED_TIMES * likely_power_w):
+        return None
+    first_wh, value_wh = meter.register_wh // 1000, reading.taken(Unit.WH)
+    first = replace(way, register_wh=first_wh, at_ms=meter.at_ms)
+    if not _goes_on(way, first_wh, meter.at_ms, likely_power_w):
+        return None
+    if not _goes_on(first, value_wh, reading.at_ms, likely_power_w):
+        return None
+    fix = Fix.TAKEN_AS_WH
+    return _set_anew(way, reading, value_wh, fix, way.origin_wh, way.base_wh, Unit.WH)
 
 
 def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
@@ -353,10 +378,15 @@ def _set_anew(
         past,
         unit=unit,
         corrections=_fixed(meter, fix, reading.at_ms, value_wh, gained_wh),
-        ways=(*past.ways, before)[-MOST_WAYS:],
+        ways=_kept((*past.ways, before)),
     )
     at_ms = max(reading.at_ms, meter.at_ms)
     return Meter(origin_wh, base_wh, value_wh, at_ms, reading.source, behind)
+
+
+def _kept(ways: tuple[Meter, ...]) -> tuple[Meter, ...]:
+    """The first way, from before anything was doubted, and the latest."""
+    return ways if len(ways) <= MOST_WAYS else (ways[0], *ways[1 - MOST_WAYS :])
 
 
 def _fixed(

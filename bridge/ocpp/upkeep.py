@@ -50,6 +50,7 @@ class Tended:
         booted: whether it booted since it was last compared.
         ready: whether it may be called.
         reset_due: whether a key waits for a reset.
+        refused: whether it said, since it booted, that it knows no such messages.
     """
 
     charge_point: ChargePoint
@@ -59,6 +60,7 @@ class Tended:
     booted: bool = False
     ready: bool = False
     reset_due: bool = False
+    refused: bool = False
     busy: bool = False
 
 
@@ -167,6 +169,13 @@ class Upkeep:
         except CallRefused as refused:
             if refused.code not in _UNKNOWN_THERE:
                 raise
+            if booted and not tended.refused:
+                # Some boot before they know all of their messages: it is asked once more.
+                tended.refused = True
+                logger.info(
+                    "%s: its configuration is asked for again: %s", charge_point.id, refused
+                )
+                return
             await self._untold(tended, wishes, str(refused))
             return
         await self._compare_connectors(charge_point, present.get(tended.count_key.lower()))

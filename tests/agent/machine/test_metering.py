@@ -66,10 +66,22 @@ READINGS: list[tuple[str, int, list[int], list[int]]] = [
     ("writes Wh as kWh", 40_000, [40_500_000, 41_000_000], [500, 1_000]),
     ("writes Wh as kWh, and the stop in Wh", 40_000, [40_500_000, 41_100], [500, 1_100]),
     (
-        "writes Wh as kWh near zero: too little to tell",
+        "writes Wh as kWh near zero: the second reading tells",
         0,
-        [500_000, 1_000_000, 1_000],
+        [500_000, 1_000_000, 1_600_000, 1_700],
+        [0, 1_000, 1_600, 1_700],
+    ),
+    (
+        "leaps twice near zero, and not by the same unit",
+        0,
+        [500_000, 9_000_000, 1_000],
         [0, 0, 1_000],
+    ),
+    (
+        "leaps more often than ways are kept, and stops by its start",
+        40_000,
+        [50_000, 60_000, 70_000, 80_000, 90_000, 100_000, 40_900],
+        [0] * 6 + [900],
     ),
 ]
 
@@ -115,6 +127,7 @@ FIXES: list[tuple[str, int, list[int], list[Fix]]] = [
     ("leaps", 40_000, [41_000, 9_000_000], [Fix.LEAPT]),
     ("says zero at the start", 0, [9_000_000, 9_000_300], [Fix.LEAPT]),
     ("writes Wh as kWh", 40_000, [40_500_000, 41_000_000], [Fix.TAKEN_AS_WH]),
+    ("writes Wh as kWh from zero", 0, [500_000, 1_000_000, 1_600_000], [Fix.TAKEN_AS_WH]),
 ]
 
 
@@ -187,6 +200,20 @@ def test_a_zero_at_the_start_is_no_register_where_the_meter_has_counted_more() -
     # A meter that counts each transaction by itself, and gives more than its file says.
     assert read(begun, Reading(2_000, 20 * SECOND), 0, POWER_W).energy_wh == 2_000
     assert read(begun, Reading(60_000, 20 * SECOND), 0, 0).energy_wh == 60_000
+
+
+def test_wh_said_to_be_kwh_from_zero_bill_no_thousandfold() -> None:
+    """Seen at a simulator of 2.0.1 from npm, also where readings are not held to the connector's
+    power: 30 Wh in ten seconds, written as 30 kWh."""
+    meter = Meter.started(0)
+    energies: list[int] = []
+    for second, register_wh in ((10, 30_010), (20, 60_030), (30, 90_020), (40, 120_000)):
+        meter = read(meter, Reading(register_wh, second * SECOND), 0, POWER_W)
+        energies.append(meter.energy_wh)
+    assert energies == [0, 60, 90, 120]
+    stopped = read(meter, Reading(131, 44 * SECOND, Source.STOP), 0, POWER_W)
+    assert (stopped.energy_wh, explains(stopped)) == (131, True)
+    assert [note.fix for note in stopped.past.corrections] == [Fix.TAKEN_AS_WH]
 
 
 def test_readings_that_come_again_at_the_end_count_nothing_whatever_their_times() -> None:

@@ -13,7 +13,7 @@ from agent.ports.charge_point import Commitments
 from bridge.ocpp.keys import Taken
 from bridge.ocpp.upkeep import DAY_MS
 from tests.bridge.ocpp.shop import NEEDED, Box, Shop, opened_shop
-from tests.bridge.ocpp.wire import charger
+from tests.bridge.ocpp.wire import RawCharger, charger
 
 BUSY = Commitments(frozenset({1}), frozenset(), idle=False)
 IDLE = Commitments(frozenset(), frozenset(), idle=True)
@@ -265,27 +265,56 @@ async def test_a_charger_that_takes_no_list_of_keys(shop: Shop) -> None:
         assert await shop.states() == {"A": Taken.SET}
 
 
-@pytest.mark.parametrize("version", ["ocpp1.6", "ocpp2.0.1"])
-async def test_a_charger_that_tells_nobody_its_configuration(shop: Shop, version: str) -> None:
-    """It knows no such message: it is asked once at its boot, and operators hear of it."""
+async def boots_in(version: str, raw: RawCharger) -> None:
+    if version == "ocpp1.6":
+        await raw.boot()
+        return
+    station = {"vendorName": "Raw", "model": "Frames"}
+    await raw.call("BootNotification", {"reason": "PowerUp", "chargingStation": station})
+
+
+async def refuses_all(raw: RawCharger, most: int) -> None:
+    """Answer what Strom asks of the configuration, up to some messages, with NotSupported."""
+    for _ in range(most):
+        _, message_id, action, _ = await raw.asked()
+        assert action in ("GetConfiguration", "GetVariables")
+        refusal: list[Any] = [4, message_id, "NotSupported", "", {}]
+        await raw.send(refusal)
+        await raw.call("Heartbeat", {})
+
+
+@pytest.mark.parametrize(("version", "messages"), [("ocpp1.6", 2), ("ocpp2.0.1", 1)])
+async def test_a_charger_that_tells_nobody_its_configuration(
+    shop: Shop, version: str, messages: int
+) -> None:
+    """It knows no such message: it is asked twice at its boot, and operators hear of it."""
     shop.wishes = {"HeartbeatInterval": "60"} if version == "ocpp1.6" else {"A.B": "1"}
     async with charger(shop.server, subprotocols=(version,)) as raw:
-        if version == "ocpp1.6":
-            await raw.boot()
-        else:
-            station = {"vendorName": "Raw", "model": "Frames"}
-            await raw.call("BootNotification", {"reason": "PowerUp", "chargingStation": station})
-        asked = 0
-        while not (await shop.report()).trouble:
-            _, message_id, action, _ = await raw.asked()
-            refusal: list[Any] = [4, message_id, "NotSupported", "", {}]
-            await raw.send(refusal)
-            await raw.call("Heartbeat", {})
-            asked += 1
-            assert action in ("GetConfiguration", "GetVariables")
-        assert asked <= 2
+        await boots_in(version, raw)
+        await refuses_all(raw, messages)
+        assert (await shop.report()).trouble == ""
+        async with anyio.create_task_group() as group:
+            group.start_soon(refuses_all, raw, messages)
+            await shop.upkeep.look()
+        assert (await shop.report()).trouble
         await shop.upkeep.look()
         await raw.call("Heartbeat", {})
         assert raw.waiting == 0
     [trouble] = shop.alerts.current().values()
     assert "the charger answered NotSupported" in trouble
+
+
+async def test_a_charger_that_knows_its_configuration_only_a_moment_after_its_boot(
+    shop: Shop,
+) -> None:
+    """Seen at a firmware framework in Rust: what it handles it says after its boot."""
+    box = Box({"MeterValueSampleInterval": "0"})
+    async with charger(shop.server) as raw, anyio.create_task_group() as group:
+        await raw.boot()
+        await refuses_all(raw, 2)
+        group.start_soon(box.run, raw)
+        await shop.upkeep.look()
+        assert box.values["MeterValueSampleInterval"] == "20"
+        assert (await shop.report()).trouble == ""
+        assert not shop.alerts.current()
+        group.cancel_scope.cancel()
