@@ -54,6 +54,11 @@ class OcppCharger:
         self._connection = connection
         self._abilities = abilities or Abilities()
 
+    @property
+    def charge_point_id(self) -> str:
+        """Whose charger it is."""
+        return self._connection.charge_point_id
+
     async def send(self, message: object, timeout_s: float | None = None) -> Payload:
         """Send a message of `ocpp.v16.call` and return the charger's answer.
 

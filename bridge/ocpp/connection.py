@@ -185,7 +185,8 @@ class Connection:
         finally:
             del self._pending[message_id]
         if isinstance(answer, frames.CallError):
-            raise CallRefused(f"{action}: the charger answered {answer.code}", answer.code)
+            code = answer.code or "with an error that has no code"
+            raise CallRefused(f"{action}: the charger answered {code}", answer.code)
         return answer.payload
 
     async def _take(self, frame: bytes) -> None:

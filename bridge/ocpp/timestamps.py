@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,6 +33,9 @@ MAX_AGE_MS = 90 * 86_400_000
 
 _SECONDS_BELOW = 100_000_000_000
 
+_SHORT = re.compile(r"(?<![0-9.])[0-9](?=[-+T :.Z]|$)")
+"""A part of a time with one digit where two belong: `2026-1-2T3:04:05Z`."""
+
 
 def parse(value: object) -> int | None:
     """A timestamp in any spelling seen in the field, as Unix ms; None when it is none.
@@ -48,7 +52,10 @@ def _read(written: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return _number(text)
+        try:
+            moment = datetime.fromisoformat(_SHORT.sub(r"0\g<0>", text))
+        except ValueError:
+            return _number(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)

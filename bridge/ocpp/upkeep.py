@@ -31,11 +31,13 @@ logger = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 LOOK_S = 60.0
+MOST_REFUSALS = 3
+"""A charger that refuses to tell its configuration after its boot is asked so often, a look apart,
+and then a day later."""
 
 _REPORT = "settings"
 _RESET_FOR = "reset-for"
 _RESET_DUE = "reset-due"
-_UNKNOWN_THERE = frozenset({"NotSupported", "NotImplemented"})
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +52,7 @@ class Tended:
         booted: whether it booted since it was last compared.
         ready: whether it may be called.
         reset_due: whether a key waits for a reset.
-        refused: whether it said, since it booted, that it knows no such messages.
+        refusals: how often it refused to tell how it is configured, since it booted.
     """
 
     charge_point: ChargePoint
@@ -60,7 +62,7 @@ class Tended:
     booted: bool = False
     ready: bool = False
     reset_due: bool = False
-    refused: bool = False
+    refusals: int = 0
     busy: bool = False
 
 
@@ -167,11 +169,9 @@ class Upkeep:
         try:
             present = await tended.keys.read(names)
         except CallRefused as refused:
-            if refused.code not in _UNKNOWN_THERE:
-                raise
-            if booted and not tended.refused:
-                # Some boot before they know all of their messages: it is asked once more.
-                tended.refused = True
+            tended.refusals += 1
+            if booted and tended.refusals < MOST_REFUSALS:
+                # Some boot before they know all of their messages.
                 logger.info(
                     "%s: its configuration is asked for again: %s", charge_point.id, refused
                 )
@@ -203,7 +203,7 @@ class Upkeep:
         """Note a charger that tells nobody how it is configured: it is asked again tomorrow."""
         charge_point = tended.charge_point
         logger.info("%s: its configuration cannot be compared: %s", charge_point.id, trouble)
-        tended.booted = False
+        tended.booted, tended.refusals = False, 0
         report = Report(self._clock(), _digest(wishes), trouble=trouble)
         await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
         self._count(charge_point.id, report)

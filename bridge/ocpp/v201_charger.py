@@ -71,6 +71,11 @@ class Ocpp201Charger:
         self._abilities = abilities
         self._on_gone = on_gone
 
+    @property
+    def charge_point_id(self) -> str:
+        """Whose charger it is."""
+        return self._connection.charge_point_id
+
     async def send(self, message: object, timeout_s: float | None = None) -> Payload:
         """Send a message of `ocpp.v201.call` and return the station's answer.
 

@@ -66,6 +66,11 @@ class Watched(Protocol):
     Each of its messages may raise CallFailed or InvalidCall when it is sent.
     """
 
+    @property
+    def charge_point_id(self) -> str:
+        """Whose charger it is."""
+        ...
+
     async def send(self, message: object, timeout_s: float | None = None) -> Payload:
         """Send a message and wait for the answer."""
         ...
@@ -102,7 +107,7 @@ async def watch(charger: Watched, abilities: Abilities, connector: int) -> Watch
             abilities.triggers = Ability.NO
         return await _sample_more_often(charger, abilities, connector)
     except (CallFailed, InvalidCall) as error:
-        logger.info("a charger was not asked for its meter: %s", error)
+        logger.info("%s: was not asked for its meter: %s", charger.charge_point_id, error)
         return WatchOutcome.UNKNOWN
 
 
@@ -118,7 +123,12 @@ async def _sample_more_often(
     if abilities.intervals is Ability.NO:
         return WatchOutcome.UNSUPPORTED
     if not abilities.usual_interval:
-        usual = await charger.sample_interval()
+        try:
+            usual = await charger.sample_interval()
+        except CallRefused as refused:
+            if refused.code not in UNKNOWN_THERE:
+                raise
+            usual = None
         if usual is not None and 0 < usual <= CLOSE_SAMPLES_S:
             return WatchOutcome.COMING
         if usual is None or not await charger.set_sample_interval(CLOSE_SAMPLES_S):
@@ -139,7 +149,8 @@ async def watch_as_usual(charger: Watched, abilities: Abilities, connector: int)
         if await charger.set_sample_interval(int(abilities.usual_interval)):
             abilities.usual_interval = ""
     except (CallFailed, InvalidCall) as error:
-        logger.warning("a charger's sample interval was not set back: %s", error)
+        name = charger.charge_point_id
+        logger.warning("%s: its sample interval was not set back: %s", name, error)
 
 
 async def cut_power(
@@ -152,7 +163,7 @@ async def cut_power(
         try:
             status = await _ask(charger, message)
         except (CallFailed, InvalidCall) as error:
-            logger.info("a charger's power was not cut: %s", error)
+            logger.info("%s: its power was not cut: %s", charger.charge_point_id, error)
             return False
         if status in UNKNOWN_THERE:
             abilities.profiles = Ability.NO

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ async def test_triggers_that_are_rejected_now_are_tried_again() -> None:
         {"GetVariables": interval("60"), "SetVariables": changed("Rejected")},
         {"GetVariables": interval("60"), "SetVariables": changed("NotSupportedAttributeType")},
         {"GetVariables": {}, "SetVariables": changed()},
+        {"GetVariables": "NotSupported"},
     ],
 )
 async def test_a_station_that_can_do_neither_is_asked_once(answers: dict[str, Any]) -> None:
@@ -114,10 +116,16 @@ async def test_a_station_that_can_do_neither_is_asked_once(answers: dict[str, An
     assert len(heard.heard) <= 4
 
 
-async def test_a_station_that_answers_with_errors_does_no_harm() -> None:
-    async with standing({"TriggerMessage": "NotSupported"}, OCPP201) as (asked, _):
-        assert await asked.watch(1) is WatchOutcome.UNKNOWN
-        await asked.watch_as_usual(1)
+async def test_a_station_that_answers_with_errors_does_no_harm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = {"TriggerMessage": "NotSupported", "GetVariables": "InternalError"}
+    with caplog.at_level(logging.INFO, "bridge.ocpp.watching"):
+        async with standing(answers, OCPP201) as (asked, _):
+            assert await asked.watch(1) is WatchOutcome.UNKNOWN
+            await asked.watch_as_usual(1)
+    [sentence] = [record.getMessage() for record in caplog.records]
+    assert sentence.startswith("CP001: was not asked for its meter: GetVariables: ")
 
 
 async def test_near_the_end_of_the_credit_the_station_is_asked_for_its_meter(
