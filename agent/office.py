@@ -9,6 +9,7 @@ import anyio
 from agent.charge_point import ChargePointAgent
 from agent.charges import Charge, charge_of
 from agent.commons import ANYTHING, Commons
+from agent.doubts import DOUBT
 from agent.machine.events import StopBy
 from agent.machine.model import Session
 from agent.outbox import Outbox
@@ -97,7 +98,7 @@ class Office:
 
     def owed(self) -> list[OwedRefund]:
         """Every refund that has not arrived yet, the oldest first."""
-        return owed_refunds(self._journal.sessions.live())
+        return owed_refunds(self._journal.sessions.live(), self._journal.settings(DOUBT))
 
     async def decide_refund(
         self, session_id: str, refund_no: int | None, *, arrived: bool, operator: str

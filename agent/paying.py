@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from agent.all_sessions import AllSessions
 from agent.commons import Commons
+from agent.doubts import Doubts
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     Event,
@@ -52,11 +53,13 @@ class Paying:
     Args:
         commons: wallet, journal, clock and alerts.
         sessions: those of all charge points.
+        doubts: what may have been paid already.
     """
 
-    def __init__(self, commons: Commons, sessions: AllSessions) -> None:
+    def __init__(self, commons: Commons, sessions: AllSessions, doubts: Doubts) -> None:
         self._commons = commons
         self._sessions = sessions
+        self._doubts = doubts
         self._unsent: set[str] = set()
         """Payments that were decided on and have surely not reached the wallet."""
         self._idle_fees: deque[tuple[int, int]] = deque()
@@ -69,6 +72,7 @@ class Paying:
         if refund is None or refund.state not in COMMITTED or refund.state is RefundState.PAID:
             return
         try:
+            await self._doubts.known(session_id)
             if refund.state is RefundState.CLAIMED:
                 outcome = await self._send(session, refund)
             else:
@@ -86,7 +90,18 @@ class Paying:
         sent = RefundSent(f"sent:{name}", now_ms, refund.no, refund.payment_hash, source)
         await self._sessions.submit(session, sent)
         self._unsent.add(refund.payment_hash)
+        if self._doubts.is_doubted(session.id):
+            return await self._found_out(refund)
         return await self._pay_invoice(refund)
+
+    async def _found_out(self, refund: Refund) -> PaymentOutcome:
+        """What became of a payment that must not be asked for now: another one may have paid it."""
+        self._unsent.discard(refund.payment_hash)
+        outcome = await self._looked_up(refund)
+        if outcome.state not in (PaymentState.UNKNOWN, PaymentState.NO_RECORD):
+            return outcome
+        reason = "it may have been paid already on another invoice"
+        return PaymentOutcome(PaymentState.FAILED, reason=reason)
 
     async def _follow_up(self, session: Session, refund: Refund) -> PaymentOutcome:
         """What became of a payment that the wallet may have been asked for.
@@ -99,7 +114,11 @@ class Paying:
             return outcome
         expires_at_ms, now_ms = decode(refund.bolt11).expires_at_ms, self._commons.clock()
         if now_ms <= expires_at_ms:
-            return await self._send_same_again(refund) if await self._is_its(refund) else outcome
+            if not await self._is_its(refund):
+                return outcome
+            if self._doubts.is_doubted(session.id):
+                return await self._found_out(refund)
+            return await self._send_same_again(refund)
         if refund.payment_hash in self._unsent:
             self._unsent.discard(refund.payment_hash)
             reason = "the invoice expired before the wallet could be reached"
@@ -215,6 +234,9 @@ class Paying:
             if told is not None:
                 await self._conclude(self._sessions.get(session_id), refund, told)
                 return Verdict(told.state is PaymentState.SETTLED, by_wallet=True)
+        elif not arrived and self._doubts.is_doubted(session.id):
+            await self._doubts.lift(session.id, operator)
+            return Verdict(arrived=False, by_wallet=False)
         now_ms = self._commons.clock()
         key = f"decided:{session.id}:{refund.no}:{now_ms}"
         hash_ = refund.payment_hash if refund.state in ASKED else ""
@@ -232,6 +254,8 @@ class Paying:
             "arrived" if arrived else "did not arrive",
         )
         self._is_settled(session)
+        if arrived:
+            await self._doubts.lift(session.id, operator)
         return Verdict(arrived, by_wallet=False)
 
     async def _final_word(self, refund: Refund, *, arrived: bool) -> PaymentOutcome | None:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from agent.all_sessions import AllSessions
 from agent.commons import Commons
 from agent.config.tables import WalletConfig
+from agent.doubts import Doubted, Doubts
 from agent.journal.journal import Task
 from agent.machine.effects import OfferRefund, PayRefund
 from agent.machine.errors import IllegalEvent
@@ -66,6 +67,7 @@ class Payouts:
         payees: finds invoices behind addresses; None when nothing can.
         address_of: the lightning address in the profile of a public key who is found at these
             relays too; "" without. It may raise Refused.
+        doubts: what may have been paid already.
     """
 
     def __init__(
@@ -75,14 +77,17 @@ class Payouts:
         sessions: AllSessions,
         payees: Payees | None,
         address_of: AddressOf | None = None,
+        *,
+        doubts: Doubts,
     ) -> None:
         self._address_of = address_of
+        self._doubts = doubts
         self._commons = commons
         self._config = config
         self._sessions = sessions
         self._payees = payees
         self._first_tried_ms: dict[tuple[str, int], int] = {}
-        self.paying = Paying(commons, sessions)
+        self.paying = Paying(commons, sessions, doubts)
 
     async def offer(self, session: Session) -> WithdrawOffer:
         """A withdraw key for what is owed, or, while the session is open, for what is left.
@@ -152,6 +157,7 @@ class Payouts:
         refund = _free(session)
         if refund is None or session.state is not SessionState.CLOSED:
             raise _nothing_owed(session)
+        await self._doubts.check(session.id)
         bolt11 = _as_written_here(target)
         if not _INVOICE.match(bolt11):
             if self._payees is None:
@@ -163,6 +169,7 @@ class Payouts:
     async def _claim(self, session: Session, refund: Refund, bolt11: str, k1: str) -> None:
         if _is_decided(refund, bolt11):
             return
+        await self._doubts.check(session.id)
         payment_hash = await self._check_invoice(bolt11, refund)
         # Somebody may have decided it while the wallet was asked, this one too.
         session = self._sessions.get(session.id)
@@ -247,6 +254,8 @@ class Payouts:
         try:
             if refund is not None and refund.no == refund_no and self._config.auto_refund:
                 await self._send_by_itself(session)
+        except Doubted as reason:
+            raise Retry(str(reason)) from None
         except Refused as reason:
             if reason.passing and now_ms - first_ms < BY_ITSELF_MS:
                 raise Retry(str(reason)) from None

@@ -23,6 +23,7 @@ from agent.clock import Clock
 from agent.commons import Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
 from agent.disk_watch import DiskWatch, outlasting
+from agent.doubts import Doubts
 from agent.holds import Holds
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal, Task
@@ -150,7 +151,10 @@ class Site:
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
         present = {point_id: agent.sessions for point_id, agent in self._agents.items()}
         self._sessions = AllSessions(journal, present, self.commons)
-        self.payouts = Payouts(self.commons, config.wallet, self._sessions, payees, address_of)
+        self._doubts = Doubts(self.commons)
+        self.payouts = Payouts(
+            self.commons, config.wallet, self._sessions, payees, address_of, doubts=self._doubts
+        )
         self.owned = OwnedSessions(
             self.commons, self._sessions, self._papers, self.payouts, self._stop
         )
@@ -206,6 +210,7 @@ class Site:
     def _background(self) -> tuple[tuple[Callable[[], Awaitable[None]], str], ...]:
         kept_ms = self.config.sessions.keep_samples_days * DAY_MS
         return (
+            (self._doubts.run, "looking for payments that are not written down"),
             (self._holds.run, "watching held payments"),
             (self.outside.run, "looking for payments to other addresses"),
             (self._timers.run, "ringing at deadlines"),
@@ -220,7 +225,9 @@ class Site:
         """Load what was open when Strom last stopped."""
         alive_ms = self._journal.sessions.alive_ms()
         sessions: dict[str, list[Session]] = {}
-        for session in self._journal.sessions.live():
+        live = self._journal.sessions.live()
+        self._doubts.resume(live)
+        for session in live:
             sessions.setdefault(session.charge_point, []).append(session)
         for agent in self._agents.values():
             agent.resume()

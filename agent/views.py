@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import asdict
@@ -12,7 +12,7 @@ from agent.machine.events import ConnectorStatus, Event, MeterSampled
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.machine.refund import ASKED, RefundState
+from agent.machine.refund import ASKED, COMMITTED, RefundState
 from agent.ports.charge_point import ChargePointView, ConnectorView
 from agent.ports.office import OwedRefund
 from agent.ports.site import RefundView, SessionView, TimelineEntry
@@ -132,8 +132,16 @@ def _status(session: Session) -> ConnectorStatus:
     return ConnectorStatus.CHARGING if silent else session.status
 
 
-def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
-    """What the closed ones among sessions still owe, the oldest first."""
+def owed_refunds(
+    sessions: Iterable[Session], doubts: Mapping[str, str] | None = None
+) -> list[OwedRefund]:
+    """What the closed ones among sessions still owe, the oldest first.
+
+    Args:
+        sessions: of any state.
+        doubts: why those of a session wait for the operator, by its id.
+    """
+    doubts = doubts or {}
     owed = [
         OwedRefund(
             charge_point=session.charge_point,
@@ -144,6 +152,7 @@ def owed_refunds(sessions: Iterable[Session]) -> list[OwedRefund]:
             since_ms=session.closed_at_ms,
             failure=refund.failure,
             payment_hash=refund.payment_hash if refund.state in ASKED else "",
+            doubted=bool(doubts.get(session.id)) and refund.state not in COMMITTED,
         )
         for session in sessions
         for refund in session.refunds

@@ -6,7 +6,7 @@ look; what it cannot say is UNKNOWN, and never guessed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -105,6 +105,19 @@ class PaymentOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A payment that went out, or is on its way.
+
+    Attributes:
+        payment_hash: hex.
+        amount_msat: what the payee gets.
+    """
+
+    payment_hash: str
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
 class WalletInfo:
     """What an operator wants to know of a backend.
 
@@ -198,6 +211,14 @@ class Wallet(Protocol):
         Returns:
             NO_RECORD where the backend has none of it and would have one if it had ever been
             asked to pay; UNKNOWN where it has none and that says nothing.
+        """
+        ...
+
+    async def sent_since(self, at_ms: int) -> Sequence[Sent] | None:
+        """What was paid from here since a time, whoever asked for it; without what failed.
+
+        Returns:
+            At least those; None where the backend does not tell.
         """
         ...
 

@@ -23,6 +23,7 @@ from wallet.base import (
     InvoiceState,
     PaymentOutcome,
     PaymentState,
+    Sent,
     Settlement,
     WalletInfo,
     WalletRefused,
@@ -129,6 +130,11 @@ class DevWallet:
         if row is None:
             return PaymentOutcome(PaymentState.NO_RECORD)
         return PaymentOutcome(row.state, reason=row.reason)
+
+    async def sent_since(self, at_ms: int) -> list[Sent]:
+        """As in `Wallet`: all that ever was, since it is not written down when."""
+        del at_ms
+        return [Sent(*row) for row in await self._call(Ledger.sent)]
 
     async def create_hold_invoice(
         self,

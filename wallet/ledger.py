@@ -248,6 +248,13 @@ class Ledger:
         preimage = row[2] if state is PaymentState.SETTLED else None
         return PaymentRow(payment_hash, state, row[1], preimage)
 
+    def sent(self) -> list[tuple[str, int]]:
+        """Payment hash and amount of all that the operator has paid, or is about to."""
+        return self._db.execute(
+            "SELECT payment_hash, amount_msat FROM payments WHERE purse = ? AND state != ?",
+            (Purse.OPERATOR, PaymentState.FAILED),
+        ).fetchall()
+
     def settle_held(self, preimage: bytes, now_ms: int) -> None:
         """Take a held payment; raises WalletRefused when nothing is held under the preimage."""
         payment_hash = _sha256(preimage)

@@ -28,6 +28,7 @@ from wallet.base import (
     InvoiceState,
     PaymentOutcome,
     PaymentState,
+    Sent,
     Settlement,
     WalletConfigError,
     WalletInfo,
@@ -225,6 +226,28 @@ class LnbitsWallet:
         if any(record.amount < 0 for record in records):
             return outcome_of(records)
         return PaymentOutcome(PaymentState.NO_RECORD)
+
+    async def sent_since(self, at_ms: int) -> list[Sent]:
+        """As in `Wallet`."""
+        found: list[Record] = []
+        while True:
+            page = await self._page(
+                **{
+                    "amount[lt]": "0",
+                    "sortby": _MADE,
+                    "direction": "desc",
+                    "limit": str(_PAGE),
+                    "offset": str(len(found)),
+                }
+            )
+            found += page.data
+            if len(page.data) < _PAGE or page.data[-1].created_at_ms < at_ms:
+                break
+        return [
+            Sent(record.payment_hash, -record.amount)
+            for record in found
+            if record.amount < 0 and record.status != "failed" and record.created_at_ms >= at_ms
+        ]
 
     async def _send(self, invoice: bolt11.Bolt11, timeout_s: int) -> PaymentOutcome:
         try:

@@ -22,6 +22,7 @@ from wallet.base import (
     InvoiceState,
     PaymentOutcome,
     PaymentState,
+    Sent,
     Settlement,
     WalletConfigError,
     WalletInfo,
@@ -38,6 +39,7 @@ from wallet.lnd_rpc import (
     GET_INFO,
     LIST_CHANNELS,
     LIST_INVOICES,
+    LIST_PAYMENTS,
     LOOKUP_INVOICE,
     PERMISSIONS,
     SEND_PAYMENT,
@@ -72,7 +74,7 @@ _CAPABILITIES = {
     "make invoices": (ADD_INVOICE,),
     "see payments arrive": (LOOKUP_INVOICE, LIST_INVOICES, SUBSCRIBE_INVOICES),
     "pay refunds": (SEND_PAYMENT,),
-    "follow refunds": (TRACK_PAYMENT,),
+    "follow refunds": (TRACK_PAYMENT, LIST_PAYMENTS),
 }
 
 
@@ -260,6 +262,28 @@ class LndWallet:
                 return PaymentOutcome(PaymentState.NO_RECORD)
             raise WalletUnavailable(str(error)) from None
         return PaymentOutcome(PaymentState.UNKNOWN) if payment is None else outcome(payment)
+
+    async def sent_since(self, at_ms: int) -> list[Sent] | None:
+        """As in `Wallet`."""
+        sent: list[Sent] = []
+        offset = 0
+        while True:
+            request = pb.ListPaymentsRequest(
+                include_incomplete=True, index_offset=offset, max_payments=PAGE, reversed=True
+            )
+            try:
+                page = await self._rpc.call(LIST_PAYMENTS, request)
+            except LndRefused:
+                return None
+            made = [p for p in page.payments if p.creation_time_ns >= at_ms * 1_000_000]
+            sent += [
+                Sent(payment.payment_hash, payment.value_msat)
+                for payment in made
+                if payment.status != pb.Payment.FAILED
+            ]
+            offset = page.first_index_offset
+            if len(made) < PAGE or not offset:
+                return sent
 
     async def create_hold_invoice(
         self,

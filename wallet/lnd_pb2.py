@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10wallet/lnd.proto\x12\tstrom.lnd\"\x10\n\x0eGetInfoRequest\"\x85\x01\n\x0fGetInfoResponse\x12\x17\n\x0fidentity_pubkey\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x17\n\x0fsynced_to_chain\x18\t \x01(\x08\x12\x0f\n\x07version\x18\x0e \x01(\t\x12 \n\x06\x63hains\x18\x10 \x03(\x0b\x32\x10.strom.lnd.Chain\"\x18\n\x05\x43hain\x12\x0f\n\x07network\x18\x02 \x01(\t\"\x17\n\x15\x43hannelBalanceRequest\"~\n\x16\x43hannelBalanceResponse\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x03\x12(\n\rlocal_balance\x18\x03 \x01(\x0b\x32\x11.strom.lnd.Amount\x12)\n\x0eremote_balance\x18\x04 \x01(\x0b\x32\x11.strom.lnd.Amount\"\x16\n\x06\x41mount\x12\x0c\n\x04msat\x18\x02 \x01(\x04\"*\n\x13ListChannelsRequest\x12\x13\n\x0b\x61\x63tive_only\x18\x01 \x01(\x08\"<\n\x14ListChannelsResponse\x12$\n\x08\x63hannels\x18\x0b \x03(\x0b\x32\x12.strom.lnd.Channel\"\xbd\x01\n\x07\x43hannel\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x15\n\rlocal_balance\x18\x06 \x01(\x03\x12\x16\n\x0eremote_balance\x18\x07 \x01(\x03\x12\x38\n\x11local_constraints\x18\x1d \x01(\x0b\x32\x1d.strom.lnd.ChannelConstraints\x12\x39\n\x12remote_constraints\x18\x1e \x01(\x0b\x32\x1d.strom.lnd.ChannelConstraints\".\n\x12\x43hannelConstraints\x12\x18\n\x10\x63han_reserve_sat\x18\x02 \x01(\x04\"\x8b\x03\n\x07Invoice\x12\x0c\n\x04memo\x18\x01 \x01(\t\x12\x12\n\nr_preimage\x18\x03 \x01(\x0c\x12\x0e\n\x06r_hash\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x03\x12\x0f\n\x07settled\x18\x06 \x01(\x08\x12\x13\n\x0bsettle_date\x18\x08 \x01(\x03\x12\x17\n\x0fpayment_request\x18\t \x01(\t\x12\x18\n\x10\x64\x65scription_hash\x18\n \x01(\x0c\x12\x0e\n\x06\x65xpiry\x18\x0b \x01(\x03\x12\x0f\n\x07private\x18\x0f \x01(\x08\x12\x11\n\tadd_index\x18\x10 \x01(\x04\x12\x14\n\x0csettle_index\x18\x11 \x01(\x04\x12\x15\n\ramt_paid_msat\x18\x14 \x01(\x03\x12.\n\x05state\x18\x15 \x01(\x0e\x32\x1f.strom.lnd.Invoice.InvoiceState\x12\x12\n\nvalue_msat\x18\x17 \x01(\x03\"A\n\x0cInvoiceState\x12\x08\n\x04OPEN\x10\x00\x12\x0b\n\x07SETTLED\x10\x01\x12\x0c\n\x08\x43\x41NCELED\x10\x02\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x03\"P\n\x12\x41\x64\x64InvoiceResponse\x12\x0e\n\x06r_hash\x18\x01 \x01(\x0c\x12\x17\n\x0fpayment_request\x18\x02 \x01(\t\x12\x11\n\tadd_index\x18\x10 \x01(\x04\"\x1d\n\x0bPaymentHash\x12\x0e\n\x06r_hash\x18\x02 \x01(\x0c\"D\n\x12ListInvoiceRequest\x12\x14\n\x0cindex_offset\x18\x04 \x01(\x04\x12\x18\n\x10num_max_invoices\x18\x05 \x01(\x04\"V\n\x13ListInvoiceResponse\x12$\n\x08invoices\x18\x01 \x03(\x0b\x32\x12.strom.lnd.Invoice\x12\x19\n\x11last_index_offset\x18\x02 \x01(\x04\">\n\x13InvoiceSubscription\x12\x11\n\tadd_index\x18\x01 \x01(\x04\x12\x14\n\x0csettle_index\x18\x02 \x01(\x04\"\xa1\x02\n\x07Payment\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\t\x12\x18\n\x10payment_preimage\x18\x06 \x01(\t\x12\x12\n\nvalue_msat\x18\x08 \x01(\x03\x12\x30\n\x06status\x18\n \x01(\x0e\x32 .strom.lnd.Payment.PaymentStatus\x12\x10\n\x08\x66\x65\x65_msat\x18\x0c \x01(\x03\x12\x37\n\x0e\x66\x61ilure_reason\x18\x10 \x01(\x0e\x32\x1f.strom.lnd.PaymentFailureReason\"U\n\rPaymentStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\r\n\tIN_FLIGHT\x10\x01\x12\r\n\tSUCCEEDED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x12\r\n\tINITIATED\x10\x04\"\x97\x01\n\x12SendPaymentRequest\x12\x17\n\x0fpayment_request\x18\x05 \x01(\t\x12\x17\n\x0ftimeout_seconds\x18\x06 \x01(\x05\x12\x16\n\x0e\x66\x65\x65_limit_msat\x18\r \x01(\x03\x12\x1a\n\x12\x61llow_self_payment\x18\x0f \x01(\x08\x12\x1b\n\x13no_inflight_updates\x18\x12 \x01(\x08\"H\n\x13TrackPaymentRequest\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c\x12\x1b\n\x13no_inflight_updates\x18\x02 \x01(\x08\"\x91\x01\n\x15\x41\x64\x64HoldInvoiceRequest\x12\x0c\n\x04memo\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x03\x12\x18\n\x10\x64\x65scription_hash\x18\x04 \x01(\x0c\x12\x0e\n\x06\x65xpiry\x18\x05 \x01(\x03\x12\x0f\n\x07private\x18\t \x01(\x08\x12\x12\n\nvalue_msat\x18\n \x01(\x03\"@\n\x12\x41\x64\x64HoldInvoiceResp\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\x12\x11\n\tadd_index\x18\x02 \x01(\x04\"$\n\x10SettleInvoiceMsg\x12\x10\n\x08preimage\x18\x01 \x01(\x0c\"\x13\n\x11SettleInvoiceResp\"(\n\x10\x43\x61ncelInvoiceMsg\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c\"\x13\n\x11\x43\x61ncelInvoiceResp\"/\n\x1dSubscribeSingleInvoiceRequest\x12\x0e\n\x06r_hash\x18\x02 \x01(\x0c\"(\n\x10LookupInvoiceMsg\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c*\xf6\x01\n\x14PaymentFailureReason\x12\x17\n\x13\x46\x41ILURE_REASON_NONE\x10\x00\x12\x1a\n\x16\x46\x41ILURE_REASON_TIMEOUT\x10\x01\x12\x1b\n\x17\x46\x41ILURE_REASON_NO_ROUTE\x10\x02\x12\x18\n\x14\x46\x41ILURE_REASON_ERROR\x10\x03\x12,\n(FAILURE_REASON_INCORRECT_PAYMENT_DETAILS\x10\x04\x12\'\n#FAILURE_REASON_INSUFFICIENT_BALANCE\x10\x05\x12\x1b\n\x17\x46\x41ILURE_REASON_CANCELED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10wallet/lnd.proto\x12\tstrom.lnd\"\x10\n\x0eGetInfoRequest\"\x85\x01\n\x0fGetInfoResponse\x12\x17\n\x0fidentity_pubkey\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x17\n\x0fsynced_to_chain\x18\t \x01(\x08\x12\x0f\n\x07version\x18\x0e \x01(\t\x12 \n\x06\x63hains\x18\x10 \x03(\x0b\x32\x10.strom.lnd.Chain\"\x18\n\x05\x43hain\x12\x0f\n\x07network\x18\x02 \x01(\t\"\x17\n\x15\x43hannelBalanceRequest\"~\n\x16\x43hannelBalanceResponse\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x03\x12(\n\rlocal_balance\x18\x03 \x01(\x0b\x32\x11.strom.lnd.Amount\x12)\n\x0eremote_balance\x18\x04 \x01(\x0b\x32\x11.strom.lnd.Amount\"\x16\n\x06\x41mount\x12\x0c\n\x04msat\x18\x02 \x01(\x04\"*\n\x13ListChannelsRequest\x12\x13\n\x0b\x61\x63tive_only\x18\x01 \x01(\x08\"<\n\x14ListChannelsResponse\x12$\n\x08\x63hannels\x18\x0b \x03(\x0b\x32\x12.strom.lnd.Channel\"\xbd\x01\n\x07\x43hannel\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x15\n\rlocal_balance\x18\x06 \x01(\x03\x12\x16\n\x0eremote_balance\x18\x07 \x01(\x03\x12\x38\n\x11local_constraints\x18\x1d \x01(\x0b\x32\x1d.strom.lnd.ChannelConstraints\x12\x39\n\x12remote_constraints\x18\x1e \x01(\x0b\x32\x1d.strom.lnd.ChannelConstraints\".\n\x12\x43hannelConstraints\x12\x18\n\x10\x63han_reserve_sat\x18\x02 \x01(\x04\"\x8b\x03\n\x07Invoice\x12\x0c\n\x04memo\x18\x01 \x01(\t\x12\x12\n\nr_preimage\x18\x03 \x01(\x0c\x12\x0e\n\x06r_hash\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x03\x12\x0f\n\x07settled\x18\x06 \x01(\x08\x12\x13\n\x0bsettle_date\x18\x08 \x01(\x03\x12\x17\n\x0fpayment_request\x18\t \x01(\t\x12\x18\n\x10\x64\x65scription_hash\x18\n \x01(\x0c\x12\x0e\n\x06\x65xpiry\x18\x0b \x01(\x03\x12\x0f\n\x07private\x18\x0f \x01(\x08\x12\x11\n\tadd_index\x18\x10 \x01(\x04\x12\x14\n\x0csettle_index\x18\x11 \x01(\x04\x12\x15\n\ramt_paid_msat\x18\x14 \x01(\x03\x12.\n\x05state\x18\x15 \x01(\x0e\x32\x1f.strom.lnd.Invoice.InvoiceState\x12\x12\n\nvalue_msat\x18\x17 \x01(\x03\"A\n\x0cInvoiceState\x12\x08\n\x04OPEN\x10\x00\x12\x0b\n\x07SETTLED\x10\x01\x12\x0c\n\x08\x43\x41NCELED\x10\x02\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x03\"P\n\x12\x41\x64\x64InvoiceResponse\x12\x0e\n\x06r_hash\x18\x01 \x01(\x0c\x12\x17\n\x0fpayment_request\x18\x02 \x01(\t\x12\x11\n\tadd_index\x18\x10 \x01(\x04\"\x1d\n\x0bPaymentHash\x12\x0e\n\x06r_hash\x18\x02 \x01(\x0c\"D\n\x12ListInvoiceRequest\x12\x14\n\x0cindex_offset\x18\x04 \x01(\x04\x12\x18\n\x10num_max_invoices\x18\x05 \x01(\x04\"V\n\x13ListInvoiceResponse\x12$\n\x08invoices\x18\x01 \x03(\x0b\x32\x12.strom.lnd.Invoice\x12\x19\n\x11last_index_offset\x18\x02 \x01(\x04\">\n\x13InvoiceSubscription\x12\x11\n\tadd_index\x18\x01 \x01(\x04\x12\x14\n\x0csettle_index\x18\x02 \x01(\x04\"\xbb\x02\n\x07Payment\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\t\x12\x18\n\x10payment_preimage\x18\x06 \x01(\t\x12\x12\n\nvalue_msat\x18\x08 \x01(\x03\x12\x30\n\x06status\x18\n \x01(\x0e\x32 .strom.lnd.Payment.PaymentStatus\x12\x10\n\x08\x66\x65\x65_msat\x18\x0c \x01(\x03\x12\x18\n\x10\x63reation_time_ns\x18\r \x01(\x03\x12\x37\n\x0e\x66\x61ilure_reason\x18\x10 \x01(\x0e\x32\x1f.strom.lnd.PaymentFailureReason\"U\n\rPaymentStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\r\n\tIN_FLIGHT\x10\x01\x12\r\n\tSUCCEEDED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x12\r\n\tINITIATED\x10\x04\"o\n\x13ListPaymentsRequest\x12\x1a\n\x12include_incomplete\x18\x01 \x01(\x08\x12\x14\n\x0cindex_offset\x18\x02 \x01(\x04\x12\x14\n\x0cmax_payments\x18\x03 \x01(\x04\x12\x10\n\x08reversed\x18\x04 \x01(\x08\"X\n\x14ListPaymentsResponse\x12$\n\x08payments\x18\x01 \x03(\x0b\x32\x12.strom.lnd.Payment\x12\x1a\n\x12\x66irst_index_offset\x18\x02 \x01(\x04\"\x97\x01\n\x12SendPaymentRequest\x12\x17\n\x0fpayment_request\x18\x05 \x01(\t\x12\x17\n\x0ftimeout_seconds\x18\x06 \x01(\x05\x12\x16\n\x0e\x66\x65\x65_limit_msat\x18\r \x01(\x03\x12\x1a\n\x12\x61llow_self_payment\x18\x0f \x01(\x08\x12\x1b\n\x13no_inflight_updates\x18\x12 \x01(\x08\"H\n\x13TrackPaymentRequest\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c\x12\x1b\n\x13no_inflight_updates\x18\x02 \x01(\x08\"\x91\x01\n\x15\x41\x64\x64HoldInvoiceRequest\x12\x0c\n\x04memo\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x03\x12\x18\n\x10\x64\x65scription_hash\x18\x04 \x01(\x0c\x12\x0e\n\x06\x65xpiry\x18\x05 \x01(\x03\x12\x0f\n\x07private\x18\t \x01(\x08\x12\x12\n\nvalue_msat\x18\n \x01(\x03\"@\n\x12\x41\x64\x64HoldInvoiceResp\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\x12\x11\n\tadd_index\x18\x02 \x01(\x04\"$\n\x10SettleInvoiceMsg\x12\x10\n\x08preimage\x18\x01 \x01(\x0c\"\x13\n\x11SettleInvoiceResp\"(\n\x10\x43\x61ncelInvoiceMsg\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c\"\x13\n\x11\x43\x61ncelInvoiceResp\"/\n\x1dSubscribeSingleInvoiceRequest\x12\x0e\n\x06r_hash\x18\x02 \x01(\x0c\"(\n\x10LookupInvoiceMsg\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c*\xf6\x01\n\x14PaymentFailureReason\x12\x17\n\x13\x46\x41ILURE_REASON_NONE\x10\x00\x12\x1a\n\x16\x46\x41ILURE_REASON_TIMEOUT\x10\x01\x12\x1b\n\x17\x46\x41ILURE_REASON_NO_ROUTE\x10\x02\x12\x18\n\x14\x46\x41ILURE_REASON_ERROR\x10\x03\x12,\n(FAILURE_REASON_INCORRECT_PAYMENT_DETAILS\x10\x04\x12\'\n#FAILURE_REASON_INSUFFICIENT_BALANCE\x10\x05\x12\x1b\n\x17\x46\x41ILURE_REASON_CANCELED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wallet.lnd_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PAYMENTFAILUREREASON']._serialized_start=2415
-  _globals['_PAYMENTFAILUREREASON']._serialized_end=2661
+  _globals['_PAYMENTFAILUREREASON']._serialized_start=2644
+  _globals['_PAYMENTFAILUREREASON']._serialized_end=2890
   _globals['_GETINFOREQUEST']._serialized_start=31
   _globals['_GETINFOREQUEST']._serialized_end=47
   _globals['_GETINFORESPONSE']._serialized_start=50
@@ -68,27 +68,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOICESUBSCRIPTION']._serialized_start=1403
   _globals['_INVOICESUBSCRIPTION']._serialized_end=1465
   _globals['_PAYMENT']._serialized_start=1468
-  _globals['_PAYMENT']._serialized_end=1757
-  _globals['_PAYMENT_PAYMENTSTATUS']._serialized_start=1672
-  _globals['_PAYMENT_PAYMENTSTATUS']._serialized_end=1757
-  _globals['_SENDPAYMENTREQUEST']._serialized_start=1760
-  _globals['_SENDPAYMENTREQUEST']._serialized_end=1911
-  _globals['_TRACKPAYMENTREQUEST']._serialized_start=1913
-  _globals['_TRACKPAYMENTREQUEST']._serialized_end=1985
-  _globals['_ADDHOLDINVOICEREQUEST']._serialized_start=1988
-  _globals['_ADDHOLDINVOICEREQUEST']._serialized_end=2133
-  _globals['_ADDHOLDINVOICERESP']._serialized_start=2135
-  _globals['_ADDHOLDINVOICERESP']._serialized_end=2199
-  _globals['_SETTLEINVOICEMSG']._serialized_start=2201
-  _globals['_SETTLEINVOICEMSG']._serialized_end=2237
-  _globals['_SETTLEINVOICERESP']._serialized_start=2239
-  _globals['_SETTLEINVOICERESP']._serialized_end=2258
-  _globals['_CANCELINVOICEMSG']._serialized_start=2260
-  _globals['_CANCELINVOICEMSG']._serialized_end=2300
-  _globals['_CANCELINVOICERESP']._serialized_start=2302
-  _globals['_CANCELINVOICERESP']._serialized_end=2321
-  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_start=2323
-  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_end=2370
-  _globals['_LOOKUPINVOICEMSG']._serialized_start=2372
-  _globals['_LOOKUPINVOICEMSG']._serialized_end=2412
+  _globals['_PAYMENT']._serialized_end=1783
+  _globals['_PAYMENT_PAYMENTSTATUS']._serialized_start=1698
+  _globals['_PAYMENT_PAYMENTSTATUS']._serialized_end=1783
+  _globals['_LISTPAYMENTSREQUEST']._serialized_start=1785
+  _globals['_LISTPAYMENTSREQUEST']._serialized_end=1896
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_start=1898
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_end=1986
+  _globals['_SENDPAYMENTREQUEST']._serialized_start=1989
+  _globals['_SENDPAYMENTREQUEST']._serialized_end=2140
+  _globals['_TRACKPAYMENTREQUEST']._serialized_start=2142
+  _globals['_TRACKPAYMENTREQUEST']._serialized_end=2214
+  _globals['_ADDHOLDINVOICEREQUEST']._serialized_start=2217
+  _globals['_ADDHOLDINVOICEREQUEST']._serialized_end=2362
+  _globals['_ADDHOLDINVOICERESP']._serialized_start=2364
+  _globals['_ADDHOLDINVOICERESP']._serialized_end=2428
+  _globals['_SETTLEINVOICEMSG']._serialized_start=2430
+  _globals['_SETTLEINVOICEMSG']._serialized_end=2466
+  _globals['_SETTLEINVOICERESP']._serialized_start=2468
+  _globals['_SETTLEINVOICERESP']._serialized_end=2487
+  _globals['_CANCELINVOICEMSG']._serialized_start=2489
+  _globals['_CANCELINVOICEMSG']._serialized_end=2529
+  _globals['_CANCELINVOICERESP']._serialized_start=2531
+  _globals['_CANCELINVOICERESP']._serialized_end=2550
+  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_start=2552
+  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_end=2599
+  _globals['_LOOKUPINVOICEMSG']._serialized_start=2601
+  _globals['_LOOKUPINVOICEMSG']._serialized_end=2641
 # @@protoc_insertion_point(module_scope)

@@ -185,7 +185,7 @@ class InvoiceSubscription(_message.Message):
     def __init__(self, add_index: _Optional[int] = ..., settle_index: _Optional[int] = ...) -> None: ...
 
 class Payment(_message.Message):
-    __slots__ = ("payment_hash", "payment_preimage", "value_msat", "status", "fee_msat", "failure_reason")
+    __slots__ = ("payment_hash", "payment_preimage", "value_msat", "status", "fee_msat", "creation_time_ns", "failure_reason")
     class PaymentStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[Payment.PaymentStatus]
@@ -203,14 +203,36 @@ class Payment(_message.Message):
     VALUE_MSAT_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     FEE_MSAT_FIELD_NUMBER: _ClassVar[int]
+    CREATION_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
     payment_hash: str
     payment_preimage: str
     value_msat: int
     status: Payment.PaymentStatus
     fee_msat: int
+    creation_time_ns: int
     failure_reason: PaymentFailureReason
-    def __init__(self, payment_hash: _Optional[str] = ..., payment_preimage: _Optional[str] = ..., value_msat: _Optional[int] = ..., status: _Optional[_Union[Payment.PaymentStatus, str]] = ..., fee_msat: _Optional[int] = ..., failure_reason: _Optional[_Union[PaymentFailureReason, str]] = ...) -> None: ...
+    def __init__(self, payment_hash: _Optional[str] = ..., payment_preimage: _Optional[str] = ..., value_msat: _Optional[int] = ..., status: _Optional[_Union[Payment.PaymentStatus, str]] = ..., fee_msat: _Optional[int] = ..., creation_time_ns: _Optional[int] = ..., failure_reason: _Optional[_Union[PaymentFailureReason, str]] = ...) -> None: ...
+
+class ListPaymentsRequest(_message.Message):
+    __slots__ = ("include_incomplete", "index_offset", "max_payments", "reversed")
+    INCLUDE_INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    MAX_PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    REVERSED_FIELD_NUMBER: _ClassVar[int]
+    include_incomplete: bool
+    index_offset: int
+    max_payments: int
+    reversed: bool
+    def __init__(self, include_incomplete: _Optional[bool] = ..., index_offset: _Optional[int] = ..., max_payments: _Optional[int] = ..., reversed: _Optional[bool] = ...) -> None: ...
+
+class ListPaymentsResponse(_message.Message):
+    __slots__ = ("payments", "first_index_offset")
+    PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_INDEX_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    payments: _containers.RepeatedCompositeFieldContainer[Payment]
+    first_index_offset: int
+    def __init__(self, payments: _Optional[_Iterable[_Union[Payment, _Mapping]]] = ..., first_index_offset: _Optional[int] = ...) -> None: ...
 
 class SendPaymentRequest(_message.Message):
     __slots__ = ("payment_request", "timeout_seconds", "fee_limit_msat", "allow_self_payment", "no_inflight_updates")

@@ -77,6 +77,9 @@ SUBSCRIBE_INVOICES = Method(
 )
 SEND_PAYMENT = Method("/routerrpc.Router/SendPaymentV2", pb.SendPaymentRequest, pb.Payment)
 TRACK_PAYMENT = Method("/routerrpc.Router/TrackPaymentV2", pb.TrackPaymentRequest, pb.Payment)
+LIST_PAYMENTS = Method(
+    "/lnrpc.Lightning/ListPayments", pb.ListPaymentsRequest, pb.ListPaymentsResponse
+)
 ADD_HOLD_INVOICE = Method(
     "/invoicesrpc.Invoices/AddHoldInvoice", pb.AddHoldInvoiceRequest, pb.AddHoldInvoiceResp
 )
@@ -100,6 +103,7 @@ PERMISSIONS = {
     SUBSCRIBE_INVOICES.name: ("invoices", "read"),
     SEND_PAYMENT.name: ("offchain", "write"),
     TRACK_PAYMENT.name: ("offchain", "read"),
+    LIST_PAYMENTS.name: ("offchain", "read"),
     ADD_HOLD_INVOICE.name: ("invoices", "write"),
     SETTLE_INVOICE.name: ("invoices", "write"),
     CANCEL_INVOICE.name: ("invoices", "write"),

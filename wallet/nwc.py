@@ -23,6 +23,7 @@ from wallet.base import (
     InvoiceState,
     PaymentOutcome,
     PaymentState,
+    Sent,
     Settlement,
     WalletConfigError,
     WalletInfo,
@@ -38,7 +39,7 @@ from wallet.nwc_link import (
     NwcLink,
     ServiceInfo,
 )
-from wallet.nwc_listing import is_listed, settled_since
+from wallet.nwc_listing import is_listed, listed_from, settled_since
 from wallet.nwc_record import Transaction, opens, outcome_of, received_by
 from wallet.told import Told
 
@@ -251,6 +252,24 @@ class NwcWallet:
     async def lookup_payment(self, payment_hash: str) -> PaymentOutcome:
         """As in `Wallet`; some wallets look up invoices alone, so NOT_FOUND says nothing."""
         return outcome_of(await self._lookup(payment_hash))
+
+    async def sent_since(self, at_ms: int) -> list[Sent] | None:
+        """As in `Wallet`; where the connection may list payments."""
+        if "list_transactions" not in await self._permissions():
+            return None
+
+        async def ask(params: dict[str, Any]) -> list[Transaction]:
+            return (await self._ask("list_transactions", params, _Transactions)).transactions
+
+        try:
+            listed = await listed_from(ask, at_ms // 1000, "outgoing")
+        except NwcError:
+            return None
+        return [
+            Sent(payment_hash, entry.amount or 0)
+            for payment_hash, entry in listed.items()
+            if outcome_of(entry).state is not PaymentState.FAILED
+        ]
 
     async def create_hold_invoice(
         self,

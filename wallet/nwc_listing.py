@@ -53,6 +53,18 @@ async def is_listed(ask: Ask, payment_hash: str, found: Transaction) -> bool:
 
 async def _paid_from(ask: Ask, from_s: int) -> dict[str, Transaction]:
     """The received payments by their hash whose invoice was made at or after a time."""
+    listed = await listed_from(ask, from_s, "incoming")
+    return {payment_hash: entry for payment_hash, entry in listed.items() if entry.settled}
+
+
+async def listed_from(ask: Ask, from_s: int, kind: str) -> dict[str, Transaction]:
+    """The payments by their hash that were made, or whose invoice was, at or after a time.
+
+    Args:
+        ask: asks the wallet; what it raises comes through.
+        from_s: Unix seconds.
+        kind: "incoming" or "outgoing".
+    """
     found: dict[str, Transaction] = {}
     offset = 0
     while True:
@@ -62,7 +74,7 @@ async def _paid_from(ask: Ask, from_s: int) -> dict[str, Transaction]:
                 "limit": PAGE,
                 "offset": offset,
                 "unpaid": False,
-                "type": "incoming",
+                "type": kind,
             }
         )
         known = len(found)
@@ -70,8 +82,4 @@ async def _paid_from(ask: Ask, from_s: int) -> dict[str, Transaction]:
         offset += len(page)
         if len(found) == known:
             break
-    return {
-        payment_hash: entry
-        for payment_hash, entry in found.items()
-        if entry.type == "incoming" and entry.settled
-    }
+    return {payment_hash: entry for payment_hash, entry in found.items() if entry.type == kind}

@@ -19,6 +19,7 @@ class OwedRefund:
         failure: why the last attempt failed; "" without one.
         payment_hash: of the payment of which nobody can say yet what became of it; "" where it
             is known.
+        doubted: it may have been paid already, by a Strom with other data than this one.
     """
 
     charge_point: str
@@ -29,6 +30,7 @@ class OwedRefund:
     since_ms: int
     failure: str = ""
     payment_hash: str = ""
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.config.tables import load
+from agent.doubts import DOUBT
 from agent.journal.journal import JOURNAL_FILE, Journal
 from agent.journal.outside import Unattributed
 from agent.machine.money import MSAT_PER_SAT
@@ -100,7 +101,8 @@ def _read(path: Path) -> _Book:
         return _Book([], is_there=False)
     journal = Journal.open(path)
     try:
-        return _Book(owed_refunds(journal.sessions.live()), journal.outside.unattributed())
+        refunds = owed_refunds(journal.sessions.live(), journal.settings(DOUBT))
+        return _Book(refunds, journal.outside.unattributed())
     finally:
         journal.close()
 
@@ -180,6 +182,17 @@ def _tell_refunds(refunds: list[OwedRefund]) -> None:
 def _tell_what_to_do(refunds: list[OwedRefund]) -> None:
     """Of which of them nobody knows what became, and how that is found out."""
     for refund in refunds:
+        if refund.doubted:
+            out.print(
+                Text(
+                    "Your wallet has paid what Strom never decided on, as after a backup was "
+                    "restored, or where a copy of its data is at work: look there whether "
+                    f"{refund.amount_msat // MSAT_PER_SAT:,} sat or so went to this driver.\n"
+                    f"  strom owed {refund.session_id}:{refund.refund_no} --paid    they did\n"
+                    f"  strom owed {refund.session_id}:{refund.refund_no} --unpaid  they did not: "
+                    "he can have them"
+                )
+            )
         if refund.payment_hash:
             out.print(
                 Text(

@@ -159,14 +159,16 @@ async def running(
     *,
     providers: Providers | None = None,
     money: Wallet | None = None,
+    play: DevWallet | None = None,
     alerts: Alerts | None = None,
 ) -> AsyncGenerator[World]:
     """A site at work on a folder; leave and enter again for a restart.
 
-    With `money` its wallet is that one, and `World.wallet` is nobody's.
+    With `money` its wallet is that one, and `World.wallet` is nobody's; with `play` both are that
+    one, not open.
     """
     clock = clock or ManualClock()
-    wallet = DevWallet(folder, clock)
+    wallet = play or DevWallet(folder, clock)
     await wallet.open()
     journal = Journal.open(folder / "strom.db")
     ear = Ear()

@@ -92,7 +92,7 @@ async def round_of(till: Till, folder: Path, step: str) -> None:
             if step in HOLD_STEPS:
                 page = await _held(strom, charger, peer)
             else:
-                page = await _unplugged(strom, peer)
+                page = await unplugged(strom, peer)
             till.in_msat += PAID_MSAT
             till.out_msat += await _paid_back(strom, peer, page, step)
             till.deaths[step] += 1
@@ -114,11 +114,11 @@ async def round_of_lost_request(till: Till, folder: Path) -> None:
             charger = SimulatedChargePoint(strom.ocpp_url, "CP001", connectors=1, speed=100)
             group.start_soon(charger.run)
             await strom.until(strom.online)
-            page = await _unplugged(strom, peer)
+            page = await unplugged(strom, peer)
             till.in_msat += PAID_MSAT
             lost, lost_hash = await peer.invoice(PAID_MSAT, expiry_s=60)
             with suppress(httpx.TransportError):
-                await strom.get(await _claim(strom, page, lost))
+                await strom.get(await claim_url(strom, page, lost))
             await strom.until(strom.has_died)
             await strom.start(STROM_AHEAD_MS="3600000")
 
@@ -127,7 +127,7 @@ async def round_of_lost_request(till: Till, folder: Path) -> None:
 
             await strom.until(is_owed_again)
             bolt11, payment_hash = await peer.invoice(PAID_MSAT, expiry_s=86_400)
-            assert (await strom.get(await _claim(strom, page, bolt11)))["status"] == "OK"
+            assert (await strom.get(await claim_url(strom, page, bolt11)))["status"] == "OK"
 
             async def settled() -> bool:
                 return (await strom.get(page))["owed_msat"] == 0
@@ -142,14 +142,14 @@ async def round_of_lost_request(till: Till, folder: Path) -> None:
         await strom.http.aclose()
 
 
-async def _claim(strom: Strom, page: str, bolt11: str) -> str:
+async def claim_url(strom: Strom, page: str, bolt11: str) -> str:
     """The URL by which a wallet claims a refund to an invoice (LUD-03)."""
     offer = await strom.get("/lnurl/cp001?s=" + page.rpartition("/")[2])
     joint = "&" if "?" in offer["callback"] else "?"
     return f"{offer['callback']}{joint}k1={offer['k1']}&pr={bolt11}"
 
 
-async def _unplugged(strom: Strom, peer: Peer) -> str:
+async def unplugged(strom: Strom, peer: Peer) -> str:
     """A session that was paid and stopped before the car was plugged in: all of it is owed."""
     bolt11, page = await strom.invoice()
     await peer.pay(bolt11)

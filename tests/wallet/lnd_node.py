@@ -147,6 +147,7 @@ class LndNode:
             payment_hash=invoice.payment_hash,
             value_msat=invoice.amount_msat or 0,
             status=pb.Payment.IN_FLIGHT,
+            creation_time_ns=time.time_ns(),
         )
         self.payments[payment_hash] = payment
         self._payment_requests[payment_hash] = invoice

@@ -213,6 +213,18 @@ class LndServer:
             await changed.wait()
         yield payment
 
+    async def _list_payments(
+        self, request: pb.ListPaymentsRequest, _context: _Context
+    ) -> pb.ListPaymentsResponse:
+        """The last ones before an index, which counts from 1, in the order of their making."""
+        made = list(self.node.payments.values())
+        assert request.reversed
+        assert request.include_incomplete
+        end = request.index_offset - 1 if request.index_offset else len(made)
+        first = max(0, end - request.max_payments)
+        page = made[first:end]
+        return pb.ListPaymentsResponse(payments=page, first_index_offset=first + 1 if page else 0)
+
     async def _add_hold_invoice(
         self, request: pb.AddHoldInvoiceRequest, _context: _Context
     ) -> pb.AddHoldInvoiceResp:
@@ -290,6 +302,7 @@ class LndServer:
         unary(lnd_rpc.LOOKUP_INVOICE, self._lookup_invoice)
         unary(LOOKUP_INVOICE_V2, self._lookup_invoice_v2)
         unary(lnd_rpc.LIST_INVOICES, self._list_invoices)
+        unary(lnd_rpc.LIST_PAYMENTS, self._list_payments)
         unary(lnd_rpc.ADD_HOLD_INVOICE, self._add_hold_invoice)
         unary(lnd_rpc.SETTLE_INVOICE, self._settle_invoice)
         unary(lnd_rpc.CANCEL_INVOICE, self._cancel_invoice)

@@ -31,6 +31,7 @@ from wallet.base import (
     InvoiceState,
     PaymentOutcome,
     PaymentState,
+    Sent,
     Wallet,
     WalletRefused,
     WalletUnavailable,
@@ -103,6 +104,23 @@ async def test_invoice_with_memo(wallet: Wallet) -> None:
         21 * SAT, memo="Old Mill, west wall", description=None, expiry_s=600
     )
     assert bolt11.decode(invoice.bolt11).description == "Old Mill, west wall"
+
+
+async def test_what_was_sent_is_told(backend: Backend, wallet: Wallet) -> None:
+    await receive(backend, wallet)
+    request, payment_hash = await backend.peer.invoice(100 * SAT)
+    before_ms = now_ms() - 2000
+    await pay(wallet, request, payment_hash)
+    lost, lost_hash = foreign_invoice(backend.network)
+    await pay(wallet, lost, lost_hash)
+    sent = await wallet.sent_since(before_ms)
+    assert sent is not None
+    assert Sent(payment_hash, 100 * SAT) in sent
+    assert lost_hash not in {one.payment_hash for one in sent}
+    later = await wallet.sent_since(now_ms() + 60_000)
+    assert later is not None
+    # Play money does not know when something was paid.
+    assert backend.name == "dev" or not later
 
 
 async def test_fraction_of_a_satoshi(backend: Backend, wallet: Wallet) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.doubts import DOUBT
 from agent.machine.events import RefundDecided
 from agent.machine.refund import Refund
 from tests.agent.journal.test_pruning import opened_at
@@ -41,6 +42,27 @@ async def test_the_operator_says_what_became_of_it(tmp_path: Path, arrived: bool
         assert isinstance(word, RefundDecided)
         who = os.environ.get("SUDO_USER") or getpass.getuser()
         assert (word.operator, word.arrived, word.payment_hash) == (who, arrived, HASH)
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_what_may_have_been_paid_already_waits_for_his_word(
+    tmp_path: Path, arrived: bool
+) -> None:
+    session = await stored(tmp_path / JOURNAL, Refund(1, 1_000_000))
+    async with opened_at(tmp_path / JOURNAL) as journal:
+        await journal.set_setting(f"{DOUBT}{session.id}", "1 payments")
+    async with house(tmp_path) as running:
+        listed = await running.strom("owed")
+        for part in (session.id, "look there whether 1,000 sat", f"{session.id}:1 --unpaid"):
+            assert part in listed.out, listed.out
+        (trouble,) = running.app.alerts.current().values()
+        assert "see strom owed" in trouble
+        option = "--paid" if arrived else "--unpaid"
+        said = await running.strom("owed", session.id, option, "--yes")
+        assert ("Nothing more is owed" if arrived else "owed again") in said.out, said.err
+        left = running.app.site.office.owed()
+        assert [one.doubted for one in left] == ([] if arrived else [False])
+        assert not running.app.alerts.current()
 
 
 async def test_of_several_it_has_to_be_said_which(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
+from agent.doubts import DOUBT
 from agent.machine.model import Session
 from agent.machine.refund import Refund, RefundState
+from tests.agent.journal.test_pruning import opened_at
 from tests.agent.unconfirmed import HASH, stored, unknown
 from tests.bridge.http_world import HttpWorld, serving
 from tests.bridge.web.browser import visiting
@@ -55,6 +57,22 @@ async def test_the_operator_says_what_became_of_it(
         await expect(page.get_by_text("What became of it?")).to_have_count(0)
         assert not watched.complaints
     assert sorted(one.state for one in world.site.office.owed()) == sorted(left)
+
+
+async def test_what_may_have_been_paid_already_is_asked_about(tmp_path: Path) -> None:
+    session = await stored(tmp_path / "strom.db", Refund(1, 5_000))
+    async with opened_at(tmp_path / "strom.db") as journal:
+        await journal.set_setting(f"{DOUBT}{session.id}", "1 payments")
+    async with serving(tmp_path, password=PASSWORD) as world:
+        await sign_in(world)
+        page = (await world.http.get("/admin")).text
+        assert "Look there whether this refund was among it" in page
+        word = {"session": session.id, "refund_no": "1", "became": "lost"}
+        said = await world.http.post("/admin/refund", data=word)
+        assert "It is owed again" in said.text
+        page = (await world.http.get("/admin")).text
+    assert "not claimed yet" in page
+    assert "Look there" not in page
 
 
 async def test_of_one_that_is_on_its_way_nothing_is_asked(tmp_path: Path) -> None:
