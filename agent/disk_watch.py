@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from agent.alerts import Alerts
 from agent.journal.errors import JournalError, JournalUnusable
@@ -19,6 +20,7 @@ TRY_AGAIN_S = 10.0
 BEGIN_AGAIN_S = 5.0
 
 _NAME = "journal"
+_DAMAGE = "journal damaged"
 _TRIED = "disk:tried"
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class DiskWatch:
         self._try_again_s = try_again_s
         self._lost = asyncio.Event()
         journal.on_trouble(self._is_told)
+        journal.on_damage(partial(alerts.raised, _DAMAGE))
 
     def _is_told(self, reason: str) -> None:
         if reason:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 from sqlite_utils import Database
@@ -22,8 +23,9 @@ from agent.journal.nostr_book import NostrBook
 from agent.journal.outside import OutsideBook
 from agent.journal.pruning import Pruning
 from agent.journal.quotes import QuoteBook
+from agent.journal.reading import Reading
 from agent.journal.restoring import Tails
-from agent.journal.schema import MIGRATIONS
+from agent.journal.schema import MIGRATIONS, unknown_migrations
 from agent.journal.sessions import SessionBook
 from agent.journal.signed import SignedBook
 from agent.journal.transactions import TransactionBook, store_transaction
@@ -96,8 +98,11 @@ _SESSION = (
 _OUTBOX = "INSERT INTO outbox(session_id, target, kind, body) VALUES(?, ?, ?, ?)"
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+_Connection = TypeVar("_Connection", bound=sqlite3.Connection)
+
+
+def _connect(path: Path, kind: type[_Connection]) -> _Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=kind)
     connection.execute("PRAGMA busy_timeout = 5000")
     # Of a checkpoint too: the database has to be on the disk before the log begins anew.
     connection.execute("PRAGMA synchronous = FULL")
@@ -111,7 +116,7 @@ class Journal:
         self,
         path: Path,
         writing: sqlite3.Connection,
-        reading: sqlite3.Connection,
+        reading: Reading,
         moving: sqlite3.Connection,
     ) -> None:
         self.path = path
@@ -139,11 +144,19 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.touch(mode=0o600)
-            writing = _connect(path)
+            writing = _connect(path, sqlite3.Connection)
             writing.execute("PRAGMA journal_mode = WAL")
             leave_to_thread(writing)
-            MIGRATIONS.apply(Database(writing))
-            return cls(path, writing, _connect(path), _connect(path))
+            database = Database(writing)
+            if unknown := unknown_migrations(database):
+                raise JournalUnusable(
+                    f"{path} was written by a newer Strom ({unknown[-1]}): use that version, or "
+                    "the backup that was made before it"
+                )
+            MIGRATIONS.apply(database)
+            reading = _connect(path, Reading)
+            reading.path = path
+            return cls(path, writing, reading, _connect(path, sqlite3.Connection))
         except OSError as error:
             raise JournalUnusable(f"{path} cannot be written: {error.strerror}") from None
         except sqlite3.Error as error:
@@ -167,6 +180,10 @@ class Journal:
         """Call this with the database's reason when its disk does not take anything any more, and
         with "" when it does again."""
         self._writer.on_trouble = call
+
+    def on_damage(self, call: Callable[[str], None]) -> None:
+        """Call this with a sentence when something in the database cannot be read any more."""
+        self._reading.on_damage = call
 
     @property
     def commits(self) -> int:

@@ -7,6 +7,12 @@ from sqlite_utils import Database, Migrations
 MIGRATIONS = Migrations("strom")
 
 
+def unknown_migrations(db: Database) -> list[str]:
+    """The names of migrations that were applied to a database and are not in this code."""
+    known = {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
+    return [one.name for one in MIGRATIONS.applied(db) if one.name not in known]
+
+
 @MIGRATIONS()
 def m001_foundation(db: Database) -> None:
     """Sessions with their events and outbox, quotes, transactions, and what nostr needs."""
