@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 import anyio
@@ -12,22 +14,51 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bridge.errors import cannot_listen
+from bridge.http_connections import Connections, HttpConnection, HttpLimits, LiveConnection
+
+_TICKS_PER_S = 10
+_MAX_MESSAGE_BYTES = 4_096
+"""A page that stays live says nothing."""
 
 
 class HttpServer(uvicorn.Server):
-    """Uvicorn without its own signal handling: who opened the App closes it."""
+    """Uvicorn with limits on connections, and without signals: who opened the App closes it.
 
-    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
+    Args:
+        app: answers the requests.
+        trusted_proxies: addresses and networks; whom they speak for is believed.
+        limits: on connections; None for what this process may have.
+        clock: by which clients are waited for: seconds that only go up.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        trusted_proxies: Sequence[str],
+        limits: HttpLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 access_log=False,
                 log_config=None,
                 lifespan="off",
-                ws="websockets-sansio",
+                http=HttpConnection,
+                ws=LiveConnection,
+                ws_max_size=_MAX_MESSAGE_BYTES,
                 forwarded_allow_ips=list(trusted_proxies),
             )
         )
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.connections = Connections(limits or HttpLimits().within(files), trusted_proxies, clock)
+        self.server_state = self.connections
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, cut off who keeps the server waiting."""
+        if counter % _TICKS_PER_S == 0:
+            self.connections.end_overdue()
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -37,7 +37,7 @@ class RateLimit:
         Returns:
             0 when the request may go on, otherwise the seconds until the next may.
         """
-        key = _network(address)
+        key = network_of(address)
         now_ms = self._clock()
         tokens, since_ms = self._buckets.pop(key, (float(self._rate.burst), now_ms))
         refilled = (now_ms - since_ms) * self._rate.per_minute / 60_000
@@ -49,7 +49,7 @@ class RateLimit:
         return wait_s
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """An IPv6 host owns its whole /64, so that is what is counted."""
     try:
         parsed = ip_address(address)

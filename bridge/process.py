@@ -1,4 +1,4 @@
-"""How a process that serves is set up: its event loop, and its pauses.
+"""How a process that serves is set up: its event loop, its pauses, and how many files it may open.
 
 A Strom is one thread that never waits, and threads that wait for the disk. Two habits of
 Python stop that one thread for longer than everything else together: the garbage collector,
@@ -9,6 +9,7 @@ the disk and waits 5 ms for its turn, which holds up a whole group of stored mes
 from __future__ import annotations
 
 import gc
+import resource
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -25,10 +26,14 @@ NEW_OBJECTS = 20_000
 them too, which takes tens of milliseconds at most; all of them 600 times later. The messages of 500
 chargers that are under way at once are 11,000 objects: they come and go without a look."""
 
+MOST_FILES = 65_536
+"""Each connection is a file to the system, which gives a process leave for 1,024 of them, and that
+only for the sake of programs that use select()."""
+
 
 def run(main: Callable[[], Awaitable[T]]) -> T:
-    """Run `main` to its end on a fast event loop, with short pauses."""
-    with short_pauses():
+    """Run `main` to its end on a fast event loop, with short pauses and many files."""
+    with short_pauses(), many_files():
         return anyio.run(main, backend_options={"use_uvloop": True})
 
 
@@ -47,3 +52,18 @@ def short_pauses() -> Generator[None]:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
         sys.setswitchinterval(switch_s)
+
+
+@contextmanager
+def many_files() -> Generator[None]:
+    """Let the process have as many files open as the system allows it to ask for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

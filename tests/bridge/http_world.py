@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio
 import httpx
-import uvicorn
 from starlette.routing import BaseRoute
 
 from agent.alerts import Alerts
@@ -30,6 +29,7 @@ from agent.tariff.rate import ExchangeRate
 from agent.views import PublicFace
 from bridge.charger_security import ChargerSecurity
 from bridge.fetch import Fetcher
+from bridge.http_server import HttpServer
 from bridge.limits import Rate
 from bridge.linking import Linking
 from bridge.lnurl.server import LnurlServer, LnurlSettings
@@ -100,7 +100,7 @@ class HttpWorld:
     identity: Identity
     charger: ScriptedCharger
     links: Links
-    server: uvicorn.Server
+    server: HttpServer
     transactions: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
@@ -123,7 +123,7 @@ class HttpWorld:
 
     def drop_connections(self) -> None:
         """Cut every connection, as bad reception does."""
-        for connection in list(self.server.server_state.connections):
+        for connection in list(self.server.connections.connections):
             connection.transport.abort()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportOptionalMemberAccess]
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -271,11 +271,7 @@ async def serving(
         operators=Console(password, site.office, chargers) if password else None,
         routes=[*lnurl.routes, *routes],
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, access_log=False, log_config=None, lifespan="off", ws="websockets-sansio"
-        )
-    )
+    server = HttpServer(app, ["127.0.0.1"])
     try:
         async with site.running(), anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
