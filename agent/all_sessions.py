@@ -17,7 +17,7 @@ class AllSessions:
 
     Args:
         journal: knows all that ever were.
-        present: those of each charge point in the file, by its id.
+        present: those of each charge point whose charger is let in, by its id.
         commons: for those of the others.
     """
 

@@ -102,6 +102,11 @@ class ChargePointAgent:
         """Whether the charger is connected and does not answer."""
         return self._connectors.connected and not self._connectors.answering
 
+    @property
+    def busy(self) -> bool:
+        """Whether a session is open here, or power may flow."""
+        return bool(self.sessions.open()) or self._connectors.in_use
+
     def resume(self) -> None:
         """Take up what the journal knows of this charge point."""
         self._connectors.resume()

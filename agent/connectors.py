@@ -83,6 +83,11 @@ class Connectors:
         if status in WITHOUT_POWER:
             self._has_stopped(connector)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a transaction runs on any of them, as far as is known."""
+        return any(status in POWERED for status in self._statuses.values())
+
     def shows_power(self, connector: int) -> bool:
         """Whether the charger's last word on a connector was that it gives power."""
         return self._reported.get(connector) in POWERED

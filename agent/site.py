@@ -20,7 +20,7 @@ from agent.alerts import Alerts
 from agent.all_sessions import AllSessions
 from agent.charge_point import ChargePointAgent
 from agent.clock import Clock
-from agent.commons import Changes, Commons, Herald, WatchedHerald
+from agent.commons import ANYTHING, Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
 from agent.disk_watch import DiskWatch, outlasting
 from agent.doubts import Doubts
@@ -28,6 +28,7 @@ from agent.holds import Holds
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal, Task
 from agent.journal.pruning import DAY_MS
+from agent.leaving import Leaving, LeftBehind, remember
 from agent.liquidity import Liquidity
 from agent.machine.events import (
     DeadlineReached,
@@ -37,7 +38,7 @@ from agent.machine.events import (
     StopBy,
     StopRequested,
 )
-from agent.machine.model import Session, SessionState
+from agent.machine.model import Session
 from agent.machine.money import MSAT_PER_SAT
 from agent.office import Office
 from agent.outbox import Handler, Outbox
@@ -62,8 +63,6 @@ UNSTORED_AGAIN_MS = 5_000
 
 log = logging.getLogger(__name__)
 
-_ENERGISED = (SessionState.CHARGING, SessionState.SUSPENDED, SessionState.STOPPING)
-
 
 class Site:
     """See `agent.ports.site.Site` for what bridges may ask of it.
@@ -82,6 +81,10 @@ class Site:
         rate: the exchange rate to show amounts with.
         identities: of each charge point, by its id: they sign receipts and open private zaps.
         alerts: what the operators must know of; None where there is nobody to tell.
+        left: the charge points that have left the file while something was open there.
+
+    Attributes:
+        leaving: sees those off.
     """
 
     def __init__(
@@ -100,10 +103,13 @@ class Site:
         rate: Callable[[], ExchangeRate | None] = lambda: None,
         identities: Mapping[str, Identity] | None = None,
         alerts: Alerts | None = None,
+        left: LeftBehind | None = None,
     ) -> None:
+        left = left or LeftBehind()
         self.config = config
         identities = identities or {}
-        self._papers = Papers(journal, {cp.id: cp for cp in config.charge_points}, identities)
+        points = {point.id: point for point in (*left.points, *config.charge_points)}
+        self._papers = Papers(journal, points, identities)
         self._tariffs = TariffChoice(config, journal, clock)
         self._journal = journal
         self._timers = Timers(clock, self._deadline_reached)
@@ -149,8 +155,10 @@ class Site:
             agent = ChargePointAgent(point, tariff, face, self.commons, identity)
             self._agents[point.id] = agent
         self._ids = {charge_point_id.lower(): charge_point_id for charge_point_id in self._agents}
-        present = {point_id: agent.sessions for point_id, agent in self._agents.items()}
-        self._sessions = AllSessions(journal, present, self.commons)
+        self.leaving = Leaving(left, self.commons)
+        self._let_in = {**self.leaving.agents, **self._agents}
+        kept = {point_id: agent.sessions for point_id, agent in self._let_in.items()}
+        self._sessions = AllSessions(journal, kept, self.commons)
         self._doubts = Doubts(self.commons)
         self.payouts = Payouts(
             self.commons, config.wallet, self._sessions, payees, address_of, doubts=self._doubts
@@ -214,6 +222,7 @@ class Site:
             (self._holds.run, "watching held payments"),
             (self.outside.run, "looking for payments to other addresses"),
             (self._timers.run, "ringing at deadlines"),
+            (self.leaving.run, "seeing charge points off"),
             (partial(self._journal.pruning.run, self.commons.clock, kept_ms), "pruning"),
         )
 
@@ -233,19 +242,16 @@ class Site:
             agent.resume()
             await self._tariffs.resume(agent)
             await agent.resume_sessions(sessions.pop(agent.id, []), alive_ms)
+        await self.leaving.resume(sessions, alive_ms, self._stop)
+        await remember(self.config, self._journal)
         for charge_point_id, orphans in sessions.items():
+            if charge_point_id in self.leaving.agents:
+                continue
             log.warning(
                 "%s has left the file; what was paid there is still settled (%s)",
                 charge_point_id,
                 ", ".join(session.id for session in orphans),
             )
-            if any(session.state in _ENERGISED for session in orphans):
-                log.warning(
-                    "%s left the file while it charged: its charger is not let in any more, so "
-                    "nobody stops it, and what it gives now is on nobody's bill; put it back into "
-                    "the file, end the charge, and take it out then",
-                    charge_point_id,
-                )
             retired = self._sessions.of(charge_point_id)
             for session in orphans:
                 retired.load(session)
@@ -256,12 +262,12 @@ class Site:
 
     async def _deliver_to_charger(self, task: Task, recovered: bool) -> None:
         charge_point_id = task.target.partition(":")[2].rpartition("/")[0]
-        agent = self._agents.get(charge_point_id)
+        agent = self._let_in.get(charge_point_id)
         if agent is not None:
             await agent.deliver(task, recovered)
 
     async def _deadline_reached(self, charge_point_id: str, session_id: str, at_ms: int) -> None:
-        agent = self._agents.get(charge_point_id)
+        agent = self._let_in.get(charge_point_id)
         event: DeadlineReached | None = None
         try:
             if agent is not None and await agent.reminded(session_id):
@@ -339,8 +345,29 @@ class Site:
             self._stop_unstored(session.charge_point, session.id, event)
             raise
 
+    async def part_with(self, charge_point_ids: Iterable[str], within_s: float) -> None:
+        """Ask what is open at charge points to end, and wait for that, but not for long.
+
+        Args:
+            charge_point_ids: those that are about to leave the operator's file.
+            within_s: how long they have for it.
+        """
+        parting = [self._let_in[name].sessions for name in charge_point_ids if name in self._let_in]
+        watcher = self.commons.changes.watch(ANYTHING)
+        try:
+            with anyio.move_on_after(within_s):
+                for session in [s for sessions in parting for s in sessions.open()]:
+                    await self._stop(session, StopBy.OPERATOR)
+                while any(sessions.open() for sessions in parting):
+                    watcher.clear()
+                    await watcher.wait()
+        except JournalUnusable as error:
+            log.error("a charge is not ended before its charge point leaves: %s", error)
+        finally:
+            self.commons.changes.unwatch(ANYTHING, watcher)
+
     def _stop_unstored(self, charge_point_id: str, session_id: str, event: Event) -> None:
-        agent = self._agents.get(charge_point_id)
+        agent = self._let_in.get(charge_point_id)
         if agent is not None:
             agent.stop_unstored(session_id, event)
 

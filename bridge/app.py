@@ -15,13 +15,14 @@ from starlette.types import ASGIApp
 
 from agent.alerts import Alerts
 from agent.clock import Clock
-from agent.config.keys import identity_of, open_identities
+from agent.config.keys import identity_left, identity_of, open_identities
 from agent.config.models import Wishes
 from agent.config.secret_files import read_secret
-from agent.config.tables import ChargePointConfig, Config
+from agent.config.tables import Config
 from agent.config.values import LOOPBACK_HOSTS
 from agent.journal.guard import held
 from agent.journal.journal import JOURNAL_FILE, Journal
+from agent.leaving import left_behind
 from agent.links import Links
 from agent.nostr.presence import Presence
 from agent.ports.charger import Nameplate
@@ -124,6 +125,12 @@ class App:
             http = stack.enter_context(listening("strom.http_listen", config.strom.http_listen))
             relays, relay_url = await _relays(config, stack)
             wallet = await _wallet(config, clock, stack)
+            left = left_behind(config, journal)
+            leaving = {
+                point.id: identity
+                for point in left.points
+                if (identity := identity_left(config, point)) is not None
+            }
             announcer = Announcer(config.strom.public_url, journal, config.strom.language)
             operators = frozenset(decode_npub(npub) for npub in config.nostr.operators)
             presence = Presence(
@@ -135,12 +142,13 @@ class App:
                 announcer.announce,
                 operators,
                 partial(identity_of, config),
+                leaving,
             )
             stack.push_async_callback(presence.close)
             links = Links(config.strom.public_url)
             price = _bitcoin_price(config, clock)
             alerts = Alerts(clock, presence.tell_operators)
-            security = ChargerSecurity(config, clock, alerts)
+            security = ChargerSecurity(config, clock, alerts, left.points)
             payees = LnurlPayees(allow_loopback=_is_local(config))
             site = Site(
                 config,
@@ -154,8 +162,9 @@ class App:
                 providers=payees,
                 address_of=presence.directory.lightning_address,
                 rate=_fixed_rate(config, clock) if price is None else price.rate,
-                identities=identities,
+                identities={**leaving, **identities},
                 alerts=alerts,
+                left=left,
             )
             announcer.speak_for(site)
             app = cls(config, site, wallet, presence, identities, alerts, security)
@@ -175,9 +184,11 @@ class App:
                 tls=security.tls,
                 settings=app.ocpp_settings,
                 called={point.called: point.id for point in config.charge_points},
+                leaving=site.leaving.by_charger,
                 names_file=config.strom.data_dir / TRANSACTION_NAMES_FILE,
                 alerts=alerts,
             )
+            site.leaving.on_gone(ocpp.send_away)
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port, app.ocpp_tls_port = ocpp.port, ocpp.tls_port
@@ -222,11 +233,11 @@ class App:
             if model.fits(*plate):
                 wanted |= model.settings
                 own |= set() if model.is_for_many else model.settings.keys()
-        settings = self._point(charge_point_id).ocpp_settings
+        settings = next(
+            (p.ocpp_settings for p in self.config.charge_points if p.id == charge_point_id),
+            dict[str, str](),
+        )
         return Wishes(wanted | settings, frozenset(own | settings.keys()))
-
-    def _point(self, charge_point_id: str) -> ChargePointConfig:
-        return next(p for p in self.config.charge_points if p.id == charge_point_id)
 
 
 async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...], str]:

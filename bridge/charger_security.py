@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.config.ocpp import MUTUAL_TLS, OcppConfig
 from agent.config.secret_files import read_secret
-from agent.config.tables import Config
+from agent.config.tables import ChargePointConfig, Config
 from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import AgentError
 from bridge.ocpp.admission import AuthPolicy, Refusal, Visitor
@@ -69,15 +69,22 @@ class ChargerSecurity:
         config: the operator's file.
         clock: Unix milliseconds.
         alerts: who tells the operators.
+        leaving: charge points that have left the file, and are let in as long as they charge.
 
     Raises:
         TlsUnusable: certificate or key cannot be used.
         AuthorityUnusable: nor can those that chargers' certificates are signed with.
     """
 
-    def __init__(self, config: Config, clock: Clock, alerts: Alerts) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        alerts: Alerts,
+        leaving: Iterable[ChargePointConfig] = (),
+    ) -> None:
         self._listen = config.ocpp.tls_listen
-        self._points = {point.id: point for point in config.charge_points}
+        self._points = {point.id: point for point in (*leaving, *config.charge_points)}
         self._alerts = alerts
         self._events = MessageLog(config.strom.data_dir / EVENTS_FOLDER, clock, EVENTS_BYTES)
         self._rotation = Rotation(Passwords(config.strom.data_dir / REPLACED_FOLDER), alerts)

@@ -60,6 +60,17 @@ def identity_of(config: Config, charge_point_id: str) -> Identity | None:
     return Identity.from_mnemonic(_read_words(path), account_of(charge_point_id))
 
 
+def identity_left(config: Config, point: ChargePointConfig) -> Identity | None:
+    """The identity of a charge point that has left the file, as the file described it; None where
+    its key is not to be had."""
+    try:
+        if point.nsec_file is not None:
+            return _identity(point, None, config.nostr.seed_file)
+        return identity_of(config, point.id)
+    except KeyFileError:
+        return None
+
+
 def account_of(charge_point_id: str) -> int:
     """The NIP-06 account of a charge point (31 bits), the same for its id in any case."""
     digest = hashlib.sha256(b"strom charge point " + charge_point_id.lower().encode()).digest()

@@ -35,6 +35,8 @@ class Presence:
         announce: the words of messages that nobody asked for.
         operators: hex public keys of those who may command.
         identity_of: the keys, also of charge points that have left the operator's file.
+        leaving: the identities of those that left it while something was open there, by their
+            ids: they say how it ends.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Presence:
         announce: Announce,
         operators: Iterable[str] = (),
         identity_of: IdentityOf = lambda _: None,
+        leaving: Mapping[str, Identity] | None = None,
     ) -> None:
         local = all(url.startswith("ws://") for url in relays)
         self.relays = relays
@@ -59,7 +62,7 @@ class Presence:
         self.press = Press(config, identities, self.couriers, clock, relays, published)
         self.voice = Voice(
             journal,
-            identities,
+            {**(leaving or {}), **identities},
             self.couriers,
             self.directory,
             clock,

@@ -28,6 +28,10 @@ _BEGINS_ANEW = "Strom could not go on, and begins anew"
 _PAUSE_S = 5.0
 """What ended a running Strom may be over by then."""
 
+PARTING_S = 10.0
+"""So long a charge may take to end whose charge point leaves the file: its charger, whose password
+may have gone with it, is connected still."""
+
 Signals = AsyncIterator[signal.Signals]
 
 
@@ -95,6 +99,9 @@ class _Service:
                     return None
                 changed = self._changed(settings)
                 if changed is not None:
+                    stay = {point.id for point in changed.charge_points}
+                    leave = [p.id for p in settings.charge_points if p.id not in stay]
+                    await app.site.part_with(leave, PARTING_S)
                     return changed
                 app.security.renew()
         return None

@@ -103,6 +103,8 @@ class Connection:
         self._allowance_at = 0.0
         self._complained = False
         self._closed = False
+        self._is_answering = False
+        self._dismissed = ""
 
     @property
     def answers(self) -> bool:
@@ -120,7 +122,11 @@ class Connection:
                 self._is_ready()
                 frame = await self._socket.hear()
             while True:
+                self._is_answering = True
                 await self._take(frame)
+                self._is_answering = False
+                if self._dismissed:
+                    await self.close(self._dismissed)
                 pause_s = self._owed_s()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
@@ -140,6 +146,13 @@ class Connection:
     async def close(self, reason: str) -> None:
         """End the connection from our side."""
         await self._socket.close(1000, reason)
+
+    async def dismiss(self, reason: str) -> None:
+        """End the connection from our side, once what the charger said is answered: it would say
+        it again otherwise."""
+        self._dismissed = reason
+        if not self._is_answering:
+            await self.close(reason)
 
     async def call(self, action: str, payload: Payload, timeout_s: float | None = None) -> Payload:
         """Ask the charger for something and wait for its answer.

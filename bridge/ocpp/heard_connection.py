@@ -47,6 +47,7 @@ class HeardConnection(ServerConnection):
             none was.
         on_heard: called at the next byte, once.
         version: the one subprotocol that is spoken on it; "" for any.
+        admitted: the charge point as which it was let in.
         frame_bytes: the largest frame that it takes, as its server was told.
     """
 
@@ -56,6 +57,7 @@ class HeardConnection(ServerConnection):
     ping_s: float | None = None
     on_heard: Callable[[], None] | None = None
     version = ""
+    admitted = ""
     frame_bytes = 1 << 20
     _waiting: asyncio.Future[None] | None = None
     _message: bytes | None = None

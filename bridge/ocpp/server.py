@@ -78,6 +78,8 @@ class OcppServer:
         settings: the configuration keys that a charge point's charger shall have, by what it
             is; with None chargers are not asked for their configuration at all.
         called: charge point ids, by what their chargers call themselves.
+        leaving: a charge point that has left the operator's file and is let in all the same, by
+            what its charger calls itself; it comes before another one whose charger does so, too.
         names_file: where an earlier version kept the names of OCPP 2.0.1's transactions.
         alerts: who tells the operators.
 
@@ -100,12 +102,14 @@ class OcppServer:
         tls: TlsListener | None = None,
         settings: Callable[[str, Nameplate], Wishes] | None = None,
         called: Mapping[str, str] | None = None,
+        leaving: Callable[[str], ChargePoint | None] = lambda _: None,
         names_file: Path | None = None,
         alerts: Alerts | None = None,
     ) -> None:
         self._site = site
         self._listen = listen
         self._called = {name.lower(): known for name, known in (called or {}).items()}
+        self._leaving = leaving
         self._policy = policy
         self._clock = clock
         self._guard = guard
@@ -162,6 +166,12 @@ class OcppServer:
         """The ids of the charge points whose chargers are connected and do not answer."""
         return tuple(name for name, owner in self._owners.items() if not owner.answers)
 
+    def send_away(self, charge_point_id: str) -> None:
+        """End the connection of a charge point that has gone."""
+        owner = self._owners.get(charge_point_id)
+        if owner is not None:
+            self._spawn(owner.dismiss("this charge point is not configured here any more"))
+
     async def close(self) -> None:
         """Close all connections and stop listening."""
         await self._listeners.close()
@@ -191,7 +201,7 @@ class OcppServer:
         refused = refusal(policy, charge_point.id, _visitor(socket, request))
         if refused is None:
             if isinstance(socket, HeardConnection):
-                socket.version = policy.version
+                socket.version, socket.admitted = policy.version, charge_point.id
             return None
         logger.warning("%s was refused: %s (%s)", charge_point.id, refused.reason, _peer(socket))
         if self._guard is not None:
@@ -205,6 +215,8 @@ class OcppServer:
         charge_point_id = id_in_path(path)
         if charge_point_id is None:
             return None
+        if (leaving := self._leaving(charge_point_id)) is not None:
+            return leaving
         try:
             known = self._called.get(charge_point_id.lower(), charge_point_id)
             return self._site.charge_point(known)
@@ -216,7 +228,8 @@ class OcppServer:
         charge_point = self._charge_point(socket.request.path) if socket.request else None
         if charge_point is None or socket.request is None:
             return
-        if not isinstance(socket, HeardConnection):
+        if not isinstance(socket, HeardConnection) or socket.admitted != charge_point.id:
+            # It may have been let in as one that is gone by now.
             return
         visitor = _visitor(socket, socket.request)
         if self._guard is not None:

@@ -18,6 +18,7 @@ from agent.config.tables import (
     TariffConfig,
 )
 from agent.journal.journal import Journal, Task
+from agent.leaving import left_behind
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus
 from agent.ports.addresses import Providers
@@ -185,6 +186,7 @@ async def running(
         payees=None,
         providers=providers,
         identities={point.id: KEY for point in settings.charge_points},
+        left=left_behind(settings, journal),
     )
     try:
         async with site.running():

@@ -87,6 +87,7 @@ class ObedientCharger:
         keys: its configuration, where it shall have one of its own: value, and whether it may be
             changed.
         deaf: actions that are not answered at all.
+        ended: set once the other side has ended the connection.
     """
 
     def __init__(self, socket: ClientConnection, version: str) -> None:
@@ -101,6 +102,7 @@ class ObedientCharger:
         self.keys: dict[str, tuple[str, bool]] = {}
         self.deaf: set[str] = set()
         self.reports: list[Payload] = []
+        self.ended = anyio.Event()
 
     async def boot(self) -> None:
         """BootNotification, with a nameplate."""
@@ -167,6 +169,7 @@ class ObedientCharger:
             await self._socket.send(json.dumps(reply))
             if action in ("GetBaseReport", "GetReport"):
                 group.start_soon(self._report)
+        self.ended.set()
 
     def _configured(self, action: str, payload: Payload) -> Payload | None:
         """The answer to what is about the configuration, where there is one of its own."""
