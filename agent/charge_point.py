@@ -73,6 +73,7 @@ class ChargePointAgent:
         powers = {connector.id: connector.max_power_w for connector in config.connectors}
         self.sessions = Sessions(config.id, commons, powers, check_meter=config.check_meter)
         self._connectors = Connectors(config, self.sessions, commons)
+        self.sessions.waits_for_unplug = self._connectors.waits_for_unplug
         self._commons = commons
         self.sales = Sales(config, tariff, face, self.sessions, self._connectors, commons, identity)
         self._orders = Orders(config.id, self.sessions, self._connectors, commons)

@@ -88,6 +88,11 @@ class Connectors:
         """Whether a transaction runs on any of them, as far as is known."""
         return any(status in POWERED for status in self._statuses.values())
 
+    def waits_for_unplug(self, connector: int) -> bool:
+        """Whether the cable of the charge before is still plugged in: many chargers start no
+        other one before it was unplugged (OCPP 1.6 section 4.9, Finishing)."""
+        return self._statuses.get(connector) is ConnectorStatus.FINISHING
+
     def shows_power(self, connector: int) -> bool:
         """Whether the charger's last word on a connector was that it gives power."""
         return self._reported.get(connector) in POWERED

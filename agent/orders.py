@@ -15,7 +15,7 @@ from agent.machine.effects import (
     WatchAsUsual,
     WatchClosely,
 )
-from agent.machine.events import StartRejected
+from agent.machine.events import Obstacle, StartRejected
 from agent.machine.model import SessionState
 from agent.machine.session import RESTART_AFTER_MS
 from agent.outbox import Retry
@@ -99,7 +99,9 @@ class Orders:
             raise Retry("the charger was lost while it was asked to start")
         if outcome is StartOutcome.REJECTED and not recovered:
             now_ms = self._commons.clock()
-            event = StartRejected(f"rejected:{session_id}:{attempt}", now_ms)
+            plugged = self._connectors.waits_for_unplug(session.connector)
+            reason = Obstacle.STILL_PLUGGED_IN if plugged else Obstacle.REJECTED
+            event = StartRejected(f"rejected:{session_id}:{attempt}", now_ms, reason)
             await self._sessions.submit(session_id, [event])
 
     async def _stop(self, session_id: str, transaction_id: int) -> None:

@@ -30,6 +30,7 @@ OBSTACLES: dict[Obstacle, str] = {
     Obstacle.DISABLED: "the operator has switched this charge point off",
     Obstacle.REJECTED: "the charger refused to start",
     Obstacle.NOT_PLUGGED_IN: "no car was plugged in in time",
+    Obstacle.STILL_PLUGGED_IN: "the cable of the charge before was not unplugged",
     Obstacle.LATE: "the payment came too late",
     Obstacle.WITHDRAWN: "the payment was withdrawn",
     Obstacle.AMOUNT: "that amount is too small or too large here",

@@ -94,6 +94,8 @@ class Sessions:
         self._check_meter = check_meter
         self.stop_lead_ms: int | None = None
         """How long its charger takes to stop; None while that is not known."""
+        self.waits_for_unplug: Callable[[int], bool] = lambda _: False
+        """Whether the cable of the charge before is still plugged in at a connector."""
         self._live: dict[str, Session] = {}
         self._opening: Session | None = None
         self._repeats = Repeats()
@@ -240,6 +242,7 @@ class Sessions:
             event,
             self.power_of(quote.connector),
             self._check_meter,
+            self.waits_for_unplug(quote.connector),
         )
 
     def _policy(self) -> Policy:

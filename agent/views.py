@@ -121,6 +121,7 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
         payment_hashes=tuple(payment.payment_hash for payment in session.payments),
         events=timeline(event for event in events if not isinstance(event, MeterSampled)),
         status=None if closed else _status(session),
+        unplug_first=session.state is SessionState.STARTING and session.unplug_first,
     )
 
 

@@ -12,6 +12,7 @@ class Topic(StrEnum):
     """What a message to the driver is about; voices choose the words."""
 
     PLUG_IN = "plug_in"
+    UNPLUG_FIRST = "unplug_first"
     STARTED = "started"
     TOPPED_UP = "topped_up"
     SUSPENDED = "suspended"

@@ -41,6 +41,7 @@ class Obstacle(StrEnum):
     DISABLED = "disabled"
     REJECTED = "rejected"
     NOT_PLUGGED_IN = "not plugged in"
+    STILL_PLUGGED_IN = "still plugged in"
     LATE = "paid too late"
     WITHDRAWN = "payment withdrawn"
     AMOUNT = "amount not taken"
@@ -117,7 +118,10 @@ class PaymentCanceled(Struct, frozen=True):
 
 
 class StartRejected(Struct, frozen=True):
-    """The charger refused to start."""
+    """The charger refused to start.
+
+    STILL_PLUGGED_IN for one that wants the cable of the charge before to be unplugged first.
+    """
 
     key: str
     at_ms: int

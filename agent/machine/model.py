@@ -102,7 +102,8 @@ class Session(Struct, frozen=True):
         held: what the wallet holds for this session until charging begins: credit for it,
             but not ours yet.
         status: the connector's last reported state.
-        start_sent_at_ms: when the charger was last asked to start.
+        start_sent_at_ms: when the charger was last asked to start; 0 once it said no.
+        unplug_first: whether the cable of the charge before is still plugged in, as far as known.
         transaction_id: of the running transaction.
         transaction_ended: whether the charger said that this transaction has ended.
         early_stop: its word on the end, where that came before the one on the beginning.
@@ -155,6 +156,7 @@ class Session(Struct, frozen=True):
     status: ConnectorStatus = ConnectorStatus.AVAILABLE
     start_attempts: int = 0
     start_sent_at_ms: int = 0
+    unplug_first: bool = False
     transaction_id: int | None = None
     transaction_ended: bool = False
     started_at_ms: int | None = None

@@ -97,8 +97,10 @@ def opened(
     event: PaymentSettled | PaymentHeld,
     max_power_w: int = 0,
     check_meter: bool = True,
+    unplug_first: bool = False,
 ) -> Result:
-    """The session that a payment opens, on a connector that gives `max_power_w` at most.
+    """The session that a payment opens, on a connector that gives `max_power_w` at most, and in
+    which the cable of the charge before may still be plugged in.
 
     With an obstacle in the event the session is closed at once and all of the money is due
     back, or let go where it is only held; otherwise the charger is asked to start.
@@ -114,6 +116,7 @@ def opened(
         policy=policy,
         max_power_w=max_power_w,
         check_meter=check_meter,
+        unplug_first=unplug_first,
         opened_at_ms=event.at_ms,
         start_deadline_ms=event.start_deadline_ms,
         start_attempts=1,
@@ -149,9 +152,17 @@ def _ignore(session: Session, event: SessionEvent) -> Result:
 
 
 def _reject(session: Session, event: StartRejected) -> Result:
-    """The first no ends the session; a later one may answer a repeated question."""
+    """The first no ends the session; a later one may answer a repeated question.
+
+    Many chargers begin no other transaction before they were unplugged: there the driver has the
+    rest of his time to do that, and the charger is asked again at each step of it.
+    """
+    if event.reason is Obstacle.STILL_PLUGGED_IN:
+        waiting = replace(session, start_sent_at_ms=0, unplug_first=True)
+        told = () if session.unplug_first else (SendMessage(Topic.UNPLUG_FIRST),)
+        return waiting, (PublishStatus(), *told)
     if session.start_attempts > 1 and event.reason is Obstacle.REJECTED:
-        return session, ()
+        return replace(session, start_sent_at_ms=0), ()
     return close(session, event.at_ms, event.reason)
 
 
@@ -167,12 +178,15 @@ def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChange
 
 
 def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:
-    changed = replace(session, status=event.status)
-    plugged_in = (
-        event.status is ConnectorStatus.PREPARING
-        and session.status is not ConnectorStatus.PREPARING
-    )
-    if plugged_in and event.at_ms - session.start_sent_at_ms >= RESTART_AFTER_MS:
+    status, known = event.status, session.status
+    says_nothing = status in _SAYS_NOTHING_OF_CABLES
+    unplug_first = status is ConnectorStatus.FINISHING or (session.unplug_first and says_nothing)
+    changed = replace(session, status=status, unplug_first=unplug_first)
+    plugged_in = status is ConnectorStatus.PREPARING and known is not status
+    freed = known is not status or session.unplug_first
+    unplugged = status is ConnectorStatus.AVAILABLE and freed
+    asks = plugged_in or (unplugged and not session.start_sent_at_ms)
+    if asks and event.at_ms - session.start_sent_at_ms >= RESTART_AFTER_MS:
         attempt = session.start_attempts + 1
         asked = replace(changed, start_attempts=attempt, start_sent_at_ms=event.at_ms)
         return asked, (StartCharging(attempt),)
@@ -180,6 +194,14 @@ def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> R
 
 
 _POWERED = frozenset({ConnectorStatus.CHARGING})
+_SAYS_NOTHING_OF_CABLES = frozenset(
+    {
+        ConnectorStatus.OFFLINE,
+        ConnectorStatus.FAULTED,
+        ConnectorStatus.UNAVAILABLE,
+        ConnectorStatus.RESERVED,
+    }
+)
 
 
 def _is_of_before(session: Session, event: ConnectorStatusChanged) -> bool:
@@ -269,7 +291,8 @@ def _request_stop(session: Session, event: StopRequested) -> Result:
 def _miss_start(session: Session, event: DeadlineReached) -> Result:
     if event.at_ms < session.start_deadline_ms:
         return session, ()
-    obstacle = Obstacle.NOT_ANSWERING if event.silent else Obstacle.NOT_PLUGGED_IN
+    plug = Obstacle.STILL_PLUGGED_IN if session.unplug_first else Obstacle.NOT_PLUGGED_IN
+    obstacle = Obstacle.NOT_ANSWERING if event.silent else plug
     offline = session.status is ConnectorStatus.OFFLINE
     return close(session, event.at_ms, Obstacle.OFFLINE if offline else obstacle)
 

@@ -43,6 +43,7 @@ _NOT_FREE = {
     Obstacle.RESERVED: ConnectorStatus.RESERVED,
     Obstacle.FAULTED: ConnectorStatus.FAULTED,
 }
+_PLUGGED_IN = frozenset({ConnectorStatus.PREPARING, ConnectorStatus.FINISHING})
 _IN_USE = frozenset({Obstacle.OCCUPIED, Obstacle.RESERVED})
 
 View = Callable[[str], Awaitable[ChargePointView]]
@@ -319,7 +320,7 @@ def published_status(connector: ConnectorView) -> ConnectorStatus:
 
 def _word(connector: ConnectorView) -> str:
     if connector.obstacle is None:
-        return "Available"
+        return "Plugged in" if connector.status in _PLUGGED_IN else "Available"
     if connector.obstacle in _IN_USE:
         return "In use"
     return "Offline" if connector.obstacle in _OFFLINE else "Out of order"

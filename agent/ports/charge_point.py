@@ -31,6 +31,11 @@ class ConnectorView:
     energy_wh: int = 0
     free_in_s: int | None = None
 
+    @property
+    def unplug_first(self) -> bool:
+        """Whether the cable of the charge before is still plugged in."""
+        return self.status is ConnectorStatus.FINISHING
+
 
 @dataclass(frozen=True, slots=True)
 class ChargePointView:

@@ -47,6 +47,7 @@ class SessionView:
 
     Attributes:
         status: the connector's state, OFFLINE while its charger is lost; None once it is closed.
+        unplug_first: whether it waits for the cable of the charge before to be unplugged.
     """
 
     id: str
@@ -75,6 +76,7 @@ class SessionView:
     payment_hashes: tuple[str, ...]
     events: tuple[TimelineEntry, ...]
     status: ConnectorStatus | None = None
+    unplug_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

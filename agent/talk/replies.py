@@ -79,7 +79,11 @@ def announce(
             minutes = max(1, round(patience_ms / MS_PER_MINUTE))
             key = "dm.plug_in_held" if view.held_msat else "dm.plug_in"
             told = words(key, amount=amount, connector=view.connector, minutes=minutes)
-            return _lines(told, follow)
+            return _lines(
+                told, words("hindrance.unplug_first") if view.unplug_first else "", follow
+            )
+        case Topic.UNPLUG_FIRST:
+            return words("hindrance.unplug_first")
         case Topic.STARTED:
             told = words("dm.started", connector=view.connector, amount=amount)
             return _lines(told, _enough(words, view.tariff, effect.amount_msat))
@@ -254,7 +258,8 @@ def public_status(words: Words, view: ChargePointView) -> str:
 
 def _connector(words: Words, connector: ConnectorView) -> str:
     if connector.obstacle is None:
-        return words("dm.connector_free", connector=connector.id)
+        free = words("dm.connector_free", connector=connector.id)
+        return _lines(free, words("hindrance.unplug_first") if connector.unplug_first else "")
     reason = obstacle_sentence(connector.obstacle, words, connector.free_in_s)
     return words("dm.connector_not", connector=connector.id, reason=reason)
 
@@ -288,14 +293,22 @@ def own_status(words: Words, view: SessionView, links: SessionLinks, now_ms: int
             return _lines(told, money_back(words, view, links))
 
 
-def invoice(words: Words, quote: Quote, lnurl: str) -> str:
-    """An invoice that starts a session or tops one up, and the LNURL that does the same."""
+def invoice(words: Words, quote: Quote, lnurl: str, *, unplug_first: bool = False) -> str:
+    """An invoice that starts a session or tops one up, and the LNURL that does the same.
+
+    Args:
+        words: in the driver's language.
+        quote: the invoice's.
+        lnurl: the other way to pay.
+        unplug_first: whether the cable of the charge before is still plugged in there.
+    """
     amount = words.sat(quote.amount_msat)
     if quote.topup:
         told = words("dm.invoice_topup", amount=amount)
         return _lines(told, quote.bolt11, words("dm.or_lnurl"), lnurl)
     return _lines(
         words("dm.invoice", amount=amount, connector=quote.connector),
+        words("hindrance.unplug_first") if unplug_first else "",
         _enough(words, quote.tariff, quote.amount_msat),
         words("dm.promise"),
         quote.bolt11,

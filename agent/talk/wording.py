@@ -175,6 +175,8 @@ def age(seconds: int) -> str:
 def hindrance(view: SessionView, words: Words) -> str:
     """What keeps energy from flowing in an open session, or is not known of it; "" for nothing."""
     starting = view.state == SessionState.STARTING
+    if view.unplug_first and view.status is not ConnectorStatus.OFFLINE:
+        return words("hindrance.unplug_first")
     match view.status:
         case ConnectorStatus.OFFLINE:
             return words("hindrance.offline_start" if starting else "hindrance.offline")

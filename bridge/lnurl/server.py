@@ -186,21 +186,21 @@ class LnurlServer:
         if request.path_params["fingerprint"] != fingerprint(metadata):
             raise Refused(words_for(request, self._settings.language)("lnurl.price_changed"))
         payer = payer_data.parse(one(query, "payerdata", payer_data.MAX_CHARS), self._linking)
-        return self._invoice(
-            await charge_point.quote(
-                QuoteRequest(
-                    amount_msat=amount_msat,
-                    origin=Origin.LNURL,
-                    connector=connector,
-                    payer=Payer(
-                        linking_keys=(payer.linking_key,) if payer.linking_key else (),
-                        address=payer.address,
-                    ),
-                    description=metadata + payer.raw,
-                    comment=_comment(request),
-                )
+        quote = await charge_point.quote(
+            QuoteRequest(
+                amount_msat=amount_msat,
+                origin=Origin.LNURL,
+                connector=connector,
+                payer=Payer(
+                    linking_keys=(payer.linking_key,) if payer.linking_key else (),
+                    address=payer.address,
+                ),
+                description=metadata + payer.raw,
+                comment=_comment(request),
             )
         )
+        plugged = any(one.id == quote.connector and one.unplug_first for one in view.connectors)
+        return self._invoice(quote, "lnurl.success_unplug" if plugged else "lnurl.success")
 
     async def top_up(self, request: Request) -> Answer:
         """LUD-06 step two of a top-up by the secret link."""
@@ -220,16 +220,16 @@ class LnurlServer:
             )
         )
 
-    def _invoice(self, quote: Quote) -> Answer:
+    def _invoice(self, quote: Quote, success: str = "lnurl.success") -> Answer:
         return {
             "pr": quote.bolt11,
             "routes": [],
-            "successAction": self._success_action(quote),
+            "successAction": self._success_action(quote, success),
             "disposable": False,
             "verify": self._url(quote.charge_point, None, f"verify/{quote.payment_hash}"),
         }
 
-    def _success_action(self, quote: Quote) -> dict[str, str]:
+    def _success_action(self, quote: Quote, success: str) -> dict[str, str]:
         """The way to the session page (LUD-09, or LUD-10 where the operator wants it sealed).
 
         Not for a top-up by zap: its zap request is public in the receipt, so anyone can send
@@ -240,9 +240,9 @@ class LnurlServer:
         url = self._links.session(quote.secret)
         if self._settings.sealed and quote.preimage:
             ciphertext, iv = aes_encrypt(bytes.fromhex(quote.preimage), url)
-            description = self._words("lnurl.success")
+            description = self._words(success)
             return {"tag": "aes", "description": description, "ciphertext": ciphertext, "iv": iv}
-        return {"tag": "url", "url": url, "description": self._words("lnurl.success")}
+        return {"tag": "url", "url": url, "description": self._words(success)}
 
     async def withdraw(self, request: Request) -> Answer:
         """LUD-03 step two: a wallet hands in the invoice that the refund is paid to."""

@@ -69,6 +69,7 @@ def session_json(view: SessionView, links: Links) -> dict[str, Any]:
             "lnurl": lnurl,
         },
         "obstacle": view.obstacle,
+        "unplug_first": view.unplug_first,
         "opened_at_ms": view.opened_at_ms,
         "start_deadline_ms": view.start_deadline_ms,
         "started_at_ms": view.started_at_ms,

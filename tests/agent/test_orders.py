@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.machine.events import ConnectorStatus
+from agent.machine.effects import Topic
+from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import SessionState
 from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
 from tests.agent.world import ScriptedCharger, World, running
@@ -92,3 +93,48 @@ async def test_what_begins_after_its_session_ended_is_asked_to_stop_until_it_doe
         await world.point.meter_sampled([MeterReport(1, running_on, world.clock(), 400, 0)])
         await world.until(lambda: not world.journal.undelivered())
         assert charger.asked.count(stop) == asked
+
+
+async def test_a_charger_that_wants_the_cable_unplugged_is_asked_again_then(tmp_path: Path) -> None:
+    """Many begin no other transaction in Finishing: the driver hears what to do, and need not pay
+    again for it."""
+    async with running(tmp_path) as world:
+        charger = ScriptedCharger(start_outcome=StartOutcome.REJECTED)
+        await world.ready(charger)
+        await world.point.connector_status(1, ConnectorStatus.FINISHING, world.clock())
+        quote = await world.paid()
+        assert (await world.site.owned.session(quote.secret)).unplug_first
+        await world.until(lambda: not world.journal.undelivered())
+        assert charger.asked == [("start", 1, quote.session_id)]
+        assert world.point.sessions.get(quote.session_id).state is SessionState.STARTING
+        world.clock.advance(5)
+        await world.point.connector_status(1, ConnectorStatus.AVAILABLE, world.clock())
+        await world.until(lambda: len(charger.asked) == 2)
+        await world.until(lambda: not world.journal.undelivered())
+        assert not (await world.site.owned.session(quote.secret)).unplug_first
+        charger.start_outcome = StartOutcome.ACCEPTED
+        world.clock.advance(5)
+        await world.point.connector_status(1, ConnectorStatus.PREPARING, world.clock())
+        await world.until(lambda: len(charger.asked) == 3)
+        verdict = await world.point.transaction_started(
+            StartReport(1, quote.session_id, 0, world.clock())
+        )
+        assert verdict.accepted
+        assert Topic.NOT_STARTED not in world.ear.topics()
+
+
+async def test_who_does_not_unplug_gets_all_back_and_hears_why(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = ScriptedCharger(start_outcome=StartOutcome.REJECTED)
+        await world.ready(charger)
+        quote = await world.paid()
+        session = world.point.sessions.get(quote.session_id)
+        await world.until(lambda: not world.journal.undelivered())
+        assert world.point.sessions.get(session.id).obstacle is Obstacle.REJECTED
+        await world.point.connector_status(1, ConnectorStatus.FINISHING, world.clock())
+        quote = await world.paid()
+        await world.until(lambda: not world.journal.undelivered())
+        world.clock.advance(120)
+        await world.site.ring_due()
+        view = await world.site.owned.session(quote.secret)
+        assert (view.obstacle, view.owed_msat) == (Obstacle.STILL_PLUGGED_IN, view.paid_msat)

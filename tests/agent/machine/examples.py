@@ -22,6 +22,7 @@ from agent.machine.events import (
     RefundSent,
     RefundSettled,
     RefundUncertain,
+    StartRejected,
     StopBy,
     StopRequested,
     TransactionStarted,
@@ -105,6 +106,10 @@ def booted(at_ms: int) -> Event:
 
 def asked_to_stop(at_ms: int, by: StopBy = StopBy.DRIVER) -> Event:
     return StopRequested(f"stop:{at_ms}", at_ms, by)
+
+
+def unplug_wanted(at_ms: int) -> Event:
+    return StartRejected(f"rejected:{at_ms}", at_ms, Obstacle.STILL_PLUGGED_IN)
 
 
 def ended(at_ms: int, register_wh: int | None, transaction_id: int = 7) -> Event:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from agent.machine.deadlines import deadline
-from agent.machine.effects import StartCharging, WatchClosely
+from agent.machine.effects import SendMessage, StartCharging, Topic, WatchClosely
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     ChargerBooted,
@@ -16,6 +16,7 @@ from agent.machine.events import (
     DeadlineReached,
     Event,
     MeterSampled,
+    Obstacle,
     PaymentCanceled,
     PaymentHeld,
     PaymentSettled,
@@ -62,6 +63,7 @@ from tests.agent.machine.examples import (
     sent,
     showed,
     starting,
+    unplug_wanted,
     waited,
 )
 
@@ -82,6 +84,7 @@ def watched(session: Session) -> Session:
 # The open sessions paid 1,000 sat and hold an offer of 500 sat; 1 kWh flowed, for 300 sat.
 SESSIONS: dict[str, Session] = {
     "STARTING": after(starting(), OFFER),
+    "STARTING/unplug": after(starting(), OFFER, unplug_wanted(T0 + SECOND)),
     "CHARGING": after(CHARGED, OFFER),
     "CHARGING/watched": after(watched(CHARGED), OFFER),
     "SUSPENDED": after(CHARGED, OFFER, showed(T0 + MINUTE, ConnectorStatus.SUSPENDED_EV)),
@@ -153,6 +156,26 @@ STARTING       RefundSettled          illegal
 STARTING       RefundUncertain        illegal
 STARTING       RefundFailed           illegal
 STARTING       RefundDecided          illegal
+
+STARTING/unplug PaymentSettled         STARTING   PublishZapReceipt Say:TOPPED_UP
+STARTING/unplug PaymentHeld            STARTING   CancelPayment
+STARTING/unplug PaymentCanceled        STARTING
+STARTING/unplug StartRejected          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
+STARTING/unplug TransactionStarted     CHARGING   PublishStatus Say:STARTED
+STARTING/unplug TransactionShown       STARTING
+STARTING/unplug MeterSampled           STARTING
+STARTING/unplug ConnectorStatusChanged STARTING   PublishStatus
+STARTING/unplug ChargerBooted          STARTING
+STARTING/unplug StopRequested          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
+STARTING/unplug TransactionStopped     STARTING
+STARTING/unplug DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
+STARTING/unplug RefundOffered          STARTING
+STARTING/unplug RefundClaimed          CLOSED     PublishStatus Say:NOT_STARTED PayRefund OfferRefund
+STARTING/unplug RefundSent             illegal
+STARTING/unplug RefundSettled          illegal
+STARTING/unplug RefundUncertain        illegal
+STARTING/unplug RefundFailed           illegal
+STARTING/unplug RefundDecided          illegal
 
 CHARGING       PaymentSettled         CHARGING   PublishZapReceipt Say:TOPPED_UP
 CHARGING       PaymentHeld            CHARGING   CancelPayment
@@ -335,19 +358,19 @@ CLOSED/held    RefundFailed           illegal
 CLOSED/held    RefundDecided          illegal
 """  # noqa: E501  a row is a line
 
-# status         STARTING          CHARGING             SUSPENDED           STOPPING
+# status, STARTING, STARTING/unplug, CHARGING, SUSPENDED, STOPPING
 STATUS_TABLE = """
-Available        STARTING          CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
-Preparing        STARTING/again    CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
-Charging         STARTING          CHARGING             CHARGING            STOPPING
-SuspendedEVSE    STARTING          SUSPENDED            SUSPENDED           STOPPING
-SuspendedEV      STARTING          SUSPENDED            SUSPENDED           STOPPING
-Finishing        STARTING          CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
-Reserved         STARTING          CHARGING             SUSPENDED           STOPPING
-Unavailable      STARTING          CHARGING             SUSPENDED           STOPPING
-Faulted          STARTING          CHARGING             SUSPENDED           STOPPING
-Offline          STARTING          CHARGING/lost        SUSPENDED/lost      STOPPING/lost
-"""
+Available        STARTING          STARTING/again    CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
+Preparing        STARTING/again    STARTING/again    CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
+Charging         STARTING          STARTING          CHARGING             CHARGING            STOPPING
+SuspendedEVSE    STARTING          STARTING          SUSPENDED            SUSPENDED           STOPPING
+SuspendedEV      STARTING          STARTING          SUSPENDED            SUSPENDED           STOPPING
+Finishing        STARTING/unplug   STARTING/unplug   CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
+Reserved         STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
+Unavailable      STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
+Faulted          STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
+Offline          STARTING          STARTING/unplug   CHARGING/lost        SUSPENDED/lost      STOPPING/lost
+"""  # noqa: E501  a row is a line
 
 EVENTS: dict[str, type[Event]] = {event.__name__: event for event in get_args(Event)}
 ROWS = [line.split(maxsplit=3) for line in TABLE.splitlines() if line]
@@ -390,7 +413,8 @@ def test_a_refund_event_that_names_no_refund_is_illegal(event: type[Event]) -> N
 
 @pytest.mark.parametrize("cells", STATUS_ROWS, ids=lambda cells: cells[0])
 def test_every_state_with_every_connector_status(cells: list[str]) -> None:
-    expected = dict(zip(["STARTING", "CHARGING", "SUSPENDED", "STOPPING"], cells[1:], strict=True))
+    names = ["STARTING", "STARTING/unplug", "CHARGING", "SUSPENDED", "STOPPING"]
+    expected = dict(zip(names, cells[1:], strict=True))
     found: dict[str, str] = {}
     for name in expected:
         changed, effects = step(SESSIONS[name], showed(NOW, ConnectorStatus(cells[0])))
@@ -398,6 +422,7 @@ def test_every_state_with_every_connector_status(cells: list[str]) -> None:
             "vanishing": changed.vanished_since_ms == NOW,
             "lost": changed.offline_since_ms == NOW,
             "again": StartCharging(2) in effects,
+            "unplug": changed.unplug_first,
         }
         found[name] = "/".join([changed.state, *(mark for mark, is_set in marks.items() if is_set)])
         assert "PublishStatus" in named(effects) or marks["again"]
@@ -412,6 +437,24 @@ def test_a_payment_opens_a_session_and_asks_the_charger_to_start() -> None:
     session, effects = opened("session", "CP001", 1, POLICY, paid())
     assert session.state is SessionState.STARTING
     assert named(effects) == "StartCharging PublishZapReceipt PublishStatus Say:PLUG_IN"
+
+
+def test_a_cable_that_has_to_be_unplugged_is_told_once_and_the_charger_asked_again() -> None:
+    session, effects = step(starting(), unplug_wanted(T0 + SECOND))
+    assert named(effects) == "PublishStatus Say:UNPLUG_FIRST"
+    session, effects = step(session, showed(T0 + 5 * SECOND, ConnectorStatus.AVAILABLE))
+    assert effects == (StartCharging(2),)
+    # It wants a plug first: no money is given back for that, nor the next plug left unused.
+    session, _ = step(session, StartRejected("rejected:2", T0 + 6 * SECOND))
+    assert not session.unplug_first
+    _, effects = step(session, showed(T0 + 9 * SECOND, ConnectorStatus.PREPARING))
+    assert effects == (StartCharging(3),)
+
+
+def test_who_does_not_unplug_in_time_is_told_that() -> None:
+    session, _ = step(starting(), showed(T0 + SECOND, ConnectorStatus.FINISHING))
+    _, effects = step(session, waited(session.start_deadline_ms))
+    assert SendMessage(Topic.NOT_STARTED, 1_000 * SAT, Obstacle.STILL_PLUGGED_IN) in effects
 
 
 def test_a_start_is_asked_for_again_only_when_the_charger_may_have_forgotten_it() -> None:

@@ -77,6 +77,14 @@ async def test_success_action_leads_to_the_session(world: HttpWorld) -> None:
     assert (view.state, view.paid_msat, view.connector) == (SessionState.STARTING, 500_000, 1)
 
 
+async def test_success_action_tells_to_unplug_first(world: HttpWorld) -> None:
+    await world.point.connector_status(1, ConnectorStatus.FINISHING, world.clock())
+    answer = await second_step(world, await first_step(world), amount=500_000)
+    action = LnurlPayActionResponse.model_validate(answer).successAction
+    assert isinstance(action, UrlAction)
+    assert action.description.startswith("Unplug, plug in again")
+
+
 async def test_a_sealed_link_is_opened_by_the_payment_alone(tmp_path: Path) -> None:
     """LUD-10: who asked for the invoice learns nothing; who paid it has the key."""
     async with serving(tmp_path, sealed=True) as world:

@@ -109,7 +109,14 @@ async def test_what_an_amount_buys_has_the_price_of_time_in_it(world: HttpWorld)
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, language: str) -> None:
     said = words(language)
-    keys = ("offline_start", "offline", "faulted", "suspended_evse", "suspended_ev")
+    keys = (
+        "offline_start",
+        "offline",
+        "faulted",
+        "suspended_evse",
+        "suspended_ev",
+        "unplug_first",
+    )
     sentences = {said(f"hindrance.{key}"): key for key in keys}
     assert len(sentences) == len(keys)
     clock = ManualClock()
@@ -130,6 +137,8 @@ async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, langu
         await point.detach(world.charger)
         assert await hindrances() == ["offline_start"]
         await point.attach(world.charger)
+        assert await shown(ConnectorStatus.FINISHING) == ["unplug_first"]
+        assert await shown(ConnectorStatus.PREPARING) == []
         await world.start(view)
         assert await hindrances() == []
         assert await shown(ConnectorStatus.FAULTED) == ["faulted"]
@@ -139,6 +148,23 @@ async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, langu
         assert await hindrances() == ["offline"]
         await world.end(view, 100)
         assert await hindrances() == []
+
+
+async def test_a_cable_that_is_still_plugged_in_is_told_before_the_payment(
+    world: HttpWorld,
+) -> None:
+    told = words("en")("hindrance.unplug_first")
+
+    async def pages() -> list[bool]:
+        form = {"sat": "500", "connector": "1"}
+        paying = await world.http.post("/cp/cp001/invoice", data=form, headers=HTML)
+        invoice = await world.http.get(paying.headers["location"], headers=HTML)
+        assert invoice.status_code == 200
+        return [told in (await world.http.get("/cp/cp001.1")).text, told in invoice.text]
+
+    assert await pages() == [False, False]
+    await world.point.connector_status(1, ConnectorStatus.FINISHING, world.clock())
+    assert await pages() == [True, True]
 
 
 async def test_whoever_asks_for_the_head_alone_gets_it(world: HttpWorld) -> None:
