@@ -39,6 +39,7 @@ class OwnedSessions:
     ) -> None:
         self._journal = commons.journal
         self._changes = commons.changes
+        self._clock = commons.clock
         self._sessions = sessions
         self._papers = papers
         self._payouts = payouts
@@ -48,7 +49,7 @@ class OwnedSessions:
         """The session that a secret owns; raises UnknownSession."""
         session = self._sessions.of_secret(secret)
         events = self._journal.sessions.events(session.id, without=["MeterSampled"])
-        return session_view(session, secret, events)
+        return session_view(session, secret, events, self._clock())
 
     async def sessions_of(self, charge_point_id: str, pubkey: str) -> list[SessionView]:
         """The latest sessions that a nostr identity paid for at a charge point, open ones first.
@@ -61,7 +62,7 @@ class OwnedSessions:
 
     def _own_view(self, session: Session) -> SessionView:
         secret = self._journal.quotes.of_session(session.id)[0].secret
-        return session_view(session, secret)
+        return session_view(session, secret, now_ms=self._clock())
 
     async def session_changes(self, secret: str) -> AsyncIterator[SessionView]:
         """The session now and after each change, newest only, until it is closed and repaid."""

@@ -22,7 +22,7 @@ from agent.machine.errors import IllegalEvent
 from agent.machine.events import RefundClaimed, RefundOffered
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
-from agent.machine.planning import left_at
+from agent.machine.planning import OFFER_MS, claimable_at
 from agent.machine.refund import COMMITTED, Refund, RefundState
 from agent.machine.settling import next_no
 from agent.outbox import Retry
@@ -33,13 +33,6 @@ from agent.ports.site import WithdrawOffer
 from agent.zaps import relays_named
 from wallet.base import WalletError
 from wallet.bolt11 import InvalidInvoice, decode
-
-OFFER_MS = 60_000
-"""How long an offer made while charging holds."""
-
-SET_ASIDE_MS = OFFER_MS + 30_000
-"""What may flow until an offer is claimed and the charger has stopped is not offered; what of it
-did not flow is owed afterwards."""
 
 LEAST_INVOICE_LIFE_MS = 10_000
 
@@ -101,7 +94,7 @@ class Payouts:
         if current is None and not (open_now and not session.claimed_msat):
             raise _nothing_owed(session)
         if current is None or open_now:
-            amount_msat = left_at(session, now_ms + SET_ASIDE_MS)
+            amount_msat = claimable_at(session, now_ms)
         else:
             amount_msat = current.amount_msat
         if not amount_msat and session.left_msat:
@@ -126,9 +119,9 @@ class Payouts:
             current = _free(session)
             if current is None:
                 raise _nothing_owed(session)
-        return WithdrawOffer(
-            current.k1, current.amount_msat, f"Refund of charging at {session.charge_point}"
-        )
+        set_aside_msat = max(0, session.left_msat - current.amount_msat) if open_now else 0
+        description = f"Refund of charging at {session.charge_point}"
+        return WithdrawOffer(current.k1, current.amount_msat, description, set_aside_msat)
 
     async def claim_by_key(self, k1: str, bolt11: str) -> None:
         """Decide a refund on an invoice by its withdraw key.

@@ -12,6 +12,7 @@ from agent.machine.events import ConnectorStatus, Event, MeterSampled
 from agent.machine.forecast import credit_ends_at
 from agent.machine.model import Session, SessionState
 from agent.machine.money import MSAT_PER_SAT
+from agent.machine.planning import claimable_at
 from agent.machine.refund import ASKED, COMMITTED, RefundState
 from agent.ports.charge_point import ChargePointView, ConnectorView
 from agent.ports.office import OwedRefund
@@ -89,8 +90,17 @@ def timeline(events: Iterable[Event]) -> tuple[TimelineEntry, ...]:
     )
 
 
-def session_view(session: Session, secret: str, events: Iterable[Event] = ()) -> SessionView:
-    """A session as plain data."""
+def session_view(
+    session: Session, secret: str, events: Iterable[Event] = (), now_ms: int = 0
+) -> SessionView:
+    """A session as plain data.
+
+    Args:
+        session: open or closed.
+        secret: its payer's; "" for who has none.
+        events: what happened in it, as far as that is told.
+        now_ms: by when what can be claimed is reckoned, Unix ms; 0 for its last reading.
+    """
     closed = session.state is SessionState.CLOSED
     return SessionView(
         id=session.id,
@@ -122,6 +132,7 @@ def session_view(session: Session, secret: str, events: Iterable[Event] = ()) ->
         events=timeline(event for event in events if not isinstance(event, MeterSampled)),
         status=None if closed else _status(session),
         unplug_first=session.state is SessionState.STARTING and session.unplug_first,
+        claimable_msat=0 if closed else claimable_at(session, max(now_ms, session.metered_at_ms)),
     )
 
 

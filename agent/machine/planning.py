@@ -28,6 +28,13 @@ SAYS_ITSELF_MS = 2_000
 """A charger that was lost and is back says within that time whether it went on or had no power: its
 credit may be used up, or be there still."""
 
+OFFER_MS = 60_000
+"""How long an offer made while charging holds."""
+
+SET_ASIDE_MS = OFFER_MS + 30_000
+"""What may flow until an offer is claimed and the charger has stopped is not offered; what of it
+did not flow is owed afterwards."""
+
 _RUNNING = (CHARGING, SUSPENDED)
 
 
@@ -61,6 +68,17 @@ def left_at(session: Session, at_ms: int) -> int:
     usage = Usage(session.energy_wh + flows_wh, timed.charging_ms, timed.idle_ms)
     left_msat = max(0, session.taken_msat - total_msat(session.tariff, usage))
     return min(session.left_msat, whole_sats_msat(left_msat))
+
+
+def claimable_at(session: Session, at_ms: int) -> int:
+    """What of the credit of an open session can be claimed back at a time, in msat and whole
+    satoshi; 0 once something was.
+
+    Args:
+        session: an open session.
+        at_ms: Unix ms; what may flow in the time from then on that an offer holds is left out.
+    """
+    return 0 if session.claimed_msat else left_at(session, at_ms + SET_ASIDE_MS)
 
 
 def ask_at(session: Session, stop_ms: int | None, left_msat: int | None = None) -> int | None:

@@ -47,6 +47,8 @@ class SessionView:
 
     Attributes:
         status: the connector's state, OFFLINE while its charger is lost; None once it is closed.
+        claimable_msat: what of the credit an open session's payer can have back by LNURL now: what
+            is left, less what may flow until the charge has stopped; 0 for a closed one.
         unplug_first: whether it waits for the cable of the charge before to be unplugged.
     """
 
@@ -77,15 +79,22 @@ class SessionView:
     events: tuple[TimelineEntry, ...]
     status: ConnectorStatus | None = None
     unplug_first: bool = False
+    claimable_msat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class WithdrawOffer:
-    """What an LNURL-withdraw request is answered with (LUD-03)."""
+    """What an LNURL-withdraw request is answered with (LUD-03).
+
+    Attributes:
+        set_aside_msat: what is left besides, and may flow until the charge has stopped: what of it
+            does not is owed afterwards. 0 once it has.
+    """
 
     k1: str
     amount_msat: int
     description: str
+    set_aside_msat: int = 0
 
 
 class ChargePoints(Protocol):

@@ -26,7 +26,7 @@ from agent.machine.model import SessionState
 from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import Refused, UnknownChargePoint, UnknownSession
 from agent.ports.quotes import Origin, Quote, QuoteRequest
-from agent.ports.site import SessionView, Site
+from agent.ports.site import SessionView, Site, WithdrawOffer
 from agent.talk.wording import free_in_s, obstacle_sentence
 from agent.talk.words import words
 from bridge.limits import Rate, RateLimit
@@ -166,11 +166,20 @@ class LnurlServer:
                     "k1": offer.k1,
                     "minWithdrawable": offer.amount_msat,
                     "maxWithdrawable": offer.amount_msat,
-                    "defaultDescription": offer.description,
+                    "defaultDescription": self._withdraw_words(session, offer),
                     "payLink": self._links.pay_link(pay_url),
                 }
             )
         )
+
+    def _withdraw_words(self, session: SessionView, offer: WithdrawOffer) -> str:
+        """What a withdrawal is; while a charge goes on, why it is not all that is left."""
+        if session.state == SessionState.CLOSED:
+            return offer.description
+        if not offer.set_aside_msat:
+            return self._words("lnurl.stop_and_refund", name=session.charge_point)
+        rest = self._words.sat(offer.set_aside_msat)
+        return self._words("lnurl.stop_and_refund_rest", name=session.charge_point, rest=rest)
 
     async def pay(self, request: Request) -> Answer:
         """LUD-06 step two, with LUD-12 and LUD-18; NIP-57's callback when it carries a zap."""

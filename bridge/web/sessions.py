@@ -36,14 +36,22 @@ def left_msat(view: SessionView) -> int:
 
 
 def withdrawable_msat(view: SessionView) -> int:
-    """What the payer can withdraw by LNURL now; 0 when nothing. While a charge goes on less is
-    offered, by what may flow until it has stopped."""
+    """What the payer can withdraw by LNURL now; 0 when nothing. While a charge goes on that is less
+    than what is left, by what may flow until it has stopped."""
     refund = current_refund(view)
     if view.state == SessionState.CLOSED:
         return refund.amount_msat if refund and refund.state in CLAIMABLE else 0
     if refund is None or refund.state in CLAIMABLE:
-        return whole_sats_msat(max(0, view.credit_msat - view.held_msat))
+        return view.claimable_msat
     return 0
+
+
+def set_aside_msat(view: SessionView) -> int:
+    """What is left of an open session's credit and cannot be withdrawn now, since it may flow until
+    the charge has stopped; what of it does not goes back afterwards."""
+    if view.state == SessionState.CLOSED or not view.claimable_msat:
+        return 0
+    return whole_sats_msat(max(0, view.credit_msat - view.held_msat)) - view.claimable_msat
 
 
 def session_json(view: SessionView, links: Links) -> dict[str, Any]:
@@ -67,6 +75,7 @@ def session_json(view: SessionView, links: Links) -> dict[str, Any]:
             "state": refund.state if refund else None,
             "amount_msat": amount_msat or (refund.amount_msat if refund else 0),
             "lnurl": lnurl,
+            "set_aside_msat": set_aside_msat(view),
         },
         "obstacle": view.obstacle,
         "unplug_first": view.unplug_first,

@@ -35,7 +35,12 @@ async def test_session_json_has_what_the_contract_names(world: HttpWorld) -> Non
     assert (body["charge_point"], body["connector"]) == ("CP001", 1)
     assert (body["energy_wh"], body["power_w"]) == (1500, 7400)
     assert (body["paid_msat"], body["cost_msat"], body["owed_msat"]) == (1_000_000, 450_000, 0)
-    assert body["refund"]["amount_msat"] == 550_000
+    # What may flow in 90 s is set aside: 185 Wh, for 55.5 sat.
+    assert body["refund"]["amount_msat"] == 494_000
+    assert body["refund"]["set_aside_msat"] == 56_000
+    offer = await world.lnurl("/lnurl/cp001", s=view.secret)
+    assert offer["maxWithdrawable"] == body["refund"]["amount_msat"]
+    assert "56\N{NO-BREAK SPACE}sat more are set aside" in offer["defaultDescription"]
     lnurl = decode_lnurl(body["refund"]["lnurl"])
     assert str(lnurl.url) == world.links.lnurl_url("CP001", secret=view.secret)
     assert [event["kind"] for event in body["events"]] == ["PaymentSettled", "TransactionStarted"]
@@ -43,6 +48,7 @@ async def test_session_json_has_what_the_contract_names(world: HttpWorld) -> Non
     closed = await json_of(world, view.secret)
     assert (closed["state"], closed["owed_msat"]) == ("CLOSED", 550_000)
     assert closed["refund"] == {**closed["refund"], "state": "DUE", "amount_msat": 550_000}
+    assert closed["refund"]["set_aside_msat"] == 0
     assert closed["refund"]["lnurl"]
 
 
