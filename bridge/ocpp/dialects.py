@@ -175,7 +175,8 @@ class Dialect201:
         """The other side, once there is a connection for its calls."""
         self._spawn = spawn
         gone = self._inbound.events.forgotten
-        charger = Ocpp201Charger(calls, self._station, self._abilities, gone)
+        stopped = self._inbound.events.stopped_silently
+        charger = Ocpp201Charger(calls, self._station, self._abilities, gone, stopped)
         self._charger = charger
         self._whereabouts = Whereabouts(
             self._charge_point, self._station, charger, self._clock, gone

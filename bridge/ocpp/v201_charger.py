@@ -57,6 +57,7 @@ class Ocpp201Charger:
         station: what is known of its transactions.
         abilities: what was found out of it.
         on_gone: called with the station's name of a transaction that is over there.
+        on_stopped: the same of one that obeyed a stop, and told neither end nor register.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class Ocpp201Charger:
         station: Station,
         abilities: Abilities,
         on_gone: Callable[[str], Awaitable[None]],
+        on_stopped: Callable[[str], Awaitable[None]],
     ) -> None:
         self._connection = connection
         self._station = station
         self._abilities = abilities
         self._on_gone = on_gone
+        self._on_stopped = on_stopped
 
     @property
     def charge_point_id(self) -> str:
@@ -114,7 +117,9 @@ class Ocpp201Charger:
         """RequestStopTransaction, use case F03.
 
         A station that rejects it is asked whether the transaction goes on at all (E14): its end
-        may have been lost.
+        may have been lost. One that was asked before, and shows since that nothing flows, has
+        stopped: where the transaction ends with the unplug (TxStopPoint), its end may be hours
+        away.
         """
         name = self._station.name(transaction_id)
         if name is None:
@@ -124,10 +129,16 @@ class Ocpp201Charger:
                 transaction_id,
             )
             return StopOutcome.UNKNOWN
+        if self._station.gives_nothing_since(name):
+            await self._on_stopped(name)
+            return StopOutcome.ACCEPTED
+        # The state that follows may come before the answer.
+        self._station.stop_asked(name, asked=True)
         match await self._status(call.RequestStopTransaction(transaction_id=name)):
             case "Accepted":
                 return StopOutcome.ACCEPTED
             case "Rejected":
+                self._station.stop_asked(name, asked=False)
                 if not await self.is_over(name):
                     return StopOutcome.REJECTED
                 await self._on_gone(name)

@@ -279,8 +279,10 @@ class TransactionEvents:
         A last register is waited for: the end of the transaction may follow at once with it. What
         took the authorization back from nobody says nothing of the driver who comes next.
         """
-        known.stopping = known.stopping or (bool(known.tag) and event.trigger in _STOPS)
         state = event.state or known.state
+        # Some stations tell of a stop that they were asked for by the state alone.
+        obeys = known.asked_to_stop and event.state in (State.EV_CONNECTED, State.IDLE)
+        known.stopping = known.stopping or (bool(known.tag) and (event.trigger in _STOPS or obeys))
         if not known.stopping or not known.sold or state in (State.CHARGING, State.SUSPENDED_EV):
             return False
         return state is not State.NONE
@@ -327,6 +329,19 @@ class TransactionEvents:
                 await self._stop(known.number, last_wh, known.stopped_ms, "Remote")
                 await self._ended(known, known.stopped_ms, final=False, stale=False)
                 await self._station.save()
+
+    async def stopped_silently(self, name: str) -> None:
+        """A transaction was asked to stop, gives nothing since, and tells neither its end nor its
+        last register: it ends by what was read. Raises AgentError."""
+        known = self._station.get(name)
+        if known is None or known.number is None or not known.sold:
+            return
+        known.stopping = True
+        at_ms = known.stopped_ms or self._station.told_ms(name)
+        last_wh = registers.last_word_wh(known.intervals, [])
+        await self._stop(known.number, last_wh, at_ms, "Remote")
+        await self._ended(known, at_ms, final=False, stale=False)
+        await self._station.save()
 
     async def _ended(self, known: Transaction, at_ms: int, *, final: bool, stale: bool) -> None:
         """A charge is over, and where `final` its transaction; its EVSE gives no power."""

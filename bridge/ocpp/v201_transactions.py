@@ -72,6 +72,7 @@ class Transaction(msgspec.Struct):
         sold: whether it may go on.
         state: what flows, as it was said last.
         stopping: whether the station said that it is being stopped.
+        asked_to_stop: whether we asked for that, and it did not say no.
         stopped_ms: when the charge in it ended, where its register is still to come, by our clock;
             0 while it goes on.
         left: whether its connector looked free since.
@@ -92,6 +93,7 @@ class Transaction(msgspec.Struct):
     sold: bool = False
     state: State = State.NONE
     stopping: bool = False
+    asked_to_stop: bool = False
     stopped_ms: int = 0
     left: bool = False
     ended: bool = False
@@ -110,7 +112,7 @@ class Transaction(msgspec.Struct):
         self.tag, self.number, self.sold = "", None, False
         self.told_ms, self.stopped_ms, self.register_wh = 0, 0, None
         self.stopping = self.left = self.ended = self.asked = False
-        self.is_counted = False
+        self.is_counted = self.asked_to_stop = False
 
 
 class _Kept(msgspec.Struct):
@@ -150,6 +152,23 @@ class Station:
             over = (one.name for one in self._transactions.values() if one.ended)
             del self._transactions[next(over, next(iter(self._transactions)))]
         return added
+
+    def stop_asked(self, name: str, *, asked: bool) -> None:
+        """A transaction is asked to stop; or, not `asked`, the station said no to that."""
+        known = self._transactions.get(name)
+        if known is not None:
+            known.asked_to_stop = asked
+
+    def gives_nothing_since(self, name: str) -> bool:
+        """Whether a transaction was asked to stop before, and the station says that a car is
+        plugged in and nothing flows: a question for its end would be repeated for nothing."""
+        known = self._transactions.get(name)
+        return (
+            known is not None
+            and known.asked_to_stop
+            and known.sold
+            and known.state is State.EV_CONNECTED
+        )
 
     def name(self, number: int) -> str | None:
         """The name of a transaction by Strom's number."""

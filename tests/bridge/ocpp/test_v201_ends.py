@@ -70,6 +70,66 @@ async def test_the_last_register_of_a_stop_is_asked_for(tmp_path: Path) -> None:
         assert (await stage.until(quote, SessionState.CLOSED)).energy_wh == 33
 
 
+async def test_a_stop_that_is_told_by_the_state_alone(tmp_path: Path) -> None:
+    """TxStopPoint EVConnected, and no word of why nothing flows any more. The driver's money does
+    not wait for the unplug, and the end that comes with it changes nothing."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        stage.world.clock.advance(60)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 30))
+        await stage.world.site.owned.stop(quote.secret)
+        await raw.accept("RequestStopTransaction")
+        fields = {"triggerReason": "ChargingStateChanged"}
+        more = {"meterValue": register(stage, METER_START + 33)}
+        await event(raw, stage, "Updated", state="EVConnected", **fields, **more)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert (session.energy_wh, session.ending) == (33, Ending.STOPPED)
+        assert await obstacle(stage) is None
+        stage.world.clock.advance(3600)
+        ended = register(stage, METER_START + 33, "Transaction.End")
+        await event(raw, stage, "Ended", {"stoppedReason": "EVDisconnected"}, meterValue=ended)
+        assert stage.session(quote).energy_wh == 33
+
+
+@pytest.mark.parametrize("told", ["before", "after"])
+async def test_a_stop_that_is_told_by_the_state_and_without_a_register(
+    tmp_path: Path, told: str
+) -> None:
+    """Nor does the station tell one when it is asked: the last that was read decides, as soon as
+    the stop would be asked for again. The same where nothing flowed before the stop already."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        stage.world.clock.advance(60)
+        await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 30))
+        fields = {"triggerReason": "ChargingStateChanged"}
+        if told == "before":
+            await event(raw, stage, "Updated", state="EVConnected", **fields)
+            assert stage.session(quote).state is SessionState.SUSPENDED
+        await stage.world.site.owned.stop(quote.secret)
+        await raw.accept("RequestStopTransaction")
+        if told == "after":
+            await event(raw, stage, "Updated", state="EVConnected", **fields)
+            await raw.accept("TriggerMessage")
+        assert stage.session(quote).state is SessionState.STOPPING
+        await stage.tick(16)
+        session = await stage.until(quote, SessionState.CLOSED)
+        assert session.energy_wh == 30
+        assert raw.waiting == 0
+        assert await obstacle(stage) is None
+
+
+async def test_a_stop_before_which_nothing_was_asked_for_is_none(tmp_path: Path) -> None:
+    """A car that is full shows the same state, and may go on."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        fields = {"triggerReason": "ChargingStateChanged"}
+        await event(raw, stage, "Updated", state="EVConnected", **fields)
+        assert stage.session(quote).state is SessionState.SUSPENDED
+        stage.world.clock.advance(60)
+        await event(raw, stage, "Updated", state="Charging", **fields)
+        assert stage.session(quote).state is SessionState.CHARGING
+
+
 async def test_a_station_without_a_last_register_is_asked_for_it_once(tmp_path: Path) -> None:
     """Its answer has none either: the last one that was read decides."""
     async with staged(tmp_path) as stage, station(stage) as raw:
