@@ -57,6 +57,8 @@ class Drivers:
             # Somebody stops it with a card of his own: that says nothing of the card.
             return await self._charge_point.may_charge(event.tag)
         if known.number is None:
+            if tag != known.tag:
+                known.supposed = tag not in told
             tag = tag or next(iter(told), "")
             registers.take_first(known, tag, event, found, self._station.counted_wh())
         return allowed
@@ -70,6 +72,18 @@ class Drivers:
             return False
         free = self._station.evses.last(known.evse) is ConnectorStatus.AVAILABLE
         return not (free and event.trigger in _BEFORE_PLUG)
+
+    def waits_for_remote_start(self, known: Transaction, event: TransactionEvent) -> bool:
+        """Whether a car is there and the remote start that is for it has not reached it yet: what a
+        station tells of the time before that comes late over a slow line."""
+        state = event.state or known.state
+        return (
+            known.supposed
+            and state is State.EV_CONNECTED
+            and not event.has_token
+            and event.remote_start_id is None
+            and event.trigger not in _BEFORE_PLUG
+        )
 
     def _told(self, known: Transaction, event: TransactionEvent) -> list[str]:
         """For whom an event says that the transaction is, where that is news."""

@@ -203,7 +203,14 @@ class TransactionEvents:
         flowed = _flowed(known, found, tally)
         if is_over and not flowed:
             return allowed
-        if allowed and not flowed and not self._drivers.is_plugged(known, event):
+        if (
+            allowed
+            and not flowed
+            and (
+                not self._drivers.is_plugged(known, event)
+                or self._drivers.waits_for_remote_start(known, event)
+            )
+        ):
             known.told_ms = 0
             return True
         known.told_ms = known.told_ms or event.written_ms

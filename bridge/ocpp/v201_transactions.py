@@ -66,6 +66,7 @@ class Transaction(msgspec.Struct):
         evse: where; 0 while that is not known.
         started_ms: when the station says that it started, by its clock; 0 where it did not.
         tag: for whom; "" while that is not known.
+        supposed: whether that is known by the answer to a remote start alone.
         told_ms: when that was told and a car was there, by the station's clock; 0 before.
         register_wh: the register as it was then, or as it was last read before.
         number: Strom's number of it; None until it has begun.
@@ -87,6 +88,7 @@ class Transaction(msgspec.Struct):
     evse: int = 0
     started_ms: int = 0
     tag: str = ""
+    supposed: bool = False
     told_ms: int = 0
     register_wh: int | None = None
     number: int | None = None
@@ -112,7 +114,7 @@ class Transaction(msgspec.Struct):
         self.tag, self.number, self.sold = "", None, False
         self.told_ms, self.stopped_ms, self.register_wh = 0, 0, None
         self.stopping = self.left = self.ended = self.asked = False
-        self.is_counted = self.asked_to_stop = False
+        self.is_counted = self.asked_to_stop = self.supposed = False
 
 
 class _Kept(msgspec.Struct):

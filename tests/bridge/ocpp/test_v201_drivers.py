@@ -205,6 +205,29 @@ async def test_free_vending_is_occupied_and_nobodys(tmp_path: Path) -> None:
         assert await obstacle(stage) is None
 
 
+async def test_time_before_the_remote_start_reached_the_station_is_not_billed(
+    tmp_path: Path,
+) -> None:
+    """The cable was plugged in before, and the station tells of that late: after it has answered
+    the remote start, and before it tells of the start itself."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await stage.world.paid(1000, 1)
+        _, message_id, _, asked = await raw.asked()
+        await raw.send([3, message_id, {"status": "Accepted", "transactionId": "tx-a"}])
+        for kind, trigger in (("Started", "CablePluggedIn"), ("Updated", "MeterValuePeriodic")):
+            stage.world.clock.advance(3)
+            values = register(stage, METER_START)
+            fields = {"evse": {"id": 1}, "triggerReason": trigger, "meterValue": values}
+            await event(raw, stage, kind, state="EVConnected", **fields)
+            assert stage.session(quote).state is SessionState.STARTING
+        stage.world.clock.advance(3)
+        info = {"remoteStartId": asked["remoteStartId"]}
+        await event(raw, stage, "Updated", info, state="Charging", triggerReason="RemoteStart")
+        session = stage.session(quote)
+        assert session.state is SessionState.CHARGING
+        assert session.started_at_ms == stage.world.clock()
+
+
 async def test_a_remote_start_that_is_answered_with_another_evses_transaction(
     tmp_path: Path,
 ) -> None:

@@ -114,7 +114,8 @@ async def test_a_stop_that_is_told_by_the_state_and_without_a_register(
         await stage.tick(16)
         session = await stage.until(quote, SessionState.CLOSED)
         assert session.energy_wh == 30
-        assert raw.waiting == 0
+        outbox = stage.world.journal.undelivered
+        await stage.world.until(lambda: not [task for task in outbox() if "charger" in task.target])
         assert await obstacle(stage) is None
 
 
