@@ -43,7 +43,8 @@ from nips.status import (
 )
 from nips.zaps import KIND_ZAP_RECEIPT, zap_request
 
-_CONNECT_S = 10.0
+CONNECT_S = 5.0
+"""How long all relays together may take until one is reached."""
 _LATECOMERS_S = 1.0
 
 NAMING_S = 3.0
@@ -315,11 +316,14 @@ async def connected(
     relays: Sequence[str],
     clock: Callable[[], int],
     watch: Watch = _unwatched,
+    *,
+    patience_s: float = CONNECT_S,
 ) -> AsyncGenerator[NostrDriver]:
     """A driver connected to his relays.
 
     Args:
         watch: told each event and message as it comes in.
+        patience_s: how long it may take until one of them is reached.
 
     Raises:
         DriverError: a relay's URL is none, or not one of them can be reached.
@@ -332,7 +336,7 @@ async def connected(
         await pool.close()
         raise DriverError(str(error)) from None
     try:
-        if not any([await pool.wait_connected(url, _CONNECT_S) for url in pool.relays]):
+        if not await _reached(pool, patience_s):
             raise DriverError(f"no relay can be reached: {', '.join(relays)}")
         driver = NostrDriver(identity, pool, clock, watch)
         async with anyio.create_task_group() as group:
@@ -341,3 +345,16 @@ async def connected(
             group.cancel_scope.cancel()
     finally:
         await pool.close()
+
+
+async def _reached(pool: RelayPool, patience_s: float) -> bool:
+    """Whether one relay is reached in time; others then have a moment to be reached too."""
+    waits = [asyncio.create_task(pool.wait_connected(url, patience_s)) for url in pool.relays]
+    done, late = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    reached = any(wait.result() for wait in done)
+    if reached and late:
+        await asyncio.wait(late, timeout=_LATECOMERS_S)
+    for wait in late:
+        wait.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    return reached

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+import anyio
 import pytest
 
+from bridge.driver.errors import DriverError
 from bridge.driver.nostr import connected
 from nips.dms import KIND_NIP04_MESSAGE, DmProtocol, write_message
 from nips.filters import Filter
@@ -27,6 +32,34 @@ async def test_a_relay_that_answers_nothing_does_not_hold_up_a_message() -> None
         await dora.say(key_of("charger").pubkey, "status", "nip04")
         assert len(await reader.fetch(Filter(kinds=(KIND_NIP04_MESSAGE,)))) == 1
         assert time.monotonic() - began < 5
+
+
+@contextmanager
+def dead_relays(count: int) -> Generator[list[str]]:
+    """Addresses where a connection is taken and nothing is said, as behind a broken network."""
+    with ExitStack() as stack:
+        urls: list[str] = []
+        for _ in range(count):
+            mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            urls.append(f"ws://127.0.0.1:{mute.getsockname()[1]}")
+        yield urls
+
+
+async def test_without_a_network_it_is_said_once_for_all_relays() -> None:
+    """Each relay was waited for after the other: half a minute with three."""
+    told = pytest.raises(DriverError, match="no relay can be reached: ws://127")
+    with dead_relays(3) as urls, anyio.fail_after(2.5), told:
+        async with connected(key_of("dora"), urls, clock_ms, patience_s=1):
+            pass
+
+
+async def test_relays_that_are_gone_do_not_keep_one_that_is_there() -> None:
+    async with serving() as relay:
+        with dead_relays(3) as urls, anyio.fail_after(20):
+            async with connected(
+                key_of("dora"), (*urls, relay.url), clock_ms, patience_s=60
+            ) as dora:
+                await dora.introduce()
 
 
 @pytest.mark.parametrize("protocol", ["nip04", "nip17"])
