@@ -391,11 +391,17 @@ class ChargePointAgent:
         """A time has come that is no session's; returns whether it is one of this charge point."""
         return await self._unsold.reminded(name)
 
-    def stop_unstored(self, session_id: str, event: Event) -> None:
-        """Ask the charger for the stop that follows from an event which cannot be stored."""
+    def stop_unstored(self, session_id: str, event: Event) -> bool:
+        """Ask the charger for the stop that follows from an event which cannot be stored.
+
+        Returns:
+            Whether there was a stop to ask for, and a charger that could be asked.
+        """
+        asked = False
         for effect in self.sessions.would_follow(session_id, event):
             if isinstance(effect, StopCharging):
-                self._orders.stop_now(effect.transaction_id)
+                asked |= self._orders.stop_now(effect.transaction_id)
+        return asked
 
     async def deliver(self, task: Task, recovered: bool) -> None:
         """Carry out an effect that is meant for the charger (an outbox handler)."""

@@ -126,12 +126,14 @@ class Orders:
             if over and attempt + 1 < STOP_ATTEMPTS:
                 await asyncio.sleep(2**attempt)
 
-    def stop_now(self, transaction_id: int) -> None:
-        """Ask the charger for a stop without storing that, where one is connected and is not asked
-        already; nobody waits for its answer."""
+    def stop_now(self, transaction_id: int) -> bool:
+        """Ask the charger for a stop without storing that, unless it is being asked already;
+        nobody waits for its answer. False where none is connected."""
         charger = self._charger
-        if charger is None or transaction_id in self._stopping:
-            return
+        if charger is None:
+            return False
+        if transaction_id in self._stopping:
+            return True
 
         async def stop() -> None:
             outcome = await charger.stop(transaction_id)
@@ -140,6 +142,7 @@ class Orders:
         asked = asyncio.get_running_loop().create_task(stop())
         self._stopping[transaction_id] = asked
         asked.add_done_callback(lambda _: self._stopping.pop(transaction_id, None))
+        return True
 
     async def _look(self, task: Task, recovered: bool) -> None:
         """Carry out what helps to stop in time; nothing of it is worth waiting for a charger."""

@@ -48,7 +48,7 @@ from agent.papers import Papers
 from agent.payouts import AddressOf, Payouts
 from agent.ports.addresses import Payees, Providers
 from agent.ports.charge_point import ChargePointView
-from agent.ports.errors import Refused, UnknownChargePoint
+from agent.ports.errors import Refused, StopNotStored, UnknownChargePoint
 from agent.ports.quotes import Quote
 from agent.settlements import Settlements
 from agent.tariff.rate import ExchangeRate
@@ -340,9 +340,10 @@ class Site:
         event = StopRequested(f"stop:{session.id}:{by}:{now_ms}", now_ms, by)
         try:
             await self._sessions.submit(session, event)
-        except JournalUnusable:
+        except JournalUnusable as error:
             # Whoever wants no more need not wait for the disk.
-            self._stop_unstored(session.charge_point, session.id, event)
+            if self._stop_unstored(session.charge_point, session.id, event):
+                raise StopNotStored(str(error)) from error
             raise
 
     async def part_with(self, charge_point_ids: Iterable[str], within_s: float) -> None:
@@ -366,10 +367,9 @@ class Site:
         finally:
             self.commons.changes.unwatch(ANYTHING, watcher)
 
-    def _stop_unstored(self, charge_point_id: str, session_id: str, event: Event) -> None:
+    def _stop_unstored(self, charge_point_id: str, session_id: str, event: Event) -> bool:
         agent = self._let_in.get(charge_point_id)
-        if agent is not None:
-            agent.stop_unstored(session_id, event)
+        return agent is not None and agent.stop_unstored(session_id, event)
 
 
 def _gone(connector: int) -> Obstacle:

@@ -125,6 +125,10 @@ class Couriers:
         for relay in targets:
             self._rouse(relay)
 
+    async def say_unstored(self, event: NostrEvent, relays: Iterable[str] = ()) -> None:
+        """Offer an event once to our relays and others, where it cannot be stored."""
+        await self._pool.publish(event, list(dict.fromkeys((*self._own, *self._taken_on(relays)))))
+
     @property
     def foreign(self) -> frozenset[str]:
         """The relays of strangers to which something is being brought."""

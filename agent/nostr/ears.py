@@ -350,4 +350,9 @@ class Ears:
         event = write_message(
             identity, heard.sender, text, protocol, self._clock() // 1000, answers=heard.id
         )
-        await self._couriers.send([event], peer.relays, handled=handled)
+        try:
+            await self._couriers.send([event], peer.relays, handled=handled)
+        except JournalUnusable:
+            # It is said once, and forgotten: he may stand at a charger that goes on.
+            await self._couriers.say_unstored(event, peer.relays)
+            raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.journal.errors import JournalUnusable
 from agent.machine.events import Obstacle
 
 
@@ -46,3 +47,7 @@ class Refused(AgentError):
 
 class NotThePayer(Refused):
     """Only the payer of a session may do this."""
+
+
+class StopNotStored(JournalUnusable):
+    """The charger was asked to stop, and nothing of that can be stored."""

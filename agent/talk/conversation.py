@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agent.charge_point import ChargePointAgent
 from agent.journal import codec
-from agent.journal.errors import JournalError
+from agent.journal.errors import JournalError, JournalUnusable
 from agent.journal.nostr_book import Begun
 from agent.links import Links, SessionLinks, links_of
 from agent.machine.events import Payer
@@ -25,7 +26,7 @@ from agent.nostr.ears import Heard
 from agent.notary import pack
 from agent.ports.charge_point import ChargePointView
 from agent.ports.charger import ChargerCommand
-from agent.ports.errors import AgentError, Refused
+from agent.ports.errors import AgentError, Refused, StopNotStored
 from agent.ports.quotes import Origin, QuoteRequest
 from agent.ports.site import SessionView
 from agent.site import Site
@@ -159,6 +160,12 @@ class Conversation:
             return refusal_sentence(refusal, language)
         except AgentError as error:
             return replies.sentence(str(error))
+        except StopNotStored as error:
+            log.error("%s: a stop by message is not stored: %s", charge_point_id, error)
+            return language("web.stop_not_stored")
+        except JournalUnusable as error:
+            log.error("%s: a message cannot be acted on: %s", charge_point_id, error)
+            return language("web.not_stored")
         except JournalError:
             # It is not dealt with: relays bring it again.
             raise
@@ -300,6 +307,11 @@ class Conversation:
             begun = Begun(heard.id, turn.point.id, subject, codec.encode(heard))
             await self._site.commons.journal.nostr.begin(begun)
 
+    async def _begin_stop(self, turn: _Turn, subject: str) -> None:
+        """The same for a stop, which need not wait for the disk: it tells itself what is stored."""
+        with suppress(JournalUnusable):
+            await self._begin(turn, subject)
+
     async def _stop(self, turn: _Turn) -> str:
         own = await self._sessions(turn)
         if own:
@@ -312,7 +324,7 @@ class Conversation:
     async def _stop_own(self, turn: _Turn, session: SessionView) -> str:
         running = session.closed_at_ms is None and session.state != SessionState.STOPPING
         if running:
-            await self._begin(turn, session.id)
+            await self._begin_stop(turn, session.id)
             await self._site.owned.stop(session.secret)
         elif turn.heard.subject != session.id:
             if session.closed_at_ms is None:
@@ -341,7 +353,7 @@ class Conversation:
             told = replies.session_list(turn.words, meant)
             return replies.joined([told, turn.words("dm.op_which")])
         place = replies.place(meant[0])
-        await self._begin(turn, f"{meant[0].id} {place}")
+        await self._begin_stop(turn, f"{meant[0].id} {place}")
         await self._site.office.stop_by_operator(meant[0].id)
         return turn.words("dm.op_stopped", id=meant[0].id, place=place)
 

@@ -96,7 +96,7 @@ def endpoint(handler: Handler, limit: RateLimit, language: str) -> Endpoint:
             return error_response(as_sentence(str(error)))
         except JournalError as error:
             _log.error("an LNURL request could not be stored: %s", error)
-            return error_response(words_for(request, language)("lnurl.failed"))
+            return error_response(words_for(request, language)("lnurl.not_stored"))
         # A wallet shows nothing of an HTTP 500: whatever fails, it gets a reason to show.
         except Exception:  # noqa: BLE001 - see above
             _log.exception("an LNURL request failed")

@@ -15,7 +15,13 @@ from starlette.routing import BaseRoute
 from starlette.websockets import WebSocket
 
 from agent.journal.errors import JournalError
-from agent.ports.errors import AgentError, Refused, UnknownChargePoint, UnknownSession
+from agent.ports.errors import (
+    AgentError,
+    Refused,
+    StopNotStored,
+    UnknownChargePoint,
+    UnknownSession,
+)
 from agent.ports.site import Site
 from agent.talk.wording import as_sentence, refusal_sentence
 from bridge.fetch import Fetcher
@@ -186,7 +192,8 @@ def _add_errors(app: FastAPI, context: Context) -> None:
     @app.exception_handler(JournalError)
     async def not_stored(request: Request, error: JournalError) -> Response:
         log.error("%s %s: %s", request.method, request.url.path.split("/")[1], error)
-        sentence = context.words(request)("web.not_stored")
+        asked = isinstance(error, StopNotStored)
+        sentence = context.words(request)("web.stop_not_stored" if asked else "web.not_stored")
         return _told(context, request, 503, sentence, way_back(request.url.path, 503))
 
     @app.exception_handler(404)

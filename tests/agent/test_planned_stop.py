@@ -13,6 +13,7 @@ from agent.journal.errors import JournalUnusable
 from agent.machine.events import StopBy
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartReport, StopOutcome, StopReport
+from agent.ports.errors import StopNotStored
 from agent.ports.quotes import Quote
 from tests.agent.world import ManualClock, ScriptedCharger, World, config, running
 
@@ -100,7 +101,7 @@ async def test_a_driver_who_stops_while_the_disk_is_full_is_stopped(tmp_path: Pa
         with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
             refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
             database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
-            with pytest.raises(JournalUnusable, match="disk is full"):
+            with pytest.raises(StopNotStored, match="disk is full"):
                 await world.site.owned.stop(quote.secret)
             await world.until(lambda: ("stop", number, "") in charger.asked)
             database.execute("DROP TRIGGER full")
@@ -108,6 +109,19 @@ async def test_a_driver_who_stops_while_the_disk_is_full_is_stopped(tmp_path: Pa
         await world.point.transaction_stopped(StopReport(number, 15, world.clock()))
         closed = session_of(world, quote)
         assert (closed.state, closed.cost_msat) == (SessionState.CLOSED, 4_500)
+
+
+async def test_no_charger_is_said_to_be_asked_that_is_away(tmp_path: Path) -> None:
+    async with running(tmp_path, settings=config(no_energy_timeout_s=0)) as world:
+        charger = await world.ready()
+        quote, _ = await begun(world, 330)
+        await world.point.detach(charger)
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON events BEGIN {refusal}; END")
+            with pytest.raises(JournalUnusable, match="disk is full") as told:
+                await world.site.owned.stop(quote.secret)
+        assert not isinstance(told.value, StopNotStored)
 
 
 async def test_the_charger_is_asked_for_readings_and_what_was_changed_is_undone(

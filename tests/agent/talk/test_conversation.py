@@ -22,6 +22,7 @@ from agent.talk.conversation import (
     OLDEST_COMMAND_MS,
     Conversation,
 )
+from tests.agent.test_disk_watch import locked
 from tests.agent.world import KEY, ManualClock, ScriptedCharger, World, config, running
 from wallet.base import WalletInfo, WalletRefused
 from wallet.dev import DevWallet
@@ -106,6 +107,18 @@ async def test_a_driver_charges_by_words_alone(tmp_path: Path) -> None:
         assert "Cancelled" in await talk.say("stop")
         view = (await talk.world.site.owned.sessions_of("CP001", DRIVER))[0]
         assert (view.state, view.owed_msat) == ("CLOSED", 1_500_000)
+
+
+async def test_a_driver_is_told_what_a_full_disk_lets_be_done(tmp_path: Path) -> None:
+    """He heard nothing, and his charger was not even asked to stop."""
+    async with talking(tmp_path) as talk:
+        _, transaction_id = await talk.charging()
+        locked(talk.world.journal, True)
+        assert "please try again in a minute" in await talk.say("topup 1000")
+        assert "The charger was asked to stop." in await talk.say("stop")
+        await talk.world.until(lambda: ("stop", transaction_id, "") in talk.charger.asked)
+        locked(talk.world.journal, False)
+        assert "I am stopping your charge" in await talk.say("stop")
 
 
 async def test_stop_refund_and_receipt_of_the_payer(tmp_path: Path) -> None:

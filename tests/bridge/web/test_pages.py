@@ -72,7 +72,8 @@ async def test_a_driver_is_told_that_nothing_can_be_stored(
             answer = await world.http.post(f"/s/{view.secret}/stop", headers=accept)
             database.execute("DROP TRIGGER full")
         assert answer.status_code == 503
-        assert "at the charge point itself" in answer.text
+        assert "The charger was asked to stop" in answer.text
+        assert world.charger.asked[-1][0] == "stop"
         assert "content-security-policy" in answer.headers
         assert (await json_of(world, view.secret))["state"] == "CHARGING"
         await world.http.post(f"/s/{view.secret}/stop", headers=accept)
