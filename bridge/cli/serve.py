@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import anyio
 import typer
 from rich.text import Text
 
+from agent.clock import Clock
 from agent.config.errors import ConfigError
 from agent.config.tables import Config, load
 from agent.config.warnings import warnings
@@ -25,13 +27,14 @@ from wallet.base import WalletConfigError
 
 _NOT_TAKEN = "the file was not taken; Strom goes on with what it had"
 _BEGINS_ANEW = "Strom could not go on, and begins anew"
-_PAUSE_S = 5.0
+PAUSE_S = 5.0
 """What ended a running Strom may be over by then."""
 
 PARTING_S = 10.0
 """So long a charge may take to end whose charge point leaves the file: its charger, whose password
 may have gone with it, is connected still."""
 
+Opening = Callable[[Config, Clock], AbstractAsyncContextManager[App]]
 Signals = AsyncIterator[signal.Signals]
 
 
@@ -52,18 +55,33 @@ def serve(
     settings = load(config)
     for text in warnings(settings):
         tell_warning(text)
-    process.run(_Service(config, settings).run)
+    process.run(Service(config, settings).run)
 
 
-class _Service:
+class Service:
     """Strom with the settings of a file, started anew with each change of it.
 
     Nothing is lost on the way: what is open is in the journal, and charge points come back.
+
+    Args:
+        path: of the file.
+        settings: what it says.
+        opening: starts a Strom.
+        pause_s: how long is waited before one that could not go on is started again.
     """
 
-    def __init__(self, path: Path, settings: Config) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Config,
+        opening: Opening = App.open,
+        *,
+        pause_s: float = PAUSE_S,
+    ) -> None:
         self._path = path
         self._settings = settings
+        self._opening = opening
+        self._pause_s = pause_s
         self._proven: Config | None = None
 
     async def run(self) -> None:
@@ -83,14 +101,14 @@ class _Service:
                         tell_error(reason)
                     if proven is wanted:
                         tell_warning(_BEGINS_ANEW)
-                        await anyio.sleep(_PAUSE_S)
+                        await anyio.sleep(self._pause_s)
                     else:
                         tell_warning(_NOT_TAKEN)
                     wanted = proven
 
     async def _serve(self, settings: Config, signals: Signals) -> Config | None:
         """Serve until a signal; returns the settings to go on with, None to end."""
-        async with App.open(settings, _now_ms) as app:
+        async with self._opening(settings, _now_ms) as app:
             self._proven = settings
             _show(app)
             # The block is left in good order, not cancelled: everything closes as it should.

@@ -19,6 +19,12 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from agent.clock import Clock
+from agent.config.tables import Config, load
+from agent.journal.errors import JournalUnusable
+from bridge.app import App
+from bridge.cli.serve import Service
+from bridge.groups import leaves
 from tests.bridge.ocpp.pki import Authority
 
 CONFIG = """
@@ -150,6 +156,57 @@ async def test_a_changed_file_that_cannot_be_served_is_not_taken(tmp_path: Path)
             await served.writes("Strom serves 1 charge point")
         served.process.send_signal(signal.SIGTERM)
         assert await served.process.wait() == 0
+
+
+class Failing:
+    """Opens Stroms, the first of which cannot go on once it runs."""
+
+    def __init__(self, error: Exception) -> None:
+        self.opened = 0
+        self.runs = anyio.Event()
+        self._error = error
+
+    @asynccontextmanager
+    async def open(self, config: Config, clock: Clock) -> AsyncGenerator[App]:
+        self.opened += 1
+        async with App.open(config, clock) as app, anyio.create_task_group() as group:
+            if self.opened == 1:
+                group.start_soon(self._fail)
+            else:
+                self.runs.set()
+            yield app
+
+    async def _fail(self) -> None:
+        raise self._error
+
+
+async def test_a_strom_that_cannot_go_on_begins_anew(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "strom.toml"
+    path.write_text(CONFIG.format(http_port=free_port()))
+    opened = Failing(JournalUnusable("the disk is gone"))
+    async with anyio.create_task_group() as group:
+        group.start_soon(Service(path, load(path), opened.open, pause_s=0).run)
+        with anyio.fail_after(30):
+            await opened.runs.wait()
+        group.cancel_scope.cancel()
+    lines = capfd.readouterr().err.splitlines()
+    told = [line for line in lines if line.startswith(("error", "warning"))]
+    assert told == [
+        "error: the disk is gone",
+        "warning: Strom could not go on, and begins anew",
+    ]
+
+
+async def test_a_mistake_of_our_own_is_not_hidden_by_beginning_anew(tmp_path: Path) -> None:
+    path = tmp_path / "strom.toml"
+    path.write_text(CONFIG.format(http_port=free_port()))
+    opened = Failing(LookupError("nobody thought of this"))
+    with anyio.fail_after(30), pytest.raises(ExceptionGroup) as failed:
+        await Service(path, load(path), opened.open, pause_s=0).run()
+    assert [str(error) for error in leaves(failed.value)] == ["nobody thought of this"]
+    assert opened.opened == 1
 
 
 async def test_a_renewed_certificate_is_taken_up_on_sighup(tmp_path: Path) -> None:
