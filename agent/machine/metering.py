@@ -272,20 +272,25 @@ def _goes_on(meter: Meter, value_wh: int, at_ms: int, max_power_w: int) -> bool:
 def _began_unread(meter: Meter, reading: Reading, likely_power_w: int) -> bool:
     """Whether a zero at the start was no register: some chargers write it where they read none
     (OCPP 1.6 section 6.45), and the first reading is all that the meter ever counted."""
-    if meter.register_wh or meter.source is not Source.START:
+    if meter.register_wh or not _is_fresh(meter):
         return False
     elapsed_ms = reading.at_ms - meter.at_ms
     return reading.register_wh > possible_wh(elapsed_ms, UNCHECKED_TIMES * likely_power_w)
+
+
+def _is_fresh(meter: Meter) -> bool:
+    """Whether nothing was counted of its transaction yet."""
+    return meter.energy_wh == meter.past.began_base_wh
 
 
 def _in_wh_all_along(meter: Meter, reading: Reading, likely_power_w: int) -> Meter | None:
     """The meter where the first two readings after a start near zero leapt, and both are possible
     in Wh: two such are no coincidence, and said to be kWh they are a thousand times too much."""
     past = meter.past
-    way = past.ways[-1]
-    if way.source is not Source.START or past.corrections[-1].fix is not Fix.LEAPT:
+    if past.unit is not _AS_WRITTEN or reading.source is not Source.SAMPLE or not past.ways:
         return None
-    if past.unit is not _AS_WRITTEN or reading.source is not Source.SAMPLE:
+    way = past.ways[-1]
+    if not _is_fresh(way) or past.corrections[-1].fix is not Fix.LEAPT:
         return None
     elapsed_ms, gained_wh = reading.at_ms - meter.at_ms, reading.register_wh - meter.register_wh
     if gained_wh <= possible_wh(elapsed_ms, UNCHECKED_TIMES * likely_power_w):

@@ -202,10 +202,14 @@ def test_a_zero_at_the_start_is_no_register_where_the_meter_has_counted_more() -
     assert read(begun, Reading(60_000, 20 * SECOND), 0, 0).energy_wh == 60_000
 
 
-def test_wh_said_to_be_kwh_from_zero_bill_no_thousandfold() -> None:
-    """Seen at a simulator of 2.0.1 from npm, also where readings are not held to the connector's
-    power: 30 Wh in ten seconds, written as 30 kWh."""
+@pytest.mark.parametrize("also_sampled", [False, True])
+def test_wh_said_to_be_kwh_from_zero_bill_no_thousandfold(also_sampled: bool) -> None:
+    """Seen at a simulator of 2.0.1 (ocpp-virtual-charge-point), also where readings are not held
+    to the connector's power: 30 Wh in ten seconds, written as 30 kWh. Stations of 2.0.1 sample
+    the register at the start as well."""
     meter = Meter.started(0)
+    if also_sampled:
+        meter = read(meter, Reading(0, 0), 0, POWER_W)
     energies: list[int] = []
     for second, register_wh in ((10, 30_010), (20, 60_030), (30, 90_020), (40, 120_000)):
         meter = read(meter, Reading(register_wh, second * SECOND), 0, POWER_W)
