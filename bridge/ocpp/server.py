@@ -337,6 +337,8 @@ def _called(path: str) -> str:
     name = id_in_path(path) or ""
     if not name:
         return "without an id"
+    if name.lower() == "ocpp":
+        return "'ocpp': an id is wanted behind it, as in /ocpp/CP001"
     if is_charger_id(name) and not CHARGE_POINT_ID.fullmatch(name):
         return f"with charger_id = {name!r}"
     return repr(name[:_MOST_OF_A_NAME])

@@ -68,6 +68,7 @@ async def test_an_unknown_charge_point_is_refused(path: str) -> None:
         ("/ocpp/NOBODY?token=abc", "no charge point 'NOBODY'"),
         ("/ocpp", "no charge point 'ocpp'"),
         ("/", "no charge point without an id"),
+        ("/ocpp", "no charge point 'ocpp': an id is wanted behind it, as in /ocpp/CP001"),
         ("/ocpp/a%1Bb", r"no charge point 'a\x1bb'"),
         ("/ocpp/DE*ABC*E1", "no charge point with charger_id = 'DE*ABC*E1' (from"),
         ("/ocpp/" + "x" * 400, "no charge point '" + "x" * 60 + "' (from"),
