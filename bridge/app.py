@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from agent.alerts import Alerts
 from agent.clock import Clock
 from agent.config.keys import identity_left, identity_of, open_identities
-from agent.config.models import Wishes
+from agent.config.models import Wishes, overridden
 from agent.config.secret_files import read_secret
 from agent.config.tables import Config
 from agent.config.values import LOOPBACK_HOSTS
@@ -231,13 +231,13 @@ class App:
         own: set[str] = set()
         for model in self.config.ocpp_models:
             if model.fits(*plate):
-                wanted |= model.settings
+                wanted = overridden(wanted, model.settings)
                 own |= set() if model.is_for_many else model.settings.keys()
         settings = next(
             (p.ocpp_settings for p in self.config.charge_points if p.id == charge_point_id),
             dict[str, str](),
         )
-        return Wishes(wanted | settings, frozenset(own | settings.keys()))
+        return Wishes(overridden(wanted, settings), frozenset(own | settings.keys()))
 
 
 async def _relays(config: Config, stack: AsyncExitStack) -> tuple[tuple[str, ...], str]:

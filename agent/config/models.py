@@ -26,6 +26,10 @@ def _settings(value: object) -> dict[str, str]:
     for key, item in cast("dict[str, object]", value).items():
         if not key.strip() or len(key) > LONGEST_KEY:
             raise ValueError(f"expected keys of 1 to {LONGEST_KEY} characters")
+        if key.lower() in {known.lower() for known in settings}:
+            raise ValueError(
+                f"expected {key} once, in whatever case: chargers do not tell them apart"
+            )
         if key.lower().rpartition(".")[2] in _PASSWORDS:
             raise ValueError(f"expected no {key} here: a password has its place in password_file")
         match item:
@@ -78,3 +82,10 @@ class Wishes:
 
     settings: Mapping[str, str]
     own: frozenset[str] = frozenset()
+
+
+def overridden(settings: Mapping[str, str], by: Mapping[str, str]) -> dict[str, str]:
+    """Settings with others that come before them; chargers do not tell cases of keys apart."""
+    spelled = {key.lower(): key for key in by}
+    renamed = {spelled.get(key.lower(), key): value for key, value in settings.items()}
+    return {**renamed, **by}

@@ -21,6 +21,17 @@ from bridge.ocpp.schemas import Payload
 
 logger = logging.getLogger(__name__)
 
+_URGENT = frozenset(
+    {
+        "RemoteStartTransaction",
+        "RemoteStopTransaction",
+        "RequestStartTransaction",
+        "RequestStopTransaction",
+    }
+)
+"""Money hangs on these: some chargers never answer what they do not know, and no stop waits for
+that as long as an answer may take."""
+
 _USUAL_CODES = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 
 
@@ -158,7 +169,7 @@ class Connection:
         """Ask the charger for something and wait for its answer.
 
         One call at a time is under way, as OCPP-J section 4.1.1 demands. A call that waited
-        for as long as an answer may take goes out all the same.
+        for as long as an answer may take goes out all the same, a start or a stop sooner.
 
         Raises:
             NoAnswer: none came in time, or the connection was lost.
@@ -167,8 +178,12 @@ class Connection:
         limit = self._limits.call_timeout_s if timeout_s is None else timeout_s
         held = False
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit) as waiting:
                 await self._ready.wait()
+                if action in _URGENT:
+                    waiting.reschedule(
+                        self._socket.loop.time() + min(limit, self._limits.patience_s)
+                    )
                 held = await self._calling.acquire()
         except TimeoutError:
             pass

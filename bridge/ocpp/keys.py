@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.equivalents import is_variable, key_for, variable_for
@@ -73,24 +73,47 @@ class Keys16:
     async def read(self, names: Sequence[str]) -> Mapping[str, Present]:
         """The keys that it has of these, in pieces as large as it takes; raises CallFailed."""
         try:
-            first = await self._get(["GetConfigurationMaxKeys"])
+            first, _ = await self._get(["GetConfigurationMaxKeys"])
             most = as_int(next((item.value for item in first.values()), None)) or MOST_AT_ONCE
             found: dict[str, Present] = {}
+            is_told = False
             for piece in _pieces(names, max(1, most)):
-                found |= await self._get(piece)
+                told, unknown = await self._get_whole(piece)
+                found |= told
+                is_told = is_told or bool(told or unknown)
+            if is_told or not names:
+                return found
         except CallRefused:
             # Some take no list of keys, or none with a key that they do not know.
-            found = await self._get([])
-        return found
+            pass
+        return (await self._get([]))[0]
 
-    async def _get(self, names: list[str]) -> dict[str, Present]:
+    async def _get_whole(self, names: list[str]) -> tuple[dict[str, Present], set[str]]:
+        """As `_get`, from a charger that answers with fewer keys than it was asked for."""
+        found: dict[str, Present] = {}
+        unknown: set[str] = set()
+        while names:
+            told, unknown_too = await self._get(names)
+            found |= told
+            unknown |= unknown_too
+            left = [name for name in names if name.lower() not in told.keys() | unknown_too]
+            if len(left) == len(names):
+                break
+            names = left
+        return found, unknown
+
+    async def _get(self, names: list[str]) -> tuple[dict[str, Present], set[str]]:
+        """The keys that it has of these, and those that it says it does not know."""
         answer = await _ask(self._calls, "GetConfiguration", {"key": names} if names else {})
-        return {
+        told = {
             as_text(item.get("key"), 50).lower(): Present(
                 as_text(item.get("value")), item.get("readonly") in (True, "true", "True", 1)
             )
             for item in objects(answer.get("configurationKey"))
         }
+        unknown = answer.get("unknownKey")
+        texts = cast("list[object]", unknown) if isinstance(unknown, list) else []
+        return told, {as_text(name, 50).lower() for name in texts}
 
     async def write(self, name: str, value: str) -> Taken:
         """Set a key; raises CallFailed when no answer came."""

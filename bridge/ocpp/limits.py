@@ -21,6 +21,7 @@ class Limits:
             payment is taken for it.
         lost_after_s: seconds without a byte after which its connection is closed.
         call_timeout_s: seconds that a charger may take to answer a call.
+        patience_s: seconds that a start or a stop waits for the answer to another call.
         silence_s: a charger that says nothing for so long after connecting may be called.
         goodbye_s: seconds that its end of a connection may stay open once that is over.
         heartbeat_s: the interval that a charger is told at its boot.
@@ -35,6 +36,7 @@ class Limits:
     ping_timeout_s: float = 6.0
     lost_after_s: float = 60.0
     call_timeout_s: float = 30.0
+    patience_s: float = 5.0
     silence_s: float = 5.0
     goodbye_s: float = 3.0
     heartbeat_s: int = 300

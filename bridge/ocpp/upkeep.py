@@ -21,7 +21,7 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError
 from bridge.ocpp.billing import Need
-from bridge.ocpp.errors import CallFailed, CallRefused
+from bridge.ocpp.errors import CallFailed, CallRefused, NoAnswer
 from bridge.ocpp.key_reports import KeyReport, Report, decoded, is_idle, shown_state
 from bridge.ocpp.keys import Keys, Present, Taken
 from bridge.ocpp.masking import MASK, is_secret
@@ -34,6 +34,8 @@ LOOK_S = 60.0
 MOST_REFUSALS = 3
 """A charger that refuses to tell its configuration after its boot is asked so often, a look apart,
 and then a day later."""
+UNANSWERED = 2
+"""So many comparisons that came to no end are enough until the next boot, or the next day."""
 
 _REPORT = "settings"
 _RESET_FOR = "reset-for"
@@ -53,6 +55,7 @@ class Tended:
         ready: whether it may be called.
         reset_due: whether a key waits for a reset.
         refusals: how often it refused to tell how it is configured, since it booted.
+        unanswered: how many comparisons ended because the charger did not answer.
     """
 
     charge_point: ChargePoint
@@ -63,6 +66,7 @@ class Tended:
     ready: bool = False
     reset_due: bool = False
     refusals: int = 0
+    unanswered: int = 0
     busy: bool = False
 
 
@@ -130,7 +134,7 @@ class Upkeep:
         tended.busy = True
         try:
             if await self._is_due(tended):
-                await self._compare(tended)
+                await self._try_to_compare(tended)
             if tended.reset_due and (await charge_point.commitments()).idle:
                 await self._reset(tended)
         except CallFailed as error:
@@ -150,6 +154,18 @@ class Upkeep:
             return False
         # Near the end of a charge its sample interval is Strom's own.
         return not (await tended.charge_point.commitments()).connectors
+
+    async def _try_to_compare(self, tended: Tended) -> None:
+        """Compare, and cease to try where no answer comes: what waits for one holds up others."""
+        try:
+            await self._compare(tended)
+        except NoAnswer as error:
+            tended.unanswered += 1
+            is_here = self._tended.get(tended.charge_point.id) is tended
+            if tended.unanswered < UNANSWERED or not is_here:
+                raise
+            tended.unanswered = 0
+            await self._untold(tended, await self._wishes(tended), str(error))
 
     async def _wishes(self, tended: Tended) -> Wishes:
         nameplate = await tended.charge_point.nameplate()
@@ -200,7 +216,7 @@ class Upkeep:
         self._count(charge_point.id, report)
 
     async def _untold(self, tended: Tended, wishes: Wishes, trouble: str) -> None:
-        """Note a charger that tells nobody how it is configured: it is asked again tomorrow."""
+        """Note a charger that does not tell how it is configured: it is asked again tomorrow."""
         charge_point = tended.charge_point
         logger.info("%s: its configuration cannot be compared: %s", charge_point.id, trouble)
         tended.booted, tended.refusals = False, 0

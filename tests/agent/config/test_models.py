@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.config.errors import ConfigError
-from agent.config.models import OcppModelConfig
+from agent.config.models import OcppModelConfig, overridden
 from agent.config.tables import Config, checked
 
 
@@ -34,6 +34,7 @@ def test_values_may_be_numbers_and_switches() -> None:
         ("x", "expected keys and values"),
         ({"A": 1.5}, "a whole number, true or false as the value of A"),
         ({"A": "x" * 1001}, "expected text of at most 1000 characters"),
+        ({"Abc": "x", "aBC": "y"}, "expected aBC once, in whatever case"),
         ({"": "x"}, "expected keys of 1 to 220 characters"),
         ({"authorizationkey": "hunter2"}, "a password has its place in password_file"),
         ({"SecurityCtrlr.BasicAuthPassword": "hunter2"}, "has its place in password_file"),
@@ -79,3 +80,11 @@ def test_which_chargers_a_model_is_for(globs: dict[str, str], fits: bool) -> Non
 )
 def test_whether_a_model_is_one_make_s_alone(globs: dict[str, str], many: bool) -> None:
     assert OcppModelConfig.model_validate(globs).is_for_many is many
+
+
+def test_a_key_is_the_same_in_any_case() -> None:
+    """Chargers do not tell them apart: both would be set in turn."""
+    assert overridden({"HeartbeatInterval": "77", "A": "1"}, {"heartbeatinterval": "60"}) == {
+        "A": "1",
+        "heartbeatinterval": "60",
+    }

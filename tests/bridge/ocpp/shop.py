@@ -21,6 +21,7 @@ from tests.agent.world import ManualClock
 from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
 from tests.bridge.ocpp.wire import RawCharger, charger
 
+LIMITS = Limits(silence_s=0.1, call_timeout_s=5)
 NEEDED = "Energy.Active.Import.Register,Power.Active.Import"
 """The measurands that billing needs."""
 
@@ -80,6 +81,7 @@ class Shop:
     """A server whose operator wishes something."""
 
     site: RecordingSite
+    limits: Limits
     clock: ManualClock = field(default_factory=ManualClock)
     wishes: dict[str, str] = field(default_factory=dict[str, str])
     own: bool = True
@@ -111,7 +113,7 @@ class Shop:
             "127.0.0.1:0",
             lambda _: AuthPolicy(),
             self.clock,
-            limits=Limits(silence_s=0.1, call_timeout_s=5),
+            limits=self.limits,
             settings=self.wanted,
             alerts=self.alerts,
         )
@@ -146,8 +148,8 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened_shop() -> AsyncGenerator[Shop]:
+async def opened_shop(limits: Limits = LIMITS) -> AsyncGenerator[Shop]:
     """A shop with one charge point."""
-    shop = Shop(RecordingSite("CP001"))
+    shop = Shop(RecordingSite("CP001"), limits)
     async with shop.open():
         yield shop

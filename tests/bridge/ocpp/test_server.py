@@ -275,6 +275,27 @@ async def test_a_silent_charger_and_a_lost_one_give_unknown() -> None:
         assert outcomes == [StopOutcome.UNKNOWN]
 
 
+async def test_a_start_and_a_stop_do_not_wait_for_an_answer_that_never_comes() -> None:
+    """Some chargers never answer what they do not know: a credit would end meanwhile."""
+    site = RecordingSite("CP001")
+    point = site.points["CP001"]
+    async with (
+        serving(site, limits=Limits(call_timeout_s=600, patience_s=0.05)) as server,
+        charger(server) as raw,
+        anyio.create_task_group() as group,
+    ):
+        await raw.boot()
+        group.start_soon(point.charger.command, ChargerCommand.UNLOCK, 1)
+        assert (await raw.asked())[2] == "UnlockConnector"
+        group.start_soon(point.charger.start, 1, "TAG")
+        await raw.accept("RemoteStartTransaction")
+        group.start_soon(point.charger.command, ChargerCommand.RESET, 0)
+        group.start_soon(point.charger.stop, 7)
+        await raw.accept("RemoteStopTransaction")
+        assert raw.waiting == 0
+        group.cancel_scope.cancel()
+
+
 async def test_nothing_is_asked_before_the_first_answer_or_a_silence() -> None:
     """A charger restarts when it is called before its boot was accepted: evcc PR 27309."""
     site = RecordingSite("CP001")

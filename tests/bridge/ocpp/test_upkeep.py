@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from agent.ports.charge_point import Commitments
 from bridge.ocpp.keys import Taken
+from bridge.ocpp.limits import Limits
 from bridge.ocpp.upkeep import DAY_MS, MOST_REFUSALS
 from tests.bridge.ocpp.shop import NEEDED, Box, Shop, opened_shop
 from tests.bridge.ocpp.wire import RawCharger, charger
@@ -327,3 +329,45 @@ async def test_a_charger_that_knows_its_configuration_only_a_moment_after_its_bo
         assert (await shop.report()).trouble == ""
         assert not shop.alerts.current()
         group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+async def test_a_charger_that_answers_with_fewer_keys_than_it_was_asked_for(
+    shop: Shop, most: int
+) -> None:
+    """It says nothing of the others; one that takes no list at all has no key in its answer."""
+    shop.wishes = {"A": "1", "B": "2", "C": "3"}
+
+    class Curt(Box):
+        def answer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+            if action != "GetConfiguration":
+                return super().answer(action, payload)
+            if "key" not in payload:
+                assert most == 0
+                return super().answer(action, {"key": list(self.values)})
+            whole = super().answer(action, payload)
+            return {"configurationKey": whole["configurationKey"][:most]}
+
+    box = Curt({"A": "1", "B": "2", "C": "0", "StopTransactionOnInvalidId": "false"})
+    async with shop.boots(box):
+        assert await shop.states() == dict.fromkeys(
+            ("A", "B", "C", "StopTransactionOnInvalidId"), Taken.SET
+        )
+        assert box.changes == [("C", "3"), ("StopTransactionOnInvalidId", "true")]
+
+
+async def test_a_charger_that_never_answers_is_left_alone_after_two_tries() -> None:
+    """Each try holds up what else is asked of it."""
+    limits = Limits(silence_s=0.1, call_timeout_s=0.05)
+    async with opened_shop(limits) as shop, charger(shop.server) as raw:
+        shop.wishes = {"HeartbeatInterval": "60"}
+        await raw.boot()
+        while not (await shop.report()).trouble:
+            await shop.upkeep.look()
+            await anyio.lowlevel.checkpoint()
+        await shop.upkeep.look()
+        await raw.call("Heartbeat", {})
+        asked = [(await raw.asked())[2] for _ in range(raw.waiting)]
+        assert asked.count("GetConfiguration") == 2
+        [trouble] = shop.alerts.current().values()
+        assert "GetConfiguration: no answer within" in trouble
