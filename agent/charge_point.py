@@ -278,7 +278,8 @@ class ChargePointAgent:
         session_id, transaction_id = self._owners.by_stop(report)
         is_stray = transaction_id == report.transaction_id and self._strays.ended(report)
         if (is_stray or not session_id) and await self._owners.keep(report):
-            self._unsold.ended(report)
+            if self.sessions.in_transaction(transaction_id) is None:
+                self._unsold.ended(report)
         if not session_id:
             return
         event = TransactionStopped(

@@ -183,7 +183,9 @@ class Owners:
         """By the transaction it names, else by its tag.
 
         A stop names no connector. Its tag may be any card's, but where it is that of another
-        open session, whose own number was never heard, the number is the charger's own.
+        open session, whose own number was never heard, the number is the charger's own; and a
+        stranger's card that stopped before the transaction began did so for another central
+        system, which numbers alike.
 
         Returns:
             The session's id, "" for none, and the id of the transaction that ended.
@@ -192,12 +194,21 @@ class Owners:
         transaction = self._commons.journal.transactions.get(named)
         tagged = self.by_tag(report.id_tag)
         if transaction is not None and transaction.charge_point == self._charge_point_id:
+            if tagged is None and self._is_of_before(report, transaction):
+                return "", named
             if tagged is None or tagged.id == transaction.session_id:
                 return transaction.session_id, named
             running = tagged.transaction_id
             if running is None or self.numbering.is_right(tagged.connector, running):
                 return transaction.session_id, named
         return (tagged.id, tagged.transaction_id or 0) if tagged else ("", named)
+
+    def _is_of_before(self, report: StopReport, transaction: Transaction) -> bool:
+        """Whether a stop by a card is older than the open transaction whose number it has."""
+        session = self._sessions.in_transaction(transaction.id)
+        if not report.id_tag.strip() or session is None or session.started_at_ms is None:
+            return False
+        return report.stopped_at_ms < session.started_at_ms - FRESH_MS
 
     async def keep(self, report: StopReport) -> bool:
         """Keep a stop that belongs to nobody, as evidence; returns once it is stored.

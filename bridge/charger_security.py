@@ -170,9 +170,9 @@ class ChargerSecurity:
         now_ms = self._clock()
         if now_ms - self._signed_at_ms.get(charge_point_id, -SIGN_AGAIN_MS) < SIGN_AGAIN_MS:
             raise RequestRefused("it got one just now")
-        self._signed_at_ms[charge_point_id] = now_ms
         name = point.certified_as
         issued = await asyncio.to_thread(self._authority.issue, request, name)
+        self._signed_at_ms[charge_point_id] = now_ms
         log.info("%s gets a certificate for %s", charge_point_id, name)
         return issued
 

@@ -281,3 +281,17 @@ async def test_the_answer_to_the_start_comes_too_late(tmp_path: Path) -> None:
         assert answer["idTagInfo"] == {"status": "Accepted"}
         await stage.stop(raw, answer["transactionId"])
         assert await stage.closed(quote) == (1000, 300_000, 700_000)
+
+
+async def test_a_stop_that_another_central_system_left_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It counted from 1 as well; a card of today may end what runs."""
+    async with staged(tmp_path) as stage, booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        old = {"idTag": "OLDCARD", "timestamp": stage.at(-7200), "meterStop": 90_000}
+        await stage.stop(raw, transaction_id, **old)
+        assert stage.session(quote).state is SessionState.CHARGING
+        assert "that nobody paid for" not in caplog.text
+        await stage.stop(raw, transaction_id, idTag="MASTER")
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)

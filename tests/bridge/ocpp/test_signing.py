@@ -195,6 +195,18 @@ async def test_who_gets_no_certificate(tmp_path: Path, caplog: pytest.LogCapture
     assert not (tmp_path / "data" / ISSUED_FOLDER).exists()
 
 
+async def test_who_asked_wrongly_may_ask_again_at_once(tmp_path: Path) -> None:
+    async with (
+        serving(tmp_path, PROFILE_2) as (app, server),
+        charger(app.ocpp_tls_port, server.trusting(), password=PASSWORD) as here,
+    ):
+        other = {"csr": request(curve_key(), "CP002")}
+        assert await here.say("SignCertificate", other) == {"status": "Rejected"}
+        asked = {"csr": request(curve_key(), "CP001")}
+        assert await here.say("SignCertificate", asked) == {"status": "Accepted"}
+        assert await here.heard("CertificateSigned")
+
+
 async def test_a_certificate_that_is_not_taken_is_told_of(tmp_path: Path) -> None:
     async with (
         serving(tmp_path, PROFILE_2) as (app, server),
