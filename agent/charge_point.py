@@ -277,9 +277,9 @@ class ChargePointAgent:
         """A transaction ended; returns once that is stored, whatever it says. Safe to repeat."""
         session_id, transaction_id = self._owners.by_stop(report)
         is_stray = transaction_id == report.transaction_id and self._strays.ended(report)
-        if (is_stray or not session_id) and await self._owners.keep(report):
-            if self.sessions.in_transaction(transaction_id) is None:
-                self._unsold.ended(report)
+        is_kept = (is_stray or not session_id) and await self._owners.keep(report)
+        if is_kept and self.sessions.in_transaction(transaction_id) is None:
+            self._unsold.ended(report)
         if not session_id:
             return
         event = TransactionStopped(
