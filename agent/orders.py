@@ -164,12 +164,8 @@ class Orders:
                 await charger.watch_as_usual(session.connector)
             case CutPower(transaction_id) if not closed:
                 done = await charger.cut_power(session.connector, transaction_id)
-                log.info(
-                    "%s: power of transaction %d cut: %s",
-                    self._id,
-                    transaction_id,
-                    done,
-                )
+                how = "is cut" if done else "was not cut: the charger takes no limit"
+                log.info("%s: the power of transaction %d %s", self._id, transaction_id, how)
             case _:
                 return
 

@@ -208,7 +208,8 @@ class Unsold:
                 transaction = self._commons.journal.transactions.get(transaction_id)
                 if transaction is not None and self._goes_on(transaction):
                     done = await charger.cut_power(transaction.connector, transaction_id)
-                    log.info("%s: power of transaction %d cut: %s", self._id, transaction_id, done)
+                    how = "is cut" if done else "was not cut: the charger takes no limit"
+                    log.info("%s: the power of transaction %d %s", self._id, transaction_id, how)
             case other:
                 raise TypeError(f"not for a transaction without a session: {other}")
 
