@@ -17,6 +17,8 @@ from agent.machine.metering import Source
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
+from bridge.ocpp.actions import V16
+from bridge.ocpp.errors import NotSupported
 from bridge.ocpp.nameplate import introduce
 from bridge.ocpp.plain_samples import PlainSamples
 from bridge.ocpp.readings import as_int, as_text, id_tag, register
@@ -27,6 +29,7 @@ from bridge.ocpp.unread_meters import UnreadMeters
 logger = logging.getLogger(__name__)
 
 _MAX_TRANSACTIONS = 64
+_FOR_CHARGERS = frozenset(V16.actions())
 
 MAX_CONNECTOR = 99
 """The highest connector that a charge point of the operator's file may have."""
@@ -85,10 +88,15 @@ class Inbound:
         Returns:
             None for an action to which there is no answer. Awaiting an answer raises AgentError
             where what was said could not be stored.
+
+        Raises:
+            NotSupported: this is for chargers to be asked (OCPP-J 1.6 section 4.2.3).
         """
         if isinstance(payload, PlainSamples):
             return self.plain_samples(payload, self._clock())
         handler = _HANDLERS.get(action)
+        if handler is None and action in _FOR_CHARGERS:
+            raise NotSupported("this is a question to chargers, and not from one")
         return None if handler is None else handler(self, payload, self._clock())
 
     async def boot_notification(self, payload: Payload, now_ms: int) -> bytes:
