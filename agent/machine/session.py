@@ -179,8 +179,7 @@ def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChange
 
 def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:
     status, known = event.status, session.status
-    says_nothing = status in _SAYS_NOTHING_OF_CABLES
-    unplug_first = status is ConnectorStatus.FINISHING or (session.unplug_first and says_nothing)
+    unplug_first = session.unplug_first and status in _STILL_PLUGGED_IN
     changed = replace(session, status=status, unplug_first=unplug_first)
     plugged_in = status is ConnectorStatus.PREPARING and known is not status
     freed = known is not status or session.unplug_first
@@ -194,14 +193,17 @@ def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> R
 
 
 _POWERED = frozenset({ConnectorStatus.CHARGING})
-_SAYS_NOTHING_OF_CABLES = frozenset(
+_STILL_PLUGGED_IN = frozenset(
     {
+        ConnectorStatus.FINISHING,
         ConnectorStatus.OFFLINE,
         ConnectorStatus.FAULTED,
         ConnectorStatus.UNAVAILABLE,
         ConnectorStatus.RESERVED,
     }
 )
+"""States after which a cable that was plugged in before is so still. Chargers show Finishing as
+well where nobody plugged in in time."""
 
 
 def _is_of_before(session: Session, event: ConnectorStatusChanged) -> bool:

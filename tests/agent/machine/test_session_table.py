@@ -365,7 +365,7 @@ Preparing        STARTING/again    STARTING/again    CHARGING/vanishing   SUSPEN
 Charging         STARTING          STARTING          CHARGING             CHARGING            STOPPING
 SuspendedEVSE    STARTING          STARTING          SUSPENDED            SUSPENDED           STOPPING
 SuspendedEV      STARTING          STARTING          SUSPENDED            SUSPENDED           STOPPING
-Finishing        STARTING/unplug   STARTING/unplug   CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
+Finishing        STARTING          STARTING/unplug   CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
 Reserved         STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
 Unavailable      STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
 Faulted          STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
@@ -452,7 +452,8 @@ def test_a_cable_that_has_to_be_unplugged_is_told_once_and_the_charger_asked_aga
 
 
 def test_who_does_not_unplug_in_time_is_told_that() -> None:
-    session, _ = step(starting(), showed(T0 + SECOND, ConnectorStatus.FINISHING))
+    session, _ = opened("session", "CP001", 1, POLICY, paid(), unplug_first=True)
+    session, _ = step(session, showed(T0 + SECOND, ConnectorStatus.FINISHING))
     _, effects = step(session, waited(session.start_deadline_ms))
     assert SendMessage(Topic.NOT_STARTED, 1_000 * SAT, Obstacle.STILL_PLUGGED_IN) in effects
 

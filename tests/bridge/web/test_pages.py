@@ -128,7 +128,9 @@ async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, langu
     assert len(sentences) == len(keys)
     clock = ManualClock()
     async with serving(tmp_path, clock=clock) as world:
-        view, point = await world.session(), world.point
+        point = world.point
+        await point.connector_status(1, ConnectorStatus.FINISHING, clock())
+        view = await world.session()
 
         async def hindrances() -> list[str]:
             clock.advance(1)
@@ -140,12 +142,11 @@ async def test_a_session_page_says_what_hinders_the_charge(tmp_path: Path, langu
             await point.connector_status(1, status, clock())
             return await hindrances()
 
-        assert await hindrances() == []
+        assert await hindrances() == ["unplug_first"]
+        assert await shown(ConnectorStatus.AVAILABLE) == []
         await point.detach(world.charger)
         assert await hindrances() == ["offline_start"]
         await point.attach(world.charger)
-        assert await shown(ConnectorStatus.FINISHING) == ["unplug_first"]
-        assert await shown(ConnectorStatus.PREPARING) == []
         await world.start(view)
         assert await hindrances() == []
         assert await shown(ConnectorStatus.FAULTED) == ["faulted"]
