@@ -214,7 +214,8 @@ class Connection:
             del self._pending[message_id]
         if isinstance(answer, frames.CallError):
             code = answer.code or "with an error that has no code"
-            raise CallRefused(f"{action}: the charger answered {code}", answer.code)
+            sentence = f"{action}: the charger answered {code}"
+            raise CallRefused(sentence, answer.code, answer.description)
         return answer.payload
 
     async def _take(self, frame: bytes) -> None:

@@ -12,11 +12,12 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from bridge.ocpp.actions import Version
 from bridge.ocpp.charger import Calls
-from bridge.ocpp.errors import CallFailed
+from bridge.ocpp.errors import CallFailed, CallRefused
 from bridge.ocpp.guards import Situation, check
 from bridge.ocpp.masking import without_secrets
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload, check_call, is_valid_result
+from bridge.ocpp.spoken import printable
 from bridge.ocpp.v201_transactions import Stations
 
 logger = logging.getLogger(__name__)
@@ -166,9 +167,14 @@ class Desk:
         check_call(action, payload, line.version.package)
         warnings = check(action, payload, await self._situation(line), force=force)
         logger.info("%s: the operator sends %s", charge_point_id, action)
-        if action in _REPORTS:
-            return await self._reported(line, action, payload, warnings, timeout_s)
-        answer = await line.calls.call(action, payload, timeout_s)
+        try:
+            if action in _REPORTS:
+                return await self._reported(line, action, payload, warnings, timeout_s)
+            answer = await line.calls.call(action, payload, timeout_s)
+        except CallRefused as refused:
+            why = printable(as_text(without_secrets(refused.description), 255)).strip()
+            sentence = f"{refused}: {why}" if why else str(refused)
+            raise CallRefused(sentence, refused.code) from None
         return self._answered(line, action, answer, warnings)
 
     async def _reported(

@@ -16,11 +16,17 @@ class NoAnswer(CallFailed):
 
 
 class CallRefused(CallFailed):
-    """The charger answered with a CALLERROR; `code` is its errorCode."""
+    """The charger answered with a CALLERROR.
 
-    def __init__(self, sentence: str, code: str) -> None:
+    Attributes:
+        code: its errorCode.
+        description: its errorDescription, which may hold a secret.
+    """
+
+    def __init__(self, sentence: str, code: str, description: str = "") -> None:
         super().__init__(sentence)
         self.code = code
+        self.description = description
 
 
 class InvalidCall(OcppError):

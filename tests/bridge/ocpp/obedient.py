@@ -84,6 +84,7 @@ class ObedientCharger:
     Attributes:
         asked: each request, in its order.
         faults: errorCodes to answer with, by action.
+        description: the errorDescription that comes with each.
         keys: its configuration, where it shall have one of its own: value, and whether it may be
             changed.
         deaf: actions that are not answered at all.
@@ -99,6 +100,7 @@ class ObedientCharger:
         self.answers = dict(ANSWERS_16 if version == "1.6" else ANSWERS_201)
         self.asked: list[tuple[str, Payload]] = []
         self.faults: dict[str, str] = {}
+        self.description = "not like that"
         self.keys: dict[str, tuple[str, bool]] = {}
         self.deaf: set[str] = set()
         self.reports: list[Payload] = []
@@ -158,7 +160,7 @@ class ObedientCharger:
             if action in self.deaf:
                 continue
             if action in self.faults:
-                reply: list[Any] = [4, message_id, self.faults[action], "not like that", {}]
+                reply: list[Any] = [4, message_id, self.faults[action], self.description, {}]
             else:
                 answer = self._configured(action, payload) or self.answers.get(
                     action, {"status": "Accepted"}

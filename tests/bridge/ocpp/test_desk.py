@@ -282,6 +282,13 @@ async def test_what_a_charger_does_wrong_is_a_sentence() -> None:
             charger.deaf.add("Reset")
             with pytest.raises(CallRefused, match="ClearCache: the charger answered NotSupported"):
                 await server.desk.ask("CP001", "ClearCache", {})
+            charger.description = "sector 7\x1b[31m is bad, password=hunter2"
+            with pytest.raises(CallRefused) as refused:
+                await server.desk.ask("CP001", "ClearCache", {})
+            assert str(refused.value) == (
+                "ClearCache: the charger answered NotSupported: "
+                r"sector 7\u001b[31m is bad, password=***"
+            )
             with pytest.raises(NoAnswer, match="Reset: no answer within"):
                 await server.desk.ask("CP001", "Reset", {"type": "Soft"}, timeout_s=0.1)
 
