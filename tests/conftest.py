@@ -1,4 +1,5 @@
-"""Shared by all tests: anyio on asyncio, as in production; files in memory."""
+"""Shared by all tests: anyio on asyncio, as in production; files in memory; and a property is
+judged by what it finds, not by how fast it runs."""
 
 import os
 import shutil
@@ -6,6 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("strom", deadline=None)
+settings.load_profile("strom")
 
 pytest_plugins = ["tests.counterpart_relay", "tests.node", "tests.wallet.lnbits_server"]
 
