@@ -53,6 +53,14 @@ class AllSessions:
         """Take an event into a session; see `agent.sessions.Sessions.submit`."""
         return await self.of(session.charge_point).submit(session.id, [event])
 
+    def open(self) -> list[Session]:
+        """All that have not ended."""
+        return [
+            session
+            for sessions in (*self._present.values(), *self._retired.values())
+            for session in sessions.open()
+        ]
+
     def bound_msat(self) -> int:
         """What may have to go back: what is owed, and what open sessions have left."""
         return sum(

@@ -20,6 +20,7 @@ from agent.alerts import Alerts
 from agent.all_sessions import AllSessions
 from agent.charge_point import ChargePointAgent
 from agent.clock import Clock
+from agent.clock_watch import ClockWatch
 from agent.commons import ANYTHING, Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
 from agent.disk_watch import DiskWatch, outlasting
@@ -31,6 +32,7 @@ from agent.journal.pruning import DAY_MS
 from agent.leaving import Leaving, LeftBehind, remember
 from agent.liquidity import Liquidity
 from agent.machine.events import (
+    ClockSet,
     DeadlineReached,
     Event,
     Obstacle,
@@ -82,9 +84,10 @@ class Site:
         identities: of each charge point, by its id: they sign receipts and open private zaps.
         alerts: what the operators must know of; None where there is nobody to tell.
         left: the charge points that have left the file while something was open there.
+        steady: milliseconds by which it is seen that the clock was set; None where nobody does.
 
     Attributes:
-        leaving: sees those off.
+        leaving: sees those off that left the file.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Site:
         identities: Mapping[str, Identity] | None = None,
         alerts: Alerts | None = None,
         left: LeftBehind | None = None,
+        steady: Clock | None = None,
     ) -> None:
         left = left or LeftBehind()
         self.config = config
@@ -112,7 +116,9 @@ class Site:
         self._papers = Papers(journal, points, identities)
         self._tariffs = TariffChoice(config, journal, clock)
         self._journal = journal
-        self._timers = Timers(clock, self._deadline_reached)
+        watch = ClockWatch(clock, steady, self._clock_was_set) if steady else None
+        look = watch.look if watch else None
+        self._timers = Timers(clock, self._deadline_reached, look=look)
         self._alerts = alerts or Alerts(clock, _tell_nobody)
         self._disk = DiskWatch(journal, self._alerts)
         self._liquidity = Liquidity(
@@ -281,6 +287,23 @@ class Site:
             self._timers.set(session_id, charge_point_id, at_ms + UNSTORED_AGAIN_MS)
             if event is not None:
                 self._stop_unstored(charge_point_id, session_id, event)
+
+    async def _clock_was_set(self, by_ms: int) -> None:
+        """No time has passed for anybody: what is open goes on as if it had always been so late."""
+        sentence = (
+            f"the clock of this machine was set {'forward' if by_ms > 0 else 'back'} by "
+            f"{abs(by_ms) // 1000:,} s; charges that run are counted as before"
+        )
+        log.warning("%s", sentence)
+        self._alerts.happened("clock", sentence)
+        self.commons.started_at_ms += by_ms
+        now_ms = self.commons.clock()
+        for session in self._sessions.open():
+            event = ClockSet(f"clock:{session.id}:{now_ms}", now_ms, by_ms)
+            try:
+                await self._sessions.submit(session, event)
+            except JournalUnusable as error:
+                log.error("session %s goes on by the clock of before: %s", session.id, error)
 
     async def ring_due(self) -> int:
         """Send every session whose deadline has passed its DeadlineReached; returns how many."""

@@ -22,12 +22,20 @@ class Timers:
     Args:
         clock: Unix milliseconds.
         ring: called for each deadline that is reached.
+        look: called before the clock is asked which are.
         idle_places: so many places in the queue may be nobody's any more, and as many again as
             there are deadlines.
     """
 
-    def __init__(self, clock: Clock, ring: Ring, idle_places: int = 100) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ring: Ring,
+        idle_places: int = 100,
+        look: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._clock = clock
+        self._look = look
         self._ring = ring
         self._idle_places = idle_places
         self._due: dict[str, tuple[int, str]] = {}
@@ -92,6 +100,8 @@ class Timers:
         """
         count = 0
         async with self._ringing:
+            if self._look is not None:
+                await self._look()
             now_ms = self._clock()
             while (at_ms := self.next_at_ms()) is not None and at_ms <= now_ms:
                 _, session_id = heapq.heappop(self._heap)

@@ -104,12 +104,15 @@ class App:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: Config, clock: Clock) -> AsyncGenerator[App]:
+    async def open(
+        cls, config: Config, clock: Clock, steady: Clock | None = None
+    ) -> AsyncGenerator[App]:
         """Start everything that the operator's file asks for; leaving the context stops it.
 
         Args:
             config: the operator's file; its paths are absolute or start here.
             clock: Unix milliseconds.
+            steady: see `agent.site.Site`.
 
         Raises:
             CannotListen: an address is in use or not ours.
@@ -165,6 +168,7 @@ class App:
                 identities={**leaving, **identities},
                 alerts=alerts,
                 left=left,
+                steady=steady,
             )
             announcer.speak_for(site)
             app = cls(config, site, wallet, presence, identities, alerts, security)

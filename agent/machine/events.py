@@ -196,6 +196,19 @@ class ChargerBooted(Struct, frozen=True):
     at_ms: int
 
 
+class ClockSet(Struct, frozen=True):
+    """The clock by which all of this is dated was set.
+
+    Attributes:
+        at_ms: when, as it shows since.
+        by_ms: by how much, forward or (below zero) back.
+    """
+
+    key: str
+    at_ms: int
+    by_ms: int
+
+
 class StopRequested(Struct, frozen=True):
     """Somebody entitled asked for the end of charging."""
 
@@ -354,6 +367,7 @@ SessionEvent = (
     | MeterSampled
     | ConnectorStatusChanged
     | ChargerBooted
+    | ClockSet
     | StopRequested
     | TransactionStopped
     | DeadlineReached

@@ -12,6 +12,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.machine import refund as refunds
+from agent.machine.clock_steps import move
 from agent.machine.crediting import (
     hold_again,
     pay_late,
@@ -31,6 +32,7 @@ from agent.machine.effects import (
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     ChargerBooted,
+    ClockSet,
     ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
@@ -359,6 +361,7 @@ TRANSITIONS = table(
         row(_STARTING, MeterSampled, _ignore),
         row(_STARTING, ConnectorStatusChanged, _status_while_starting),
         row(_STARTING, ChargerBooted, _ignore),
+        row(_STARTING, ClockSet, move),
         row(_STARTING, StopRequested, _cancel),
         row(_STARTING, TransactionStopped, stop_early),
         row(_STARTING, DeadlineReached, _miss_start),
@@ -373,6 +376,7 @@ TRANSITIONS = table(
         row(_CHARGING, MeterSampled, sample),
         row(_CHARGING, ConnectorStatusChanged, _status_while_charging),
         row(_CHARGING, ChargerBooted, _boot),
+        row(_CHARGING, ClockSet, move),
         row(_CHARGING, StopRequested, _request_stop),
         row(_CHARGING, TransactionStopped, end),
         row(_CHARGING, DeadlineReached, _reach_limit),
@@ -387,6 +391,7 @@ TRANSITIONS = table(
         row(_SUSPENDED, MeterSampled, sample),
         row(_SUSPENDED, ConnectorStatusChanged, _status_while_charging),
         row(_SUSPENDED, ChargerBooted, _boot),
+        row(_SUSPENDED, ClockSet, move),
         row(_SUSPENDED, StopRequested, _request_stop),
         row(_SUSPENDED, TransactionStopped, end),
         row(_SUSPENDED, DeadlineReached, _reach_limit),
@@ -401,6 +406,7 @@ TRANSITIONS = table(
         row(_STOPPING, MeterSampled, sample),
         row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
         row(_STOPPING, ChargerBooted, _boot),
+        row(_STOPPING, ClockSet, move),
         row(_STOPPING, StopRequested, _ignore),
         row(_STOPPING, TransactionStopped, end),
         row(_STOPPING, DeadlineReached, insist),
@@ -415,6 +421,7 @@ TRANSITIONS = table(
         row(_CLOSED, MeterSampled, _go_on_in_vain),
         row(_CLOSED, ConnectorStatusChanged, _go_on_in_vain),
         row(_CLOSED, ChargerBooted, _ignore),
+        row(_CLOSED, ClockSet, _ignore),
         row(_CLOSED, StopRequested, _ignore),
         row(_CLOSED, TransactionStopped, end_in_vain),
         row(_CLOSED, DeadlineReached, _ignore),

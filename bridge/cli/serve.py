@@ -34,7 +34,7 @@ PARTING_S = 10.0
 """So long a charge may take to end whose charge point leaves the file: its charger, whose password
 may have gone with it, is connected still."""
 
-Opening = Callable[[Config, Clock], AbstractAsyncContextManager[App]]
+Opening = Callable[[Config, Clock, Clock], AbstractAsyncContextManager[App]]
 Signals = AsyncIterator[signal.Signals]
 
 
@@ -108,7 +108,7 @@ class Service:
 
     async def _serve(self, settings: Config, signals: Signals) -> Config | None:
         """Serve until a signal; returns the settings to go on with, None to end."""
-        async with self._opening(settings, _now_ms) as app:
+        async with self._opening(settings, _now_ms, _steady_ms) as app:
             self._proven = settings
             _show(app)
             # The block is left in good order, not cancelled: everything closes as it should.
@@ -144,6 +144,11 @@ class Service:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _steady_ms() -> int:
+    """Since the machine started, whatever its clock is set to; Linux counts its sleep as well."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
 
 
 def _show(app: App) -> None:

@@ -162,6 +162,7 @@ async def running(
     money: Wallet | None = None,
     play: DevWallet | None = None,
     alerts: Alerts | None = None,
+    steady: ManualClock | None = None,
 ) -> AsyncGenerator[World]:
     """A site at work on a folder; leave and enter again for a restart.
 
@@ -181,6 +182,7 @@ async def running(
         wallet=money or wallet,
         clock=clock,
         alerts=alerts,
+        steady=steady,
         herald=ear,
         voice=ear.deliver,
         payees=None,

@@ -11,6 +11,7 @@ from agent.machine.effects import SendMessage, StartCharging, Topic, WatchClosel
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     ChargerBooted,
+    ClockSet,
     ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
@@ -121,6 +122,7 @@ def event_for(session: Session, event: type[Event]) -> Event:
         MeterSampled: sampled(NOW, 41_200),
         ConnectorStatusChanged: showed(NOW, ConnectorStatus.CHARGING),
         ChargerBooted: booted(NOW),
+        ClockSet: ClockSet("clock", NOW, 60_000),
         StopRequested: asked_to_stop(NOW),
         TransactionStopped: ended(NOW, 41_300),
         DeadlineReached: waited(deadline(session) or NOW),
@@ -146,6 +148,7 @@ STARTING       TransactionShown       STARTING
 STARTING       MeterSampled           STARTING
 STARTING       ConnectorStatusChanged STARTING   PublishStatus
 STARTING       ChargerBooted          STARTING
+STARTING       ClockSet               STARTING
 STARTING       StopRequested          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
 STARTING       TransactionStopped     STARTING
 STARTING       DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
@@ -186,6 +189,7 @@ CHARGING       TransactionShown       CHARGING
 CHARGING       MeterSampled           CHARGING
 CHARGING       ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING       ChargerBooted          CHARGING
+CHARGING       ClockSet               CHARGING
 CHARGING       StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 CHARGING       DeadlineReached        CHARGING   WatchClosely
@@ -206,6 +210,7 @@ CHARGING/watched TransactionShown       CHARGING
 CHARGING/watched MeterSampled           CHARGING
 CHARGING/watched ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING/watched ChargerBooted          CHARGING
+CHARGING/watched ClockSet               CHARGING
 CHARGING/watched StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING/watched TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund WatchAsUsual SendCdr
 CHARGING/watched DeadlineReached        STOPPING   StopCharging PublishStatus Say:STOPPING
@@ -226,6 +231,7 @@ SUSPENDED      TransactionShown       SUSPENDED
 SUSPENDED      MeterSampled           SUSPENDED
 SUSPENDED      ConnectorStatusChanged CHARGING   PublishStatus Say:RESUMED
 SUSPENDED      ChargerBooted          SUSPENDED
+SUSPENDED      ClockSet               SUSPENDED
 SUSPENDED      StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 SUSPENDED      TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 SUSPENDED      DeadlineReached        SUSPENDED
@@ -246,6 +252,7 @@ STOPPING       TransactionShown       STOPPING   StopCharging
 STOPPING       MeterSampled           STOPPING
 STOPPING       ConnectorStatusChanged STOPPING   PublishStatus
 STOPPING       ChargerBooted          STOPPING
+STOPPING       ClockSet               STOPPING
 STOPPING       StopRequested          STOPPING
 STOPPING       TransactionStopped     CLOSED     PublishStatus Say:FINISHED Say:RECEIPT OfferRefund SendCdr
 STOPPING       DeadlineReached        STOPPING   StopCharging CutPower
@@ -266,6 +273,7 @@ CLOSED         TransactionShown       CLOSED
 CLOSED         MeterSampled           CLOSED
 CLOSED         ConnectorStatusChanged CLOSED
 CLOSED         ChargerBooted          CLOSED
+CLOSED         ClockSet               CLOSED
 CLOSED         StopRequested          CLOSED
 CLOSED         TransactionStopped     CLOSED
 CLOSED         DeadlineReached        CLOSED
@@ -286,6 +294,7 @@ CLOSED/paying  TransactionShown       CLOSED
 CLOSED/paying  MeterSampled           CLOSED
 CLOSED/paying  ConnectorStatusChanged CLOSED
 CLOSED/paying  ChargerBooted          CLOSED
+CLOSED/paying  ClockSet               CLOSED
 CLOSED/paying  StopRequested          CLOSED
 CLOSED/paying  TransactionStopped     CLOSED
 CLOSED/paying  DeadlineReached        CLOSED
@@ -306,6 +315,7 @@ STARTING/held  TransactionShown       STARTING
 STARTING/held  MeterSampled           STARTING
 STARTING/held  ConnectorStatusChanged STARTING   PublishStatus
 STARTING/held  ChargerBooted          STARTING
+STARTING/held  ClockSet               STARTING
 STARTING/held  StopRequested          CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
 STARTING/held  TransactionStopped     STARTING
 STARTING/held  DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED CancelPayment
@@ -326,6 +336,7 @@ CHARGING/held  TransactionShown       CHARGING
 CHARGING/held  MeterSampled           CHARGING
 CHARGING/held  ConnectorStatusChanged CHARGING   PublishStatus
 CHARGING/held  ChargerBooted          CHARGING
+CHARGING/held  ClockSet               CHARGING
 CHARGING/held  StopRequested          STOPPING   StopCharging PublishStatus Say:STOPPING
 CHARGING/held  TransactionStopped     CLOSED     PublishStatus SendCdr
 CHARGING/held  DeadlineReached        CHARGING   WatchClosely
@@ -346,6 +357,7 @@ CLOSED/held    TransactionShown       CLOSED
 CLOSED/held    MeterSampled           CLOSED
 CLOSED/held    ConnectorStatusChanged CLOSED
 CLOSED/held    ChargerBooted          CLOSED
+CLOSED/held    ClockSet               CLOSED
 CLOSED/held    StopRequested          CLOSED
 CLOSED/held    TransactionStopped     CLOSED
 CLOSED/held    DeadlineReached        CLOSED

@@ -167,9 +167,9 @@ class Failing:
         self._error = error
 
     @asynccontextmanager
-    async def open(self, config: Config, clock: Clock) -> AsyncGenerator[App]:
+    async def open(self, config: Config, clock: Clock, steady: Clock) -> AsyncGenerator[App]:
         self.opened += 1
-        async with App.open(config, clock) as app, anyio.create_task_group() as group:
+        async with App.open(config, clock, steady) as app, anyio.create_task_group() as group:
             if self.opened == 1:
                 group.start_soon(self._fail)
             else:
