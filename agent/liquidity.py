@@ -14,6 +14,7 @@ from wallet.base import Wallet, WalletError, WalletInfo
 FRESH_MS = 30_000
 ANSWER_S = 3.0
 ALERT = "liquidity"
+_UNPAID = "wallet may not pay"
 
 
 class Liquidity:
@@ -56,6 +57,7 @@ class Liquidity:
         info = await self._known()
         if info is None:
             return
+        self._tell_whether_it_pays(info)
         if info.inbound_msat is not None and info.inbound_msat < amount_msat:
             self._alerts.raised(
                 ALERT,
@@ -81,6 +83,17 @@ class Liquidity:
                 "takes no payment; try again later"
             )
         self._alerts.cleared(ALERT, "the wallet has enough again: payments are taken")
+
+    def _tell_whether_it_pays(self, info: WalletInfo) -> None:
+        """Some let Strom receive only, and pay back by hand; of others the key was replaced."""
+        if info.pays:
+            self._alerts.cleared(_UNPAID, "the wallet may pay refunds again")
+        else:
+            self._alerts.raised(
+                _UNPAID,
+                "the wallet's key may not pay: payments are taken, and no refund can be paid by "
+                "Strom; see strom wallet and strom owed",
+            )
 
     async def _known(self) -> WalletInfo | None:
         """What the wallet can do, as last heard; None when it never said."""

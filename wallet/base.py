@@ -129,6 +129,7 @@ class WalletInfo:
         budget_msat: what may still be spent with the given key, where its owner set a limit.
         play_money: True for the built-in wallet, whose money is worth nothing.
         holds: True when hold invoices work.
+        pays: False when the given key may not pay at all.
         missing: permissions that the given key lacks, in words.
     """
 
@@ -139,6 +140,7 @@ class WalletInfo:
     budget_msat: int | None = None
     play_money: bool = False
     holds: bool = False
+    pays: bool = True
     missing: tuple[str, ...] = ()
 
 

@@ -116,6 +116,7 @@ class LnbitsWallet:
             name=f"LNbits: {account.name}",
             network=self._network,
             balance_msat=account.balance,
+            pays=bool(account.id),
             missing=missing,
         )
 

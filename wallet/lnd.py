@@ -142,6 +142,7 @@ class LndWallet:
             balance_msat=balance_msat,
             inbound_msat=inbound_msat,
             holds="make invoices" not in self._missing,
+            pays="pay refunds" not in self._missing,
             missing=self._missing,
         )
 

@@ -165,6 +165,7 @@ class NwcWallet:
             balance_msat=balance_msat,
             budget_msat=budget_msat,
             holds=allowed >= _HOLD,
+            pays="pay_invoice" in allowed,
             missing=tuple(words for name, words in _WORDS.items() if name not in allowed),
         )
 

@@ -21,6 +21,7 @@ from tests.agent.world import ManualClock, World, running
 from tests.wallet.backends.lnd import NodePeer, lnd_backend, lnd_url
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import Backend
+from tests.wallet.lnd_node import EVERYTHING
 from tests.wallet.lnd_server import lnd_server
 from tests.wallet.proxy import proxy
 from wallet.base import Invoice, PaymentOutcome, PaymentState, Settlement, WalletUnavailable
@@ -336,6 +337,25 @@ async def test_a_wallet_whose_clock_is_wrong(tmp_path: Path, behind_s: int) -> N
         session = at.point.sessions.get(quote.session_id)
         assert (session.state, session.obstacle) == (SessionState.STARTING, None)
     await wallet.close()
+
+
+async def test_operators_hear_that_the_key_may_not_pay(tmp_path: Path) -> None:
+    async def tell(text: str) -> None:
+        del text
+
+    clock = RealTime()
+    alerts = Alerts(clock, tell)
+    async with lnd_server() as (server, _):
+        macaroon = server.node.bake(EVERYTHING - {("offchain", "write")})
+        wallet = connect(lnd_url(server, tmp_path, macaroon), tmp_path, now_ms)
+        await wallet.open()
+        async with running(tmp_path, clock, money=wallet, alerts=alerts) as world:
+            await world.ready()
+            # Who wants to pay back by hand may do so.
+            await world.point.quote(ONE_SESSION)
+            (sentence,) = alerts.current().values()
+            assert "may not pay" in sentence
+        await wallet.close()
 
 
 async def test_nothing_is_sold_that_could_not_be_paid_back(tmp_path: Path) -> None:
