@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from wallet import nwc_link
+from wallet import nwc_connection
 from wallet.base import Wallet, WalletConfigError
 from wallet.bolt11 import PREFIXES
 from wallet.dev import DevWallet
@@ -91,7 +91,7 @@ def connect(
             options = _options(parts, ("network",))
             if parts.netloc or not parts.path:
                 raise WalletConfigError('the wallet URL must be written "nwc-file:FILE"')
-            connection = nwc_link.parse(_secret_text(base_dir / parts.path, "nwc-file"))
+            connection = nwc_connection.parse(_secret_text(base_dir / parts.path, "nwc-file"))
             return NwcWallet(connection, options["network"], clock)
         case "":
             raise WalletConfigError(f"the wallet URL has no scheme: {EXPECTED}")

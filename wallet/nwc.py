@@ -31,9 +31,9 @@ from wallet.base import (
     WalletUnavailable,
 )
 from wallet.bolt11 import InvalidInvoice
+from wallet.nwc_connection import Connection
 from wallet.nwc_link import (
     AnswerLost,
-    Connection,
     Notification,
     NwcError,
     NwcLink,

@@ -5,39 +5,29 @@ https://github.com/nostr-protocol/nips/blob/master/47.md
 Requests and answers are ephemeral events on a relay that the wallet chose. This module
 speaks to that relay itself (NIP-01, NIP-42): nostr-sdk knows neither notifications nor hold
 invoices, and its client hides whether an event was ever sent, which decides about money.
-Keys and ciphers are nostr-sdk's.
+Keys and ciphers are in `wallet.nwc_events`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import msgspec
-from coincurve import PrivateKey, PublicKeyXOnly
-from nostr_sdk import (
-    Keys,
-    Nip44Version,
-    NostrSdkError,
-    PublicKey,
-    nip04_decrypt,
-    nip04_encrypt,
-    nip44_decrypt,
-    nip44_encrypt,
-)
+from nostr_sdk import NostrSdkError
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import WebSocketException
 
-from wallet.base import WalletConfigError, WalletRefused, WalletUnavailable
+from wallet.base import WalletRefused, WalletUnavailable
+from wallet.nwc_connection import Connection
+from wallet.nwc_events import Seal, is_genuine
 
 INFO, REQUEST, RESPONSE, NOTIFICATION_NIP04, NOTIFICATION = 13194, 23194, 23195, 23196, 23197
 AUTH = 22242
@@ -46,7 +36,6 @@ CONNECT_S = 10
 MOST_AUTHENTICATIONS = 3
 # How far the wallet's clock may be behind ours before its answers are missed.
 CLOCK_SKEW_S = 600
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _ANSWERS, _INFO = "answers", "info"
 _UNREADABLE = (
@@ -70,15 +59,6 @@ class NwcError(WalletRefused):
 
 class AnswerLost(WalletUnavailable):
     """The request went out, and no answer came: the wallet may have acted on it or not."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A wallet connection, which its owner hands out as one secret text."""
-
-    wallet: str
-    relays: tuple[str, ...]
-    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -107,35 +87,6 @@ class Notification(msgspec.Struct):
     notification: dict[str, Any]
 
 
-def parse(text: str) -> Connection:
-    """Read a wallet connection.
-
-    Raises:
-        WalletConfigError: it is malformed; the secret is not repeated.
-    """
-    try:
-        parts = urlsplit(text.strip())
-        options = parse_qs(parts.query)
-        wallet = PublicKey.parse(parts.netloc or parts.path).to_hex()
-        secret = Keys.parse(options["secret"][0]).secret_key().to_hex()
-    except (ValueError, KeyError, NostrSdkError):
-        parts, options, wallet, secret = urlsplit(""), {}, "", ""
-    relays = tuple(options.get("relay", []))
-    if not secret or parts.scheme != "nostr+walletconnect" or not relays:
-        raise WalletConfigError(
-            "the wallet connection cannot be read: expected "
-            "nostr+walletconnect://PUBKEY?relay=wss://...&secret=... in the file"
-        )
-    for relay in relays:
-        url = urlsplit(relay)
-        if url.scheme != "wss" and not (url.scheme == "ws" and url.hostname in LOOPBACK_HOSTS):
-            raise WalletConfigError(
-                f"the wallet connection names the relay {relay}: expected wss:// "
-                "(ws:// is for loopback only)"
-            )
-    return Connection(wallet, relays, secret)
-
-
 class NwcLink:
     """One connection to a relay of the wallet's, made when it is needed.
 
@@ -147,10 +98,7 @@ class NwcLink:
     def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
         self._connection = connection
         self._clock = clock
-        self._keys = Keys.parse(connection.secret)
-        self._signer = PrivateKey.from_hex(connection.secret)
-        self._pubkey = self._keys.public_key().to_hex()
-        self._wallet = PublicKey.parse(connection.wallet)
+        self._seal = Seal(connection)
         self._connecting = anyio.Lock()
         self._open = False
         self._socket: ClientConnection | None = None
@@ -206,8 +154,8 @@ class NwcLink:
         tags = [["p", self._connection.wallet], ["expiration", str(now_s + int(timeout_s) + 1)]]
         if nip44:
             tags.append(["encryption", "nip44_v2"])
-        content = self._encrypt(json.dumps({"method": method, "params": params}), nip44=nip44)
-        event = self._event(REQUEST, tags, content)
+        content = self._seal.encrypt(json.dumps({"method": method, "params": params}), nip44=nip44)
+        event = self._seal.event(REQUEST, tags, content, now_s)
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._pending[event["id"]] = answer
         try:
@@ -275,7 +223,7 @@ class NwcLink:
         answers = {
             "kinds": [RESPONSE, NOTIFICATION_NIP04, NOTIFICATION],
             "authors": [wallet],
-            "#p": [self._pubkey],
+            "#p": [self._seal.pubkey],
             "since": self._clock() // 1000 - CLOCK_SKEW_S,
         }
         info = {"kinds": [INFO], "authors": [wallet], "limit": 1}
@@ -311,7 +259,8 @@ class NwcLink:
                     self._subscribed[name].set()
                 case ["AUTH", str(challenge)]:
                     tags = [["relay", relay], ["challenge", challenge]]
-                    await socket.send(json.dumps(["AUTH", self._event(AUTH, tags, "")]))
+                    proof = self._seal.event(AUTH, tags, "", self._clock() // 1000)
+                    await socket.send(json.dumps(["AUTH", proof]))
                 case ["CLOSED", str(name), *said] if name in self._subscribed:
                     await self._closed(socket, name, str(said[0]) if said else "")
                 case _:
@@ -332,7 +281,7 @@ class NwcLink:
             self._subscribed[name].set()
 
     def _take_event(self, event: dict[str, Any]) -> None:
-        if event["pubkey"] != self._connection.wallet or not _is_genuine(event):
+        if event["pubkey"] != self._connection.wallet or not is_genuine(event):
             return
         match event["kind"]:
             case 13194:
@@ -341,10 +290,10 @@ class NwcLink:
                 answered = next((tag[1] for tag in event["tags"] if tag[0] == "e"), "")
                 future = self._pending.get(answered)
                 if future is not None and not future.done():
-                    content = self._decrypt(event["content"])
+                    content = self._seal.decrypt(event["content"])
                     future.set_result(msgspec.convert(_parsed(content), _Answer))
             case 23196 | 23197:
-                content = self._decrypt(event["content"])
+                content = self._seal.decrypt(event["content"])
                 notification = msgspec.convert(_parsed(content), Notification)
                 for queue in self._listeners:
                     queue.put_nowait(notification)
@@ -357,29 +306,6 @@ class NwcLink:
         if future is not None:
             sentence = f"the relay of the wallet takes no requests: {reason[:100]}"
             _fail(future, WalletUnavailable(sentence))
-
-    def _encrypt(self, text: str, *, nip44: bool) -> str:
-        secret = self._keys.secret_key()
-        if nip44:
-            return nip44_encrypt(secret, self._wallet, text, Nip44Version.V2)
-        return nip04_encrypt(secret, self._wallet, text)
-
-    def _decrypt(self, content: str) -> str:
-        secret = self._keys.secret_key()
-        if "?iv=" in content:
-            return nip04_decrypt(secret, self._wallet, content)
-        return nip44_decrypt(secret, self._wallet, content)
-
-    def _event(self, kind: int, tags: list[list[str]], content: str) -> dict[str, Any]:
-        event: dict[str, Any] = {
-            "pubkey": self._pubkey,
-            "created_at": self._clock() // 1000,
-            "kind": kind,
-            "tags": tags,
-            "content": content,
-        }
-        digest = _digest(event)
-        return event | {"id": digest.hex(), "sig": self._signer.sign_schnorr(digest).hex()}
 
 
 def _parsed(content: str) -> Any:
@@ -394,20 +320,6 @@ def _fail(answer: asyncio.Future[_Answer], error: WalletUnavailable) -> None:
     if not answer.done():
         answer.set_exception(error)
         answer.exception()
-
-
-def _digest(event: dict[str, Any]) -> bytes:
-    """The id of an event (NIP-01)."""
-    fields = [event[name] for name in ("pubkey", "created_at", "kind", "tags", "content")]
-    text = json.dumps([0, *fields], separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _is_genuine(event: dict[str, Any]) -> bool:
-    digest = _digest(event)
-    return event["id"] == digest.hex() and PublicKeyXOnly(bytes.fromhex(event["pubkey"])).verify(
-        bytes.fromhex(event["sig"]), digest
-    )
 
 
 def _service_info(event: dict[str, Any]) -> ServiceInfo:

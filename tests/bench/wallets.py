@@ -39,7 +39,8 @@ from wallet.connect import connect
 from wallet.dev import DevWallet
 from wallet.ledger import Ledger, Purse
 from wallet.lnd_rpc import ADD_INVOICE, SUBSCRIBE_INVOICES, LndRpc
-from wallet.nwc_link import NwcLink, parse
+from wallet.nwc_connection import parse
+from wallet.nwc_link import NwcLink
 
 ROUNDS = 30
 AMOUNT_MSAT = 21_000

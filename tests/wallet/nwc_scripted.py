@@ -21,7 +21,7 @@ from tests.wallet.lnbits_server import free_port
 from wallet.base import InvoiceState, PaymentState, WalletError
 from wallet.dev import DevWallet
 from wallet.nwc import NwcWallet
-from wallet.nwc_link import parse
+from wallet.nwc_connection import parse
 
 SAT = 1000
 

@@ -32,7 +32,7 @@ from wallet.base import (
 from wallet.connect import connect
 from wallet.dev import DevWallet
 from wallet.nwc import NwcWallet
-from wallet.nwc_link import parse
+from wallet.nwc_connection import parse
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(600)]
 

@@ -18,7 +18,7 @@ from tests.wallet.nwc_scripted import SAT, ScriptedService, fund
 from wallet.base import PaymentState, WalletUnavailable
 from wallet.dev import DevWallet
 from wallet.nwc import NwcWallet
-from wallet.nwc_link import parse
+from wallet.nwc_connection import parse
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(600)]
 
