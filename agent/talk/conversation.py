@@ -9,9 +9,8 @@ a crash in the middle the same message comes again, and is brought to its end an
 from __future__ import annotations
 
 import logging
-from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agent.charge_point import ChargePointAgent
 from agent.journal import codec
@@ -51,43 +50,17 @@ from agent.talk.commands import (
     Unlock,
     parse,
 )
+from agent.talk.memories import GREETINGS, Memories, Memory
 from agent.talk.wording import refusal_sentence
 from agent.talk.words import DEFAULT_LANGUAGE, Words, words
 
 OLDEST_COMMAND_MS = 300_000
 """A command older than this was meant for another moment; relays deliver late."""
 
-HELP_EVERY_MS = 600_000
-GREETINGS = 3
-"""How often help is given in that time to one who asks for it by name, or who has paid: bots do
-the first forever."""
-
-MOST_REMEMBERED = 5_000
-_LAST_ANSWERS = 4
-_TELLING_CHARACTERS = 16
-
 _TIMELY = (Start, TopUp, Stop, StopAt, Refund, Reset, Unlock, Enable, Disable, SetTariff)
 _OPERATORS_OWN = (ListSessions, Reset, Unlock, Enable, Disable)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Memory:
-    """What is remembered of one who writes to one charge point; lost at a restart."""
-
-    language: str = ""
-    helped_at_ms: deque[int] = field(default_factory=lambda: deque[int](maxlen=GREETINGS))
-    answers: deque[str] = field(default_factory=lambda: deque[str](maxlen=_LAST_ANSWERS))
-
-    def echoes(self, text: str) -> bool:
-        """Whether a text carries words that we said ourselves: another bot, or a quote."""
-        return any(
-            line in text
-            for answer in self.answers
-            for line in answer.splitlines()
-            if len(line) >= _TELLING_CHARACTERS and " " in line
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +95,11 @@ class Conversation:
         self._site = site
         self._public_url = public_url.rstrip("/")
         self._operators = operators
-        self._memories: dict[tuple[str, str], _Memory] = {}
+        self._memories = Memories()
 
     async def answer(self, charge_point_id: str, heard: Heard) -> str:
         """Act on a message and give the answer; "" for none."""
-        memory = self._memory(charge_point_id, heard.sender)
+        memory = self._memories.of(charge_point_id, heard.sender)
         if memory.echoes(heard.text):
             return ""
         spoken = parse(heard.text)
@@ -135,14 +108,14 @@ class Conversation:
             asked = spoken.command == Help()
             # No bot has paid; a driver who is not understood at once tries other words.
             patient = asked or await self._is_driver(charge_point_id, heard.sender)
-            if not self._may_help(memory, GREETINGS if patient else 1):
+            if not memory.may_help(self._site.commons.clock(), GREETINGS if patient else 1):
                 return ""
         told = await self._told(charge_point_id, heard, spoken.command, memory)
         memory.answers.append(told)
         return told
 
     async def _told(
-        self, charge_point_id: str, heard: Heard, command: Command, memory: _Memory
+        self, charge_point_id: str, heard: Heard, command: Command, memory: Memory
     ) -> str:
         """Act on a command and say what became of it, whatever that is."""
         language = words(memory.language or self._language)
@@ -174,28 +147,10 @@ class Conversation:
             log.exception("%s: a message went wrong, which is Strom's own fault", charge_point_id)
             return language("dm.failed")
 
-    def _memory(self, charge_point_id: str, sender: str) -> _Memory:
-        """The newest are kept: who writes moves to the end."""
-        name = (charge_point_id, sender)
-        memory = self._memories.pop(name, None) or _Memory()
-        if len(self._memories) >= MOST_REMEMBERED:
-            self._memories.pop(next(iter(self._memories)))
-        self._memories[name] = memory
-        return memory
-
     async def _is_driver(self, charge_point_id: str, sender: str) -> bool:
         """Whether somebody charges here, or is owed something."""
         own = await self._site.owned.sessions_of(charge_point_id, sender)
         return any(session.closed_at_ms is None or session.owed_msat for session in own)
-
-    def _may_help(self, memory: _Memory, most: int) -> bool:
-        """Whether help is given again: so often in a while."""
-        now_ms = self._site.commons.clock()
-        recent = [at_ms for at_ms in memory.helped_at_ms if now_ms - at_ms < HELP_EVERY_MS]
-        if len(recent) >= most:
-            return False
-        memory.helped_at_ms.append(now_ms)
-        return True
 
     async def _act(self, turn: _Turn, command: Command) -> str:
         age_ms = self._site.commons.clock() - turn.heard.sent_at_ms

@@ -16,12 +16,8 @@ from agent.machine.events import ConnectorStatus
 from agent.nostr.ears import Heard
 from agent.notary import read_receipt
 from agent.ports.charger import MeterReport, StartReport, StopReport
-from agent.talk.conversation import (
-    GREETINGS,
-    HELP_EVERY_MS,
-    OLDEST_COMMAND_MS,
-    Conversation,
-)
+from agent.talk.conversation import OLDEST_COMMAND_MS, Conversation
+from agent.talk.memories import GREETINGS, HELP_EVERY_MS
 from tests.agent.test_disk_watch import locked
 from tests.agent.world import KEY, ManualClock, ScriptedCharger, World, config, running
 from wallet.base import WalletInfo, WalletRefused
