@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,19 @@ async def test_preflight(world: HttpWorld) -> None:
     answer = await world.http.options("/lnurl/cp001", headers={"Origin": "https://wallet.example"})
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_wallet_is_told_that_nothing_can_be_stored(tmp_path: Path) -> None:
+    """A disk that is full: "something went wrong" told nobody when to try again."""
+    async with serving(tmp_path) as world:
+        first = await first_step(world)
+        with closing(sqlite3.connect(tmp_path / "strom.db")) as database:
+            refusal = "SELECT RAISE(ABORT, 'database or disk is full')"
+            database.execute(f"CREATE TRIGGER full BEFORE INSERT ON quotes BEGIN {refusal}; END")
+            reason = await world.reason(path_of(str(first.callback)), amount=500_000)
+            database.execute("DROP TRIGGER full")
+        assert "nothing was charged: please try again in a minute" in reason
+        await second_step(world, first, amount=500_000)
 
 
 async def test_a_flood_of_invoice_requests_is_slowed(tmp_path: Path) -> None:
