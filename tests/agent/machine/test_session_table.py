@@ -169,6 +169,7 @@ STARTING/unplug TransactionShown       STARTING
 STARTING/unplug MeterSampled           STARTING
 STARTING/unplug ConnectorStatusChanged STARTING   PublishStatus
 STARTING/unplug ChargerBooted          STARTING
+STARTING/unplug ClockSet               STARTING
 STARTING/unplug StopRequested          CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
 STARTING/unplug TransactionStopped     STARTING
 STARTING/unplug DeadlineReached        CLOSED     PublishStatus Say:NOT_STARTED OfferRefund
