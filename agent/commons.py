@@ -38,6 +38,12 @@ class Timers(Protocol):
         """Name the session's next deadline; None for no deadline."""
         ...
 
+    def set_soon(
+        self, session_id: str, charge_point_id: str, find: Callable[[str], int | None]
+    ) -> None:
+        """Have the session's next deadline found a moment later, and before any rings."""
+        ...
+
 
 ANYTHING = ""
 """Watched in place of a session: all that the operator sees."""

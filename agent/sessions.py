@@ -104,7 +104,7 @@ class Sessions:
     def load(self, session: Session) -> None:
         """Take up a session again after a start."""
         self._live[session.id] = session
-        self._set_timer(session)
+        self._set_timer(session.id)
 
     async def charger_lost(self, heard_ms: int = 0) -> None:
         """Every session that has not ended hears that its charger is lost.
@@ -321,17 +321,24 @@ class Sessions:
         )
         return Obstacle.LATE if too_late else None
 
-    def _set_timer(self, session: Session) -> None:
-        """Name the session's next deadline.
+    def _set_timer(self, session_id: str) -> None:
+        at_ms = self._deadline(session_id)
+        self._commons.timers.set(session_id, self._charge_point_id, at_ms)
+
+    def _deadline(self, session_id: str) -> int | None:
+        """A session's next deadline, Unix ms; None for none.
 
         While Strom was not there a charger may have begun what was paid for: no start of before
         is given up until the charger had time to tell.
         """
+        session = self._live.get(session_id)
+        if session is None:
+            return None
         at_ms = deadline(session)
         is_of_before = session.opened_at_ms < self._commons.started_at_ms
         if at_ms is not None and session.state is STARTING and is_of_before:
             at_ms = max(at_ms, self._commons.start_up_ends_at_ms)
-        self._commons.timers.set(session.id, self._charge_point_id, at_ms)
+        return at_ms
 
     async def _store(
         self, session: Session, events: Sequence[Event], effects: Sequence[Effect], **more: Any
@@ -352,11 +359,13 @@ class Sessions:
         else:
             self._live.pop(session.id, None)
             self._repeats.forget(session.id)
-        self._set_timer(session)
         if effects:
+            self._set_timer(session.id)
             self._commons.post(stored)
             if any(isinstance(effect, PublishStatus) for effect in effects):
                 self._commons.herald.status_changed(self._charge_point_id)
+        else:
+            self._commons.timers.set_soon(session.id, self._charge_point_id, self._deadline)
         self._commons.changes.tell(session.id)
         return True
 

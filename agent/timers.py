@@ -11,6 +11,13 @@ from agent.clock import Clock
 LONGEST_SLEEP_S = 1.0
 """The clock is looked at that often at least: it may be set, and machines go to sleep."""
 
+SOON_S = 0.05
+"""So much later a deadline is named that readings move: a meter that is read a hundred times a
+second moves it as often, and finding it costs as much as all else that a reading changes."""
+
+Find = Callable[[str], int | None]
+"""Says a session's deadline as it is by now, in Unix ms; None for none."""
+
 Ring = Callable[[str, str, int], Awaitable[object]]
 """Called with charge point, session and the time that was reached, in Unix ms. A reminder of a
 charge point's own has a name in the session's place."""
@@ -41,11 +48,13 @@ class Timers:
         self._due: dict[str, tuple[int, str]] = {}
         self._queued: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
+        self._moved: dict[str, tuple[str, Find]] = {}
         self._sooner = asyncio.Event()
         self._ringing = asyncio.Lock()
 
     def set(self, session_id: str, charge_point_id: str, at_ms: int | None) -> None:
         """Name the session's next deadline; None for no deadline."""
+        self._moved.pop(session_id, None)
         if at_ms is None:
             self._due.pop(session_id, None)
             return
@@ -58,6 +67,17 @@ class Timers:
             self._tidy()
             if self._heap[0] == (at_ms, session_id):
                 self._sooner.set()
+
+    def set_soon(self, session_id: str, charge_point_id: str, find: Find) -> None:
+        """Have the session's next deadline found a moment later, and before any rings."""
+        if not self._moved:
+            asyncio.get_running_loop().call_later(SOON_S, self._sooner.set)
+        self._moved[session_id] = (charge_point_id, find)
+
+    def _find_moved(self) -> None:
+        while self._moved:
+            session_id, (charge_point_id, find) = self._moved.popitem()
+            self.set(session_id, charge_point_id, find(session_id))
 
     def _queue(self, session_id: str, at_ms: int) -> None:
         self._queued[session_id] = at_ms
@@ -79,6 +99,7 @@ class Timers:
 
     def next_at_ms(self) -> int | None:
         """The earliest deadline."""
+        self._find_moved()
         while self._heap:
             at_ms, session_id = self._heap[0]
             due_at_ms = self._due.get(session_id, (None,))[0]

@@ -12,7 +12,7 @@ from agent.timers import Timers
 
 pytestmark = pytest.mark.anyio
 
-SETS = st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 50))
+SETS = st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 50), st.booleans())
 LOOKS = st.integers(0, 50)
 
 
@@ -31,15 +31,18 @@ class Rung:
 
 @given(st.lists(SETS | LOOKS), st.integers(0, 5))
 def test_they_ring_as_a_plain_list_of_deadlines_would(
-    steps: list[tuple[str, int | None] | int], idle_places: int
+    steps: list[tuple[str, int | None, bool] | int], idle_places: int
 ) -> None:
     async def rung_as_expected() -> None:
         rung = Rung(idle_places)
         deadlines: dict[str, int] = {}
         for step in steps:
             if isinstance(step, tuple):
-                session_id, at_ms = step
-                rung.timers.set(session_id, "CP", at_ms)
+                session_id, at_ms, soon = step
+                if soon:
+                    rung.timers.set_soon(session_id, "CP", {session_id: at_ms}.get)
+                else:
+                    rung.timers.set(session_id, "CP", at_ms)
                 deadlines.pop(session_id, None)
                 if at_ms is not None:
                     deadlines[session_id] = at_ms
@@ -51,7 +54,9 @@ def test_they_ring_as_a_plain_list_of_deadlines_would(
                 rung.sessions.clear()
                 for name in due:
                     del deadlines[name]
-            assert rung.timers.next_at_ms() == min(deadlines.values(), default=None)
+                # Not after each step: what is named soon waits for others.
+                assert rung.timers.next_at_ms() == min(deadlines.values(), default=None)
+        assert rung.timers.next_at_ms() == min(deadlines.values(), default=None)
 
     asyncio.run(rung_as_expected())
 
@@ -79,14 +84,32 @@ async def test_deadlines_that_move_to_sooner_and_those_given_up_take_little_room
     assert rung.sessions == ["a", "b"]
 
 
-async def test_a_sooner_deadline_wakes_the_clock() -> None:
+async def test_a_deadline_that_moves_again_and_again_is_found_once() -> None:
+    rung, found = Rung(), list[str]()
+
+    def find(session_id: str) -> int | None:
+        found.append(session_id)
+        return 7
+
+    for _ in range(1_000):
+        rung.timers.set_soon("a", "CP", find)
+    assert not found
+    assert rung.timers.next_at_ms() == 7
+    assert found == ["a"]
+
+
+@pytest.mark.parametrize("soon", [False, True])
+async def test_a_sooner_deadline_wakes_the_clock(soon: bool) -> None:
     rung = Rung()
     running = asyncio.create_task(rung.timers.run())
     try:
         rung.timers.set("far", "CP", 10_000_000)
         await asyncio.sleep(0)
         rung.now_ms = 5
-        rung.timers.set("near", "CP", 5)
+        if soon:
+            rung.timers.set_soon("near", "CP", {"near": 5}.get)
+        else:
+            rung.timers.set("near", "CP", 5)
         async with asyncio.timeout(0.5):
             while not rung.sessions:
                 await asyncio.sleep(0)
