@@ -71,7 +71,7 @@ class Timers:
     def set_soon(self, session_id: str, charge_point_id: str, find: Find) -> None:
         """Have the session's next deadline found a moment later, and before any rings."""
         if not self._moved:
-            asyncio.get_running_loop().call_later(SOON_S, self._sooner.set)
+            asyncio.get_running_loop().call_later(SOON_S, self._find_moved)
         self._moved[session_id] = (charge_point_id, find)
 
     def _find_moved(self) -> None:
