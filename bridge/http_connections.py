@@ -211,18 +211,9 @@ class HttpConnection(HttpToolsProtocol):
     """
 
     server_state: Connections
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: Connections,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.network: str | None = None
-        self._unfinished_bytes = 0
-        self._in_head = True
+    network: str | None = None
+    _unfinished_bytes = 0
+    _in_head = True
 
     @property
     def is_idle(self) -> bool:
@@ -323,6 +314,8 @@ class LiveConnection(WebSocketsSansIOProtocol):
         network: what it counts for; None where it is a trusted proxy's.
     """
 
+    network: str | None = None
+
     def __init__(
         self,
         config: Config,
@@ -331,7 +324,6 @@ class LiveConnection(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.network: str | None = None
         self._server_state = server_state
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
