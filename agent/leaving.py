@@ -30,6 +30,9 @@ _KEPT = "point:"
 _PUBLIC = frozenset({"about", "picture", "website", "location", "lud16", "ocpp_settings"})
 _NO_FACE = PublicFace("", "", "", "")
 
+Stop = Callable[[Session, StopBy], Awaitable[None]]
+"""Ends a session; who does."""
+
 log = logging.getLogger(__name__)
 
 
@@ -133,7 +136,7 @@ class Leaving:
         self,
         sessions: Mapping[str, Sequence[Session]],
         alive_ms: int,
-        stop: Callable[[Session, StopBy], Awaitable[None]],
+        stop: Stop,
     ) -> None:
         """Take up what is open there, and have it end.
 
@@ -164,6 +167,30 @@ class Leaving:
             )
             log.warning("%s", sentence)
             alerts.happened(_trouble(charge_point_id), sentence)
+
+    async def part_with(
+        self, agents: Sequence[ChargePointAgent], stop: Stop, within_s: float
+    ) -> None:
+        """Ask what is open at charge points that are about to leave to end, and wait for that.
+
+        Args:
+            agents: theirs.
+            stop: ends a session; who does.
+            within_s: how long they have for it.
+        """
+        changes = self._commons.changes
+        watcher = changes.watch(ANYTHING)
+        try:
+            with anyio.move_on_after(within_s):
+                for session in [s for agent in agents for s in agent.sessions.open()]:
+                    await stop(session, StopBy.OPERATOR)
+                while any(agent.sessions.open() for agent in agents):
+                    watcher.clear()
+                    await watcher.wait()
+        except JournalUnusable as error:
+            log.error("a charge is not ended before its charge point leaves: %s", error)
+        finally:
+            changes.unwatch(ANYTHING, watcher)
 
     async def run(self) -> None:
         """Let each go once all is over there; until cancelled, or all are gone."""

@@ -21,7 +21,7 @@ from agent.all_sessions import AllSessions
 from agent.charge_point import ChargePointAgent
 from agent.clock import Clock
 from agent.clock_watch import ClockWatch
-from agent.commons import ANYTHING, Changes, Commons, Herald, WatchedHerald
+from agent.commons import Changes, Commons, Herald, WatchedHerald
 from agent.config.tables import Config
 from agent.disk_watch import DiskWatch, outlasting
 from agent.doubts import Doubts
@@ -376,19 +376,8 @@ class Site:
             charge_point_ids: those that are about to leave the operator's file.
             within_s: how long they have for it.
         """
-        parting = [self._let_in[name].sessions for name in charge_point_ids if name in self._let_in]
-        watcher = self.commons.changes.watch(ANYTHING)
-        try:
-            with anyio.move_on_after(within_s):
-                for session in [s for sessions in parting for s in sessions.open()]:
-                    await self._stop(session, StopBy.OPERATOR)
-                while any(sessions.open() for sessions in parting):
-                    watcher.clear()
-                    await watcher.wait()
-        except JournalUnusable as error:
-            log.error("a charge is not ended before its charge point leaves: %s", error)
-        finally:
-            self.commons.changes.unwatch(ANYTHING, watcher)
+        parting = [self._let_in[name] for name in charge_point_ids if name in self._let_in]
+        await self.leaving.part_with(parting, self._stop, within_s)
 
     def _stop_unstored(self, charge_point_id: str, session_id: str, event: Event) -> bool:
         agent = self._let_in.get(charge_point_id)

@@ -64,6 +64,10 @@ class ChargePointView:
     address: str = ""
     zap_address: str = ""
 
+    def unplug_first(self, connector: int) -> bool:
+        """Whether the cable of the charge before is still plugged in at a connector."""
+        return any(one.id == connector and one.unplug_first for one in self.connectors)
+
 
 @dataclass(frozen=True, slots=True)
 class Commitments:

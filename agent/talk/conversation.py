@@ -250,9 +250,7 @@ class Conversation:
         lnurl = Links(self._public_url).lnurl(quote.charge_point, quote.connector)
         if quote.topup:
             lnurl = links_of(self._public_url, quote.charge_point, quote.secret).topup_lnurl
-        unplug_first = any(
-            one.id == quote.connector and one.unplug_first for one in turn.view.connectors
-        )
+        unplug_first = turn.view.unplug_first(quote.connector)
         return replies.invoice(turn.words, quote, lnurl, unplug_first=unplug_first)
 
     async def _begin(self, turn: _Turn, subject: str) -> None:

@@ -208,7 +208,7 @@ class LnurlServer:
                 comment=_comment(request),
             )
         )
-        plugged = any(one.id == quote.connector and one.unplug_first for one in view.connectors)
+        plugged = view.unplug_first(quote.connector)
         return self._invoice(quote, "lnurl.success_unplug" if plugged else "lnurl.success")
 
     async def top_up(self, request: Request) -> Answer:
