@@ -164,8 +164,8 @@ class Upkeep:
             is_here = self._tended.get(tended.charge_point.id) is tended
             if tended.unanswered < UNANSWERED or not is_here:
                 raise
-            tended.unanswered = 0
             await self._untold(tended, await self._wishes(tended), str(error))
+        tended.unanswered = 0
 
     async def _wishes(self, tended: Tended) -> Wishes:
         nameplate = await tended.charge_point.nameplate()
@@ -194,6 +194,7 @@ class Upkeep:
                 return
             await self._untold(tended, wishes, str(refused))
             return
+        tended.refusals = 0
         await self._compare_connectors(charge_point, present.get(tended.count_key.lower()))
         found: list[KeyReport] = []
         for key, value in wished.items():

@@ -331,6 +331,26 @@ async def test_a_charger_that_knows_its_configuration_only_a_moment_after_its_bo
         group.cancel_scope.cancel()
 
 
+async def test_refusals_of_before_are_forgotten_once_it_told_its_configuration(
+    shop: Shop,
+) -> None:
+    box = Box({"MeterValueSampleInterval": "0"})
+    async with charger(shop.server) as raw:
+        await raw.boot()
+        await refuses_all(raw, 2)
+        for _ in range(2):
+            async with anyio.create_task_group() as group:
+                group.start_soon(refuses_all, raw, 2)
+                await shop.upkeep.look()
+            async with anyio.create_task_group() as group:
+                group.start_soon(box.run, raw)
+                await shop.upkeep.look()
+                group.cancel_scope.cancel()
+            assert (await shop.report()).trouble == ""
+            assert not shop.alerts.current()
+            await raw.boot()
+
+
 @pytest.mark.parametrize("most", [0, 1, 2])
 async def test_a_charger_that_answers_with_fewer_keys_than_it_was_asked_for(
     shop: Shop, most: int
