@@ -43,8 +43,11 @@ _OF_THE_DISK = frozenset(
 
 _LONGEST_TOLD = 40
 
-GATHER_S = 0.004
-"""Rows alone are stored so long after the last group at the earliest, counted from its begin."""
+GATHER_S = 0.003
+"""Rows alone are stored so long after the last group at the earliest, counted from its begin.
+
+With 50 chargers that each wait for an answer before they tell more, longer lets the processor idle:
+after 4 ms all of them had told, and a tenth less came through; after 2 ms the commits took it."""
 
 log = logging.getLogger(__name__)
 
