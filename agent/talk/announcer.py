@@ -12,7 +12,8 @@ from agent.notary import pack
 from agent.ports.errors import AgentError
 from agent.ports.quotes import Origin, Quote, QuoteRequest
 from agent.ports.site import Site
-from agent.talk.replies import announce, receipt
+from agent.talk.announcements import announce
+from agent.talk.replies import receipt
 from agent.talk.words import DEFAULT_LANGUAGE, words
 from agent.views import session_view
 

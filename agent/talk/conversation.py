@@ -164,7 +164,7 @@ class Conversation:
                 return replies.short_help(turn.words, turn.view, operator=turn.operator)
             case Unknown():
                 told = replies.short_help(turn.words, turn.view, operator=turn.operator)
-                return replies.joined([turn.words("dm.not_understood"), told])
+                return replies.joined(turn.words("dm.not_understood"), told)
             case Price():
                 return replies.price(turn.words, turn.view)
             case Status():
@@ -203,7 +203,7 @@ class Conversation:
 
     def _no_session(self, turn: _Turn) -> str:
         told = replies.public_status(turn.words, turn.view)
-        return replies.joined([turn.words("dm.no_session"), told])
+        return replies.joined(turn.words("dm.no_session"), told)
 
     async def _status(self, turn: _Turn) -> str:
         for session in (await self._sessions(turn))[:1]:
@@ -223,7 +223,7 @@ class Conversation:
             return self._no_session(turn)
         if own[0].closed_at_ms is not None:
             told = turn.words("dm.how_to_start", amount=replies.usual_sat(turn.view))
-            return replies.joined([turn.words("dm.not_running"), told])
+            return replies.joined(turn.words("dm.not_running"), told)
         if amount_sat is None:
             return replies.ask_amount(turn.words, turn.view, topup=True)
         return await self._invoice(turn, amount_sat, own[0].connector, own[0].secret)
@@ -271,7 +271,7 @@ class Conversation:
             return await self._stop_own(turn, _begun_with(turn, own) or own[0])
         if turn.operator:
             told = replies.session_list(turn.words, await self._site.office.open_sessions())
-            return replies.joined([told, turn.words("dm.op_which")])
+            return replies.joined(told, turn.words("dm.op_which"))
         return self._no_session(turn)
 
     async def _stop_own(self, turn: _Turn, session: SessionView) -> str:
@@ -283,7 +283,7 @@ class Conversation:
             if session.closed_at_ms is None:
                 return turn.words("dm.stopping")
             told = replies.money_back(turn.words, session, self._links(session))
-            return replies.joined([turn.words("dm.not_running"), told])
+            return replies.joined(turn.words("dm.not_running"), told)
         charged = session.started_at_ms is not None
         return turn.words("dm.stop_done" if charged else "dm.stop_cancelled")
 
@@ -304,7 +304,7 @@ class Conversation:
             return turn.words("dm.op_no_match", target=target[:40])
         if len(meant) > 1:
             told = replies.session_list(turn.words, meant)
-            return replies.joined([told, turn.words("dm.op_which")])
+            return replies.joined(told, turn.words("dm.op_which"))
         place = replies.place(meant[0])
         await self._begin_stop(turn, f"{meant[0].id} {place}")
         await self._site.office.stop_by_operator(meant[0].id)
@@ -333,7 +333,7 @@ class Conversation:
             return self._no_session(turn)
         if own[0].closed_at_ms is None:
             told = await self._status(turn)
-            return replies.joined([turn.words("dm.receipt_later"), told])
+            return replies.joined(turn.words("dm.receipt_later"), told)
         secret = own[0].secret
         signed = await self._site.owned.signed_receipt(secret)
         return replies.receipt(turn.words, await self._site.owned.receipt(secret), pack(signed))
@@ -357,7 +357,7 @@ class Conversation:
                 told = turn.words("dm.op_off")
             case _:
                 return turn.words("dm.op_done" if done else "dm.op_not_done")
-        return told if done else replies.joined([told, turn.words("dm.op_unconfirmed")])
+        return told if done else replies.joined(told, turn.words("dm.op_unconfirmed"))
 
     async def _set_tariff(self, turn: _Turn, name: str) -> str:
         """A driver who writes "tariff" and more wants to know what it costs."""
@@ -369,7 +369,7 @@ class Conversation:
         await self._begin(turn, name)
         tariff = await self._site.office.set_tariff(turn.point.id, name)
         told = turn.words("dm.op_tariff", name=tariff.name)
-        return replies.joined([told, replies.prices(turn.words, tariff)])
+        return replies.joined(told, replies.prices(turn.words, tariff))
 
 
 def _is_at(session: SessionView, target: str, here: str) -> bool:

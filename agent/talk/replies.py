@@ -6,12 +6,11 @@ that wallets and nostr clients recognise them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from agent.links import SessionLinks
-from agent.machine.effects import SendMessage, Topic
-from agent.machine.events import ConnectorStatus, Obstacle, StopBy
+from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import SessionState
 from agent.machine.money import MSAT_PER_SAT
 from agent.machine.refund import COMMITTED, RefundState
@@ -41,97 +40,13 @@ from agent.tariff.model import (
 USUAL_SAT = 5_000
 """The amount in examples, where the operator's bounds allow it."""
 
-FICKLE_MS = 600_000
-"""A second pause within this time is not told."""
-
-PAUSES = (ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE)
-
 _TYPICAL_POWER_W = 11_000
 _MOST_LISTED = 8
 _FREE = frozenset(RefundState) - COMMITTED
 
 
-def announce(
-    words: Words,
-    effect: SendMessage,
-    view: SessionView,
-    links: SessionLinks,
-    topup: Quote | None = None,
-) -> str:
-    """The words of a message that nobody asked for.
-
-    Args:
-        words: in the driver's language.
-        effect: what it is about.
-        view: his session, with its events: they tell who asked for the stop.
-        links: his own links.
-        topup: an open quote that tops his session up, to be offered when the credit runs low.
-
-    Returns:
-        The text; "" for what is not worth a message.
-    """
-    amount = words.sat(effect.amount_msat)
-    energy = words.kwh(view.energy_wh)
-    follow = words("dm.follow", url=links.page_url)
-    match effect.topic:
-        case Topic.PLUG_IN:
-            patience_ms = view.start_deadline_ms - view.opened_at_ms
-            minutes = max(1, round(patience_ms / MS_PER_MINUTE))
-            key = "dm.plug_in_held" if view.held_msat else "dm.plug_in"
-            told = words(key, amount=amount, connector=view.connector, minutes=minutes)
-            return _lines(
-                told, words("hindrance.unplug_first") if view.unplug_first else "", follow
-            )
-        case Topic.UNPLUG_FIRST:
-            return words("hindrance.unplug_first")
-        case Topic.STARTED:
-            told = words("dm.started", connector=view.connector, amount=amount)
-            return _lines(told, _enough(words, view.tariff, effect.amount_msat))
-        case Topic.TOPPED_UP:
-            left = words("dm.left", amount=words.sat(view.credit_msat))
-            return _lines(words("dm.topped_up", amount=amount), left)
-        case Topic.SUSPENDED | Topic.RESUMED if _is_fickle(view):
-            return ""
-        case Topic.SUSPENDED:
-            return _lines(words("dm.suspended", energy=energy), _idle_fee(words, view.tariff))
-        case Topic.RESUMED:
-            return words("dm.resumed")
-        case Topic.PROGRESS:
-            return _charging(words, view)
-        case Topic.CREDIT_LOW:
-            offered = _topup_offer(words, view, links, topup)
-            return _lines(words("dm.credit_low", amount=amount), offered)
-        case Topic.STOPPING:
-            return _stopping(words, view)
-        case Topic.FINISHED:
-            told = words("dm.finished", energy=energy, cost=words.sat(view.cost_msat))
-            return _lines(told, money_back(words, view, links))
-        case Topic.NOT_STARTED:
-            return _lines(_not_started(words, effect.obstacle), money_back(words, view, links))
-        case Topic.REFUND_DUE:
-            return money_back(words, view, links)
-        case Topic.REFUND_PAID:
-            return words("dm.refund_paid", amount=amount)
-        case Topic.REFUND_FAILED:
-            told = words("dm.refund_failed", amount=amount)
-            return _lines(told, words("dm.refund_how", lnurl=links.refund_lnurl))
-        case Topic.CHARGER_SILENT:
-            return words("dm.charger_silent")
-        case Topic.RECEIPT:
-            return ""  # Made of the receipt, see `receipt`.
-
-
-def _is_fickle(view: SessionView) -> bool:
-    """Whether the car pauses and goes on all the time: the driver has been told of the first."""
-    pauses = [
-        entry.at_ms
-        for entry in view.events
-        if entry.kind == "ConnectorStatusChanged" and entry.detail["status"] in PAUSES
-    ]
-    return len(pauses) > 1 and pauses[-1] - pauses[-2] < FICKLE_MS
-
-
-def _charging(words: Words, view: SessionView) -> str:
+def charging(words: Words, view: SessionView) -> str:
+    """How a charge goes on."""
     return words(
         "dm.status_charging",
         energy=words.kwh(view.energy_wh),
@@ -141,11 +56,12 @@ def _charging(words: Words, view: SessionView) -> str:
     )
 
 
-def _lines(*lines: str) -> str:
+def joined(*lines: str) -> str:
+    """Lines one below the other, without the empty ones."""
     return "\n".join(line for line in lines if line)
 
 
-def _enough(words: Words, tariff: Tariff, amount_msat: int) -> str:
+def enough(words: Words, tariff: Tariff, amount_msat: int) -> str:
     """For how many kWh an amount lasts; "" where energy is not what is sold."""
     if not tariff.energy_per_kwh_msat:
         return ""
@@ -155,36 +71,8 @@ def _enough(words: Words, tariff: Tariff, amount_msat: int) -> str:
     return words("dm.enough", energy=words.kw(energy_wh)) if energy_wh >= WH_PER_KWH // 10 else ""
 
 
-def _idle_fee(words: Words, tariff: Tariff) -> str:
-    if not tariff.idle_per_minute_msat:
-        return ""
-    minutes = tariff.idle_grace_ms // MS_PER_MINUTE
-    return words("dm.idle_fee", minutes=minutes, price=words.sat(tariff.idle_per_minute_msat))
-
-
-def _topup_offer(words: Words, view: SessionView, links: SessionLinks, topup: Quote | None) -> str:
-    if topup is None:
-        amount = view.paid_msat // MSAT_PER_SAT
-        return words("dm.topup_how", lnurl=links.topup_lnurl, amount=amount)
-    told = words("dm.invoice_topup", amount=words.sat(topup.amount_msat))
-    return _lines(told, topup.bolt11, words("dm.or_lnurl"), links.topup_lnurl)
-
-
-def _stopping(words: Words, view: SessionView) -> str:
-    """Why it stops; nothing for the driver who asked for it: he has had his answer."""
-    if not view.events:
-        return words("dm.stopping")
-    by = [entry.detail["by"] for entry in view.events if entry.kind == "StopRequested"]
-    if StopBy.DRIVER in by:
-        return ""
-    if by:
-        return words("dm.stopping_operator")
-    if any(entry.kind == "RefundClaimed" for entry in view.events):
-        return words("dm.stopping")
-    return words("dm.credit_used") if view.energy_wh else words("dm.no_energy")
-
-
-def _not_started(words: Words, obstacle: Obstacle | None) -> str:
+def not_started(words: Words, obstacle: Obstacle | None) -> str:
+    """Why a session that was paid for did not begin."""
     if obstacle is None:
         return words("dm.cancelled")
     return words("dm.not_started", reason=obstacle_sentence(obstacle, words))
@@ -203,7 +91,7 @@ def money_back(words: Words, view: SessionView, links: SessionLinks) -> str:
     if not lines and view.refunded_msat:
         return words("dm.refund_paid", amount=words.sat(view.refunded_msat))
     nothing = "dm.refund_none" if view.paid_msat else "dm.nothing_taken"
-    return _lines(*lines) or words(nothing)
+    return joined(*lines) or words(nothing)
 
 
 def usual_sat(view: ChargePointView) -> int:
@@ -215,7 +103,7 @@ def usual_sat(view: ChargePointView) -> int:
 def short_help(words: Words, view: ChargePointView, *, operator: bool) -> str:
     """What can be said here."""
     told = words("dm.help", name=view.name, amount=usual_sat(view))
-    return _lines(told, words("dm.help_operator") if operator else "")
+    return joined(told, words("dm.help_operator") if operator else "")
 
 
 def price(words: Words, view: ChargePointView) -> str:
@@ -230,7 +118,7 @@ def price(words: Words, view: ChargePointView) -> str:
         least=words.sat(view.min_payment_msat),
         most=words.sat(view.max_payment_msat),
     )
-    return _lines(
+    return joined(
         words("dm.price", name=view.name),
         prices(words, view.tariff),
         example if view.tariff.energy_per_kwh_msat else "",
@@ -245,7 +133,7 @@ def prices(words: Words, tariff: Tariff) -> str:
         f"{line.label}: {line.amount}" + (f" ({line.note})" if line.note else "")
         for line in price_lines(tariff, words)
     ]
-    return _lines(*lines) or words("price.free")
+    return joined(*lines) or words("price.free")
 
 
 def public_status(words: Words, view: ChargePointView) -> str:
@@ -253,13 +141,13 @@ def public_status(words: Words, view: ChargePointView) -> str:
     hint = ""
     if any(connector.obstacle is None for connector in view.connectors):
         hint = words("dm.how_to_start", amount=usual_sat(view))
-    return _lines(*(_connector(words, connector) for connector in view.connectors), hint)
+    return joined(*(_connector(words, connector) for connector in view.connectors), hint)
 
 
 def _connector(words: Words, connector: ConnectorView) -> str:
     if connector.obstacle is None:
         free = words("dm.connector_free", connector=connector.id)
-        return _lines(free, words("hindrance.unplug_first") if connector.unplug_first else "")
+        return joined(free, words("hindrance.unplug_first") if connector.unplug_first else "")
     reason = obstacle_sentence(connector.obstacle, words, connector.free_in_s)
     return words("dm.connector_not", connector=connector.id, reason=reason)
 
@@ -278,19 +166,19 @@ def own_status(words: Words, view: SessionView, links: SessionLinks, now_ms: int
     match SessionState(view.state):
         case SessionState.STARTING:
             told = words("dm.status_starting", paid=paid, connector=view.connector)
-            return _lines(told, hindered, follow)
+            return joined(told, hindered, follow)
         case SessionState.CHARGING:
             faulted = view.status is ConnectorStatus.FAULTED
-            told = paused if faulted else _charging(words, view)
-            return _lines(told, hindered, lasts, follow)
+            told = paused if faulted else charging(words, view)
+            return joined(told, hindered, lasts, follow)
         case SessionState.SUSPENDED:
-            return _lines(paused, hindered, lasts, follow)
+            return joined(paused, hindered, lasts, follow)
         case SessionState.STOPPING:
             return words("dm.status_stopping", energy=energy, cost=cost)
         case SessionState.CLOSED:
             finished = words("dm.finished", energy=energy, cost=cost)
-            told = finished if view.started_at_ms else _not_started(words, view.obstacle)
-            return _lines(told, money_back(words, view, links))
+            told = finished if view.started_at_ms else not_started(words, view.obstacle)
+            return joined(told, money_back(words, view, links))
 
 
 def invoice(words: Words, quote: Quote, lnurl: str, *, unplug_first: bool = False) -> str:
@@ -305,11 +193,11 @@ def invoice(words: Words, quote: Quote, lnurl: str, *, unplug_first: bool = Fals
     amount = words.sat(quote.amount_msat)
     if quote.topup:
         told = words("dm.invoice_topup", amount=amount)
-        return _lines(told, quote.bolt11, words("dm.or_lnurl"), lnurl)
-    return _lines(
+        return joined(told, quote.bolt11, words("dm.or_lnurl"), lnurl)
+    return joined(
         words("dm.invoice", amount=amount, connector=quote.connector),
         words("hindrance.unplug_first") if unplug_first else "",
-        _enough(words, quote.tariff, quote.amount_msat),
+        enough(words, quote.tariff, quote.amount_msat),
         words("dm.promise"),
         quote.bolt11,
         words("dm.or_lnurl"),
@@ -325,7 +213,7 @@ def ask_amount(words: Words, view: ChargePointView, *, topup: bool) -> str:
         least=words.sat(view.min_payment_msat),
         most=words.sat(view.max_payment_msat),
     )
-    return _lines(words(key, amount=usual_sat(view)), prices(words, view.tariff), bounds)
+    return joined(words(key, amount=usual_sat(view)), prices(words, view.tariff), bounds)
 
 
 def amount_refused(words: Words, view: ChargePointView, amount_msat: int) -> str:
@@ -364,8 +252,8 @@ def receipt(words: Words, about: Receipt, signed: str = "") -> str:
             lines.append(words(key, amount=words.sat(amount_msat)))
     lines.append(words("dm.receipt_id", id=about.session))
     if not signed:
-        return _lines(*lines)
-    return _lines(*lines, words("dm.receipt_signed"), signed)
+        return joined(*lines)
+    return joined(*lines, words("dm.receipt_signed"), signed)
 
 
 def _span(from_ms: int, to_ms: int) -> str:
@@ -393,7 +281,7 @@ def session_list(words: Words, sessions: Sequence[SessionView]) -> str:
     lines = [_session_line(words, view) for view in sessions[:_MOST_LISTED]]
     if len(sessions) > _MOST_LISTED:
         lines.append(words("dm.op_more", count=len(sessions) - _MOST_LISTED))
-    return _lines(*lines) or words("dm.op_none")
+    return joined(*lines) or words("dm.op_none")
 
 
 def _session_line(words: Words, view: SessionView) -> str:
@@ -418,8 +306,3 @@ def sentence(text: str) -> str:
     stripped = text.strip()
     closed = stripped if stripped.endswith((".", "!", "?")) else f"{stripped}."
     return closed[:1].upper() + closed[1:]
-
-
-def joined(lines: Iterable[str]) -> str:
-    """Lines one below the other, without the empty ones."""
-    return _lines(*lines)
