@@ -8,7 +8,6 @@ either not begun or done.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import sqlite3
 from collections.abc import Generator
@@ -19,46 +18,15 @@ from pathlib import Path
 
 from coincurve import PrivateKey
 
-from wallet import bolt11
+from wallet import bolt11, ledger_file
 from wallet.base import (
     Invoice,
     InvoiceState,
     PaymentState,
-    WalletConfigError,
     WalletRefused,
 )
 
 NETWORK = "regtest"
-DRIVER_FUNDS_MSAT = 1_000_000 * 100_000_000_000
-
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE nodes (
-    purse TEXT PRIMARY KEY,
-    private_key BLOB NOT NULL,
-    balance_msat INTEGER NOT NULL CHECK (balance_msat >= 0)
-) STRICT;
-CREATE TABLE invoices (
-    payment_hash TEXT PRIMARY KEY,
-    purse TEXT NOT NULL REFERENCES nodes (purse),
-    bolt11 TEXT NOT NULL,
-    amount_msat INTEGER,
-    expires_at_ms INTEGER NOT NULL,
-    preimage BLOB,
-    hold INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    settled_at_ms INTEGER,
-    settle_index INTEGER UNIQUE
-) STRICT;
-CREATE TABLE payments (
-    payment_hash TEXT NOT NULL,
-    purse TEXT NOT NULL REFERENCES nodes (purse),
-    amount_msat INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    PRIMARY KEY (purse, payment_hash)
-) STRICT;
-"""
 
 
 class Purse(StrEnum):
@@ -66,6 +34,9 @@ class Purse(StrEnum):
 
     OPERATOR = "operator"
     DRIVER = "driver"
+
+
+_FUNDS_MSAT: dict[str, int] = {Purse.OPERATOR: 0, Purse.DRIVER: 1_000_000 * 100_000_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +80,12 @@ class Ledger:
         Raises:
             WalletConfigError: the file cannot be used, or another process does.
         """
+        connection = ledger_file.opened(path, _FUNDS_MSAT)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
-            connection = sqlite3.connect(
-                path, timeout=0, isolation_level=None, check_same_thread=False
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise WalletConfigError(
-                f"the play-money wallet cannot use {path}: {_words(error)}"
-            ) from None
-        try:
-            _prepare(connection)
             return cls(connection)
         except (sqlite3.Error, KeyError, ValueError) as error:
             connection.close()
-            raise WalletConfigError(
-                f"the play-money wallet cannot use {path}: {_words(error)}"
-            ) from None
-        except WalletConfigError as error:
-            connection.close()
-            raise WalletConfigError(f"the play-money wallet cannot use {path}: {error}") from None
+            raise ledger_file.unusable(path, error) from None
 
     def close(self) -> None:
         """Let go of the file; idempotent."""
@@ -353,7 +308,7 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        with _immediate(self._db):
+        with ledger_file.immediate(self._db):
             yield
 
 
@@ -373,46 +328,6 @@ def _invoice_row(row: tuple[str, str, int | None, str, bytes | None, int, int]) 
         settled_at_ms=row[5] or 0,
         settle_index=row[6] or 0,
     )
-
-
-@contextmanager
-def _immediate(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Take the file for this process alone, and make or check its tables."""
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    with _immediate(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise WalletConfigError("it was written by a newer Strom")
-        if version == 0:
-            for statement in _SCHEMA.split(";\n"):
-                connection.execute(statement)
-            funds = {Purse.OPERATOR: 0, Purse.DRIVER: DRIVER_FUNDS_MSAT}
-            connection.executemany(
-                "INSERT INTO nodes (purse, private_key, balance_msat) VALUES (?, ?, ?)",
-                [(purse, PrivateKey().secret, balance) for purse, balance in funds.items()],
-            )
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return "another process uses it, such as a running Strom"
-    return str(error)
 
 
 def _sha256(preimage: bytes) -> str:

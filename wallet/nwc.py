@@ -18,6 +18,7 @@ import anyio
 import msgspec
 
 from wallet import bolt11, checks, cursors
+from wallet import nwc_permissions as permissions
 from wallet.base import (
     Invoice,
     InvoiceState,
@@ -37,9 +38,9 @@ from wallet.nwc_link import (
     Notification,
     NwcError,
     NwcLink,
-    ServiceInfo,
 )
 from wallet.nwc_listing import is_listed, listed_from, settled_since
+from wallet.nwc_permissions import Node
 from wallet.nwc_record import Transaction, opens, outcome_of, received_by
 from wallet.told import Told
 
@@ -48,16 +49,6 @@ RESCAN_S = 30
 POLL_S = 3
 OVERLAP_MS = 120_000
 
-_NETWORKS = {"mainnet": "bitcoin"}
-_REQUIRED = ("make_invoice", "lookup_invoice")
-_WORDS = {
-    "pay_invoice": "pay refunds (pay_invoice)",
-    "list_transactions": "list payments (list_transactions): those that came while Strom was down, "
-    "and all of them where the wallet is LNbits, are not seen",
-    "get_balance": "see the balance (get_balance)",
-    "payment_received": "be told of payments (notification payment_received)",
-}
-_HOLD = frozenset({"make_hold_invoice", "settle_hold_invoice", "cancel_hold_invoice"})
 # With these the wallet has not even tried.
 _NOT_TRIED = {
     "INSUFFICIENT_BALANCE": "insufficient balance in the wallet",
@@ -84,13 +75,6 @@ class _Balance(msgspec.Struct):
 class _Budget(msgspec.Struct):
     used_budget: int | None = None
     total_budget: int | None = None
-
-
-class _Node(msgspec.Struct):
-    alias: str | None = None
-    network: str | None = None
-    methods: list[str] | None = None
-    notifications: list[str] | None = None
 
 
 class NwcWallet:
@@ -124,22 +108,22 @@ class NwcWallet:
     async def open(self) -> None:
         """Connect, and check what the connection allows and the network."""
         service = await self._link.open()
-        node = _Node()
+        node = Node()
         if "get_info" in service.methods:
             try:
-                node = await self._ask("get_info", {}, _Node)
+                node = await self._ask("get_info", {}, Node)
             except NwcError as error:
                 if error.code in ("UNAUTHORIZED", "RESTRICTED"):
                     raise WalletConfigError(
                         f"the wallet does not accept this connection: {error}"
                     ) from None
-        allowed = _allowed(service, node)
-        missing = [method for method in _REQUIRED if method not in allowed]
+        allowed = permissions.allowed(service, node)
+        missing = permissions.missing(allowed)
         if missing:
             raise WalletConfigError(
                 f"the wallet connection does not allow {' and '.join(missing)}: make one that does"
             )
-        network = _NETWORKS.get(node.network or "", node.network or self._network)
+        network = node.bitcoin_network() or self._network
         if network != self._network:
             raise WalletConfigError(checks.another_network("the wallet", network, self._network))
         self._alias = node.alias or ""
@@ -164,9 +148,9 @@ class NwcWallet:
             network=self._network,
             balance_msat=balance_msat,
             budget_msat=budget_msat,
-            holds=allowed >= _HOLD,
+            holds=permissions.holds(allowed),
             pays="pay_invoice" in allowed,
-            missing=tuple(words for name, words in _WORDS.items() if name not in allowed),
+            missing=permissions.wanting(allowed),
         )
 
     async def source(self) -> str:
@@ -434,12 +418,3 @@ class NwcWallet:
             settled_at_ms=settled_at_ms,
             cursor=cursors.write(self._source, settled_at_ms),
         )
-
-
-def _allowed(service: ServiceInfo, node: _Node) -> frozenset[str]:
-    """Methods and notifications: get_info knows this connection, the info event the service."""
-    methods = service.methods if node.methods is None else frozenset(node.methods)
-    notifications = (
-        service.notifications if node.notifications is None else frozenset(node.notifications)
-    )
-    return methods | notifications
