@@ -114,9 +114,9 @@ async def started(
     return await event(raw, stage, "Started", info, **(fields | more))
 
 
-async def charging(raw: RawCharger, stage: Stage) -> Quote:
+async def charging(raw: RawCharger, stage: Stage, sats: int = 1000) -> Quote:
     """A paid session under way."""
-    quote, asked = await asked_to_start(raw, stage)
+    quote, asked = await asked_to_start(raw, stage, sats)
     assert await started(raw, stage, asked) == ACCEPTED
     assert stage.session(quote).state is SessionState.CHARGING
     return quote

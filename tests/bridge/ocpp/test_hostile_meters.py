@@ -153,7 +153,7 @@ async def test_the_clock_leaps_by_an_hour_in_the_middle_of_a_session(
         await raw.boot()
         status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
         await raw.call("StatusNotification", status | {"timestamp": stage.at(7200)})
-        quote = await stage.paid(raw)
+        quote = await stage.paid(raw, sats=100_000)
         answer = await stage.start(raw, quote, timestamp=stage.at(7200))
         for minute in range(1, 21):
             stage.world.clock.advance(60)
@@ -170,7 +170,7 @@ async def test_the_clock_leaps_by_an_hour_in_the_middle_of_a_session(
             timestamp=stage.at(7200 + leap_s + 10),
         )
         session = await stage.until(quote, SessionState.CLOSED)
-        assert billed(session) == (2100, 630_000, 370_000)
+        assert billed(session) == (2100, 630_000, 99_370_000)
         assert session.charging_ms == 1_210_000
 
 

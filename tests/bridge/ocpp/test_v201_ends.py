@@ -332,7 +332,7 @@ async def test_a_stop_that_is_rejected_since_the_transaction_is_over(
     """Its end was lost. The station is asked whether it is over (E14): where it is, and nothing
     of it waits in the station, the session is settled by the last register."""
     async with staged(tmp_path) as stage, station(stage) as raw:
-        quote = await charging(raw, stage)
+        quote = await charging(raw, stage, sats=100_000)
         stage.world.clock.advance(60)
         await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 40))
         await stage.world.site.owned.stop(quote.secret)

@@ -13,6 +13,7 @@ import pytest
 
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import Ending, SessionState
+from tests.agent.world import config
 from tests.bridge.ocpp.stage import METER_START, Stage, staged
 from tests.bridge.ocpp.station import (
     ACCEPTED,
@@ -138,7 +139,7 @@ async def test_a_name_that_is_used_again_ends_what_had_it(tmp_path: Path) -> Non
             stage.world.clock.advance(60)
             await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 100))
         async with station(stage) as raw:
-            stage.world.clock.advance(60)
+            stage.world.clock.advance(50)
             values = register(stage, METER_START + 150)
             place = {"evse": {"id": 1}, "meterValue": values}
             await event(raw, stage, "Started", state="EVConnected", **place)
@@ -200,14 +201,14 @@ async def test_a_queue_that_is_told_late_does_not_occupy_a_free_connector(
 
 
 async def test_a_queue_without_flags_keeps_its_times(tmp_path: Path) -> None:
-    """Events that waited an hour are no sign of a clock that is an hour behind."""
-    async with staged(tmp_path) as stage:
+    """Events that waited nearly an hour are no sign of a clock that is so far behind."""
+    async with staged(tmp_path, settings=config(start_timeout_s=3600)) as stage:
         async with station(stage) as raw:
             quote, asked = await asked_to_start(raw, stage)
             begun, at = register(stage, METER_START), stage.at()
             ended = register(stage, METER_START + 20_000, seconds=3000)
             ended_at = stage.at(3000)
-        stage.world.clock.advance(3600)
+        stage.world.clock.advance(3500)
         async with station(stage, boots=False) as raw:
             await started(raw, stage, asked, timestamp=at, meterValue=begun)
             await event(raw, stage, "Ended", timestamp=ended_at, meterValue=ended)
@@ -281,8 +282,8 @@ async def test_two_evses_at_once(tmp_path: Path) -> None:
     """Two drivers at one station: each pays for his own, and a stop is for one alone."""
     async with staged(tmp_path) as stage, station(stage) as raw:
         await plug(raw, stage, "Available", evse=2)
-        one, asked_one = await asked_to_start(raw, stage)
-        two, asked_two = await asked_to_start(raw, stage, evse=2)
+        one, asked_one = await asked_to_start(raw, stage, sats=100_000)
+        two, asked_two = await asked_to_start(raw, stage, sats=100_000, evse=2)
         await started(raw, stage, asked_two, 9_000, name="tx-2")
         await started(raw, stage, asked_one, name="tx-1")
         stage.world.clock.advance(60)

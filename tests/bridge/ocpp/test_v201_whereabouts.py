@@ -35,6 +35,9 @@ LIMITS = Limits(silence_s=0.05)
 OVER = {"ongoingIndicator": False, "messagesInQueue": False}
 WAITS = {"ongoingIndicator": False, "messagesInQueue": True}
 GOES_ON = {"ongoingIndicator": True, "messagesInQueue": False}
+CREDIT_SAT = 200_000
+"""Enough for hours at full power: however long a station is silent here, its meter is not asked
+for, and what it is asked is where its transaction went."""
 
 
 async def asked_after(raw: RawCharger) -> str:
@@ -59,7 +62,7 @@ async def deny(raw: RawCharger) -> None:
 
 async def charged(raw: RawCharger, stage: Stage) -> Quote:
     """A session that took 40 Wh in a minute."""
-    quote = await charging(raw, stage)
+    quote = await charging(raw, stage, CREDIT_SAT)
     stage.world.clock.advance(60)
     await event(raw, stage, "Updated", meterValue=register(stage, METER_START + 40), seqNo=1)
     return quote
@@ -288,7 +291,7 @@ async def test_what_goes_on_though_it_is_denied_is_billed_by_its_end(tmp_path: P
 
 async def charging_anew(raw: RawCharger, stage: Stage) -> Quote:
     """A further session, of a transaction called as that before."""
-    quote, asked = await asked_to_start(raw, stage)
+    quote, asked = await asked_to_start(raw, stage, CREDIT_SAT)
     assert await started(raw, stage, asked, METER_START + 400) == ACCEPTED
     return quote
 
