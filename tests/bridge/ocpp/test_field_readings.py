@@ -1,6 +1,7 @@
 """What chargers in the field write wrong: units, registers, times, JSON; and what is billed.
 
-The problems 13 to 17, all against a real site over real sockets.
+The problems 13 to 17, all against a real site over real sockets. Those of transactions are in
+`test_field_transactions`, those of connections in `test_field_connections`.
 """
 
 from __future__ import annotations

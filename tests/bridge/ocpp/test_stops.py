@@ -1,4 +1,4 @@
-"""Chargers that ignore a stop, or vanish in the middle of a session: over real sockets."""
+"""Stops that are planned, chargers that ignore a stop or vanish meanwhile: over real sockets."""
 
 from __future__ import annotations
 
@@ -204,3 +204,28 @@ async def test_a_reason_with_half_a_character_still_ends_the_charge(stage: Stage
         quote, transaction_id = await stage.charging(raw)
         await stage.stop(raw, transaction_id, reason="Lo\ud83d")
         assert await stage.closed(quote) == (1000, 300_000, 700_000)
+
+
+async def test_the_stop_is_planned_before_the_credit_ends(stage: Stage) -> None:
+    """300 sat a kWh and 100 sat paid are 333 Wh: at 7.2 kW, 233 Wh last 116.5 s."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw, sats=100)
+        stage.world.clock.advance(10)
+        values = [
+            {"value": str(METER_START + 100), "unit": "Wh"},
+            {"value": "7.2", "unit": "kW", "measurand": "Power.Active.Import"},
+        ]
+        await raw.call(
+            "MeterValues",
+            {
+                "connectorId": 1,
+                "transactionId": transaction_id,
+                "meterValue": [{"timestamp": stage.at(), "sampledValue": values}],
+            },
+        )
+        await stage.tick(116)
+        session = stage.session(quote)
+        assert (session.state, session.stop_by) == (SessionState.STOPPING, StopBy.CREDIT)
+        await raw.accept("RemoteStopTransaction")
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 333)
+        assert await stage.closed(quote) == (333, 99_900, 0)
