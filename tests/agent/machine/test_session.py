@@ -355,3 +355,11 @@ def test_the_end_of_the_other_transaction_ends_a_session_that_is_to_stop() -> No
     stopping = after(early, asked_to_stop(T0 + 3 * MINUTE))
     closed = after(stopping, ended(T0 + 4 * MINUTE, 40_200, transaction_id=7))
     assert (closed.state, closed.energy_wh) == (SessionState.CLOSED, 200)
+
+
+def test_a_session_is_a_value() -> None:
+    """Snapshots are compared and kept: two sessions with the same history are the same."""
+    one = opened("s", "CP001", 1, POLICY, paid())
+    other = opened("s", "CP001", 1, POLICY, replace(paid()))
+    assert one == other
+    assert hash(one[0]) == hash(other[0])

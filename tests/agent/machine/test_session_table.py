@@ -1,4 +1,4 @@
-"""The session machine's two tables: every state with every event, every state with every status."""
+"""The session machine's table: every state with every event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import get_args
 import pytest
 
 from agent.machine.deadlines import deadline
-from agent.machine.effects import SendMessage, StartCharging, Topic, WatchClosely
 from agent.machine.errors import IllegalEvent
 from agent.machine.events import (
     ChargerBooted,
@@ -17,7 +16,6 @@ from agent.machine.events import (
     DeadlineReached,
     Event,
     MeterSampled,
-    Obstacle,
     PaymentCanceled,
     PaymentHeld,
     PaymentSettled,
@@ -37,13 +35,11 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.model import Session, SessionState
-from agent.machine.session import TRANSITIONS, opened, step
+from agent.machine.session import TRANSITIONS, step
+from tests.agent.machine.each_state import NOW, SESSIONS
 from tests.agent.machine.examples import (
-    HOUR,
     MINUTE,
-    POLICY,
     SAT,
-    SECOND,
     T0,
     after,
     arrived,
@@ -63,46 +59,8 @@ from tests.agent.machine.examples import (
     sampled,
     sent,
     showed,
-    starting,
-    unplug_wanted,
     waited,
 )
-
-OFFER = offered(T0 + MINUTE, 500 * SAT, holds_ms=HOUR)
-CHARGED = after(charging(), sampled(T0 + MINUTE, 41_000, power_w=3_000))
-# What the wallet only holds.
-HELD, _ = opened("session", "CP001", 1, POLICY, held())
-
-
-def watched(session: Session) -> Session:
-    """A session whose charger was asked for its meter near the end, and did not answer."""
-    for _ in range(2):
-        session, effects = step(session, waited(deadline(session) or 0))
-        assert effects == (WatchClosely(),)
-    return session
-
-
-# The open sessions paid 1,000 sat and hold an offer of 500 sat; 1 kWh flowed, for 300 sat.
-SESSIONS: dict[str, Session] = {
-    "STARTING": after(starting(), OFFER),
-    "STARTING/unplug": after(starting(), OFFER, unplug_wanted(T0 + SECOND)),
-    "CHARGING": after(CHARGED, OFFER),
-    "CHARGING/watched": after(watched(CHARGED), OFFER),
-    "SUSPENDED": after(CHARGED, OFFER, showed(T0 + MINUTE, ConnectorStatus.SUSPENDED_EV)),
-    "STOPPING": after(CHARGED, OFFER, asked_to_stop(T0 + MINUTE)),
-    "CLOSED": after(CHARGED, ended(T0 + 2 * MINUTE, 41_000)),
-    "CLOSED/paying": after(
-        CHARGED,
-        ended(T0 + 2 * MINUTE, 41_000),
-        offered(T0 + 2 * MINUTE, 700 * SAT),
-        claimed(T0 + 2 * MINUTE, 700 * SAT),
-        sent(T0 + 2 * MINUTE),
-    ),
-    "STARTING/held": HELD,
-    "CHARGING/held": after(HELD, begun(), sampled(T0 + MINUTE, 41_000, power_w=3_000)),
-    "CLOSED/held": after(HELD, begun(), ended(T0 + 2 * MINUTE, 41_000)),
-}
-NOW = T0 + 3 * MINUTE
 
 
 def event_for(session: Session, event: type[Event]) -> Event:
@@ -371,23 +329,9 @@ CLOSED/held    RefundFailed           illegal
 CLOSED/held    RefundDecided          illegal
 """  # noqa: E501  a row is a line
 
-# status, STARTING, STARTING/unplug, CHARGING, SUSPENDED, STOPPING
-STATUS_TABLE = """
-Available        STARTING          STARTING/again    CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
-Preparing        STARTING/again    STARTING/again    CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
-Charging         STARTING          STARTING          CHARGING             CHARGING            STOPPING
-SuspendedEVSE    STARTING          STARTING          SUSPENDED            SUSPENDED           STOPPING
-SuspendedEV      STARTING          STARTING          SUSPENDED            SUSPENDED           STOPPING
-Finishing        STARTING          STARTING/unplug   CHARGING/vanishing   SUSPENDED/vanishing STOPPING/vanishing
-Reserved         STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
-Unavailable      STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
-Faulted          STARTING          STARTING/unplug   CHARGING             SUSPENDED           STOPPING
-Offline          STARTING          STARTING/unplug   CHARGING/lost        SUSPENDED/lost      STOPPING/lost
-"""  # noqa: E501  a row is a line
 
 EVENTS: dict[str, type[Event]] = {event.__name__: event for event in get_args(Event)}
 ROWS = [line.split(maxsplit=3) for line in TABLE.splitlines() if line]
-STATUS_ROWS = [line.split() for line in STATUS_TABLE.splitlines() if line]
 
 
 @pytest.mark.parametrize("cells", ROWS, ids=lambda cells: f"{cells[0]}-{cells[1]}")
@@ -422,57 +366,3 @@ def test_a_refund_event_that_names_no_refund_is_illegal(event: type[Event]) -> N
     assert bare.refunds == ()
     with pytest.raises(IllegalEvent):
         step(bare, event_for(SESSIONS["CLOSED"], event))
-
-
-@pytest.mark.parametrize("cells", STATUS_ROWS, ids=lambda cells: cells[0])
-def test_every_state_with_every_connector_status(cells: list[str]) -> None:
-    names = ["STARTING", "STARTING/unplug", "CHARGING", "SUSPENDED", "STOPPING"]
-    expected = dict(zip(names, cells[1:], strict=True))
-    found: dict[str, str] = {}
-    for name in expected:
-        changed, effects = step(SESSIONS[name], showed(NOW, ConnectorStatus(cells[0])))
-        marks = {
-            "vanishing": changed.vanished_since_ms == NOW,
-            "lost": changed.offline_since_ms == NOW,
-            "again": StartCharging(2) in effects,
-            "unplug": changed.unplug_first,
-        }
-        found[name] = "/".join([changed.state, *(mark for mark, is_set in marks.items() if is_set)])
-        assert "PublishStatus" in named(effects) or marks["again"]
-    assert found == expected
-
-
-def test_the_status_table_leaves_nothing_out() -> None:
-    assert [cells[0] for cells in STATUS_ROWS] == list(ConnectorStatus)
-
-
-def test_a_payment_opens_a_session_and_asks_the_charger_to_start() -> None:
-    session, effects = opened("session", "CP001", 1, POLICY, paid())
-    assert session.state is SessionState.STARTING
-    assert named(effects) == "StartCharging PublishZapReceipt PublishStatus Say:PLUG_IN"
-
-
-def test_a_cable_that_has_to_be_unplugged_is_told_once_and_the_charger_asked_again() -> None:
-    session, effects = step(starting(), unplug_wanted(T0 + SECOND))
-    assert named(effects) == "PublishStatus Say:UNPLUG_FIRST"
-    session, effects = step(session, showed(T0 + 5 * SECOND, ConnectorStatus.AVAILABLE))
-    assert effects == (StartCharging(2),)
-    # It wants a plug first: no money is given back for that, nor the next plug left unused.
-    session, _ = step(session, StartRejected("rejected:2", T0 + 6 * SECOND))
-    assert not session.unplug_first
-    _, effects = step(session, showed(T0 + 9 * SECOND, ConnectorStatus.PREPARING))
-    assert effects == (StartCharging(3),)
-
-
-def test_who_does_not_unplug_in_time_is_told_that() -> None:
-    session, _ = opened("session", "CP001", 1, POLICY, paid(), unplug_first=True)
-    session, _ = step(session, showed(T0 + SECOND, ConnectorStatus.FINISHING))
-    _, effects = step(session, waited(session.start_deadline_ms))
-    assert SendMessage(Topic.NOT_STARTED, 1_000 * SAT, Obstacle.STILL_PLUGGED_IN) in effects
-
-
-def test_a_start_is_asked_for_again_only_when_the_charger_may_have_forgotten_it() -> None:
-    soon = showed(T0 + 19 * SECOND, ConnectorStatus.PREPARING)
-    assert named(step(starting(), soon)[1]) == "PublishStatus"
-    late = showed(T0 + 20 * SECOND, ConnectorStatus.PREPARING)
-    assert named(step(starting(), late)[1]) == "StartCharging"
