@@ -6,155 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from agent.alerts import Alerts
 from agent.connectors import WITHOUT_POWER
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.metering import Source
-from agent.machine.model import Session, SessionState
-from agent.ports.charger import MeterReport, StartReport, StopReport
-from agent.ports.quotes import Quote
-from tests.agent.world import ManualClock, ScriptedCharger, World, running
-
-UNKNOWN_CONNECTOR = 99
-
-
-def asked(charger: ScriptedCharger, what: str) -> list[int]:
-    return [number for order, number, _ in charger.asked if order == what]
-
-
-def session(world: World, quote: Quote) -> Session:
-    return world.point.sessions.get(quote.session_id)
-
-
-async def refused(world: World, connector: int = 1, register_wh: int = 500) -> int:
-    """A transaction under a card that is nobody's here."""
-    report = StartReport(connector, "BB2TBR09", register_wh, world.clock())
-    verdict = await world.point.transaction_started(report)
-    assert not verdict.accepted
-    return verdict.transaction_id
-
-
-async def started(world: World, quote: Quote, register_wh: int = 0) -> int:
-    """What was paid for begins."""
-    report = StartReport(quote.connector, quote.session_id, register_wh, world.clock())
-    verdict = await world.point.transaction_started(report)
-    assert verdict.accepted
-    return verdict.transaction_id
-
-
-async def charging(world: World) -> tuple[Quote, int]:
-    """A driver who charges, and has 500 Wh."""
-    quote = await world.paid()
-    number = await started(world, quote)
-    await sampled(world, 500, number)
-    return quote, number
-
-
-async def sampled(
-    world: World, register_wh: int, named: int | None = None, *, connector: int = 1
-) -> None:
-    """A reading, half a minute later."""
-    world.clock.advance(30)
-    await world.point.meter_sampled([MeterReport(connector, named, world.clock(), register_wh)])
-
-
-async def status(world: World, status: ConnectorStatus, connector: int = 1) -> None:
-    await world.point.connector_status(connector, status, world.clock())
-
-
-async def stopped(world: World, number: int, register_wh: int | None) -> None:
-    await world.point.transaction_stopped(StopReport(number, register_wh, world.clock()))
-
-
-async def given_up(world: World, quote: Quote) -> None:
-    """Nothing more is heard of a session: it ends by its last reading."""
-    assert session(world, quote).state is not SessionState.CLOSED
-    world.clock.advance(61)
-    await world.site.ring_due()
-    await world.until(lambda: session(world, quote).state is SessionState.CLOSED)
-
-
-async def delivered(world: World) -> None:
-    await world.until(lambda: not world.journal.undelivered())
-
-
-async def test_after_a_restart_it_is_not_billed_to_the_driver_whose_connector_it_took(
-    tmp_path: Path,
-) -> None:
-    """Its readings name no transaction: what they show was his until it began."""
-    clock = ManualClock()
-    async with running(tmp_path, clock) as world:
-        await world.ready()
-        quote, _ = await charging(world)
-        await status(world, ConnectorStatus.CHARGING)
-        await refused(world)
-    async with running(tmp_path, clock) as world:
-        await world.point.attach(ScriptedCharger())
-        await status(world, ConnectorStatus.CHARGING)
-        await sampled(world, 1_900)
-        assert session(world, quote).energy_wh == 500
-        assert session(world, quote).status is not ConnectorStatus.CHARGING
-        await given_up(world, quote)
-        assert session(world, quote).energy_wh == 500
-
-
-async def test_after_a_restart_it_is_not_billed_to_the_driver_who_starts_there(
-    tmp_path: Path,
-) -> None:
-    clock = ManualClock()
-    async with running(tmp_path, clock) as world:
-        await world.ready()
-        number = await refused(world)
-    async with running(tmp_path, clock) as world:
-        charger = await world.ready()
-        quote = await world.paid()
-        own = await started(world, quote, 700)
-        await sampled(world, 5_000, number)
-        assert session(world, quote).energy_wh == 0
-        await sampled(world, 1_700, own)
-        await sampled(world, 1_800)
-        await status(world, ConnectorStatus.CHARGING)
-        await delivered(world)
-        assert session(world, quote).energy_wh == 1_100
-        assert asked(charger, "stop") == []
-
-
-async def test_after_a_restart_it_is_stopped_for_the_driver_who_waits_there(
-    tmp_path: Path,
-) -> None:
-    clock = ManualClock()
-    async with running(tmp_path, clock) as world:
-        await world.ready()
-        await world.paid()
-        number = await refused(world)
-        await status(world, ConnectorStatus.CHARGING)
-    async with running(tmp_path, clock) as world:
-        charger = ScriptedCharger()
-        await world.point.attach(charger)
-        await status(world, ConnectorStatus.CHARGING)
-        await delivered(world)
-        assert asked(charger, "stop") == [number]
-
-
-async def test_after_a_restart_a_driver_who_went_on_in_spite_of_it_keeps_his_connector(
-    tmp_path: Path,
-) -> None:
-    """A start was refused where he charges, and his own reading showed that he goes on."""
-    clock = ManualClock()
-    async with running(tmp_path, clock) as world:
-        await world.ready()
-        quote, own = await charging(world)
-        await status(world, ConnectorStatus.CHARGING)
-        await refused(world)
-        await sampled(world, 700, own)
-    async with running(tmp_path, clock) as world:
-        charger = ScriptedCharger()
-        await world.point.attach(charger)
-        await status(world, ConnectorStatus.CHARGING)
-        await sampled(world, 1_900)
-        await delivered(world)
-        assert session(world, quote).energy_wh == 1_900
-        assert asked(charger, "stop") == []
+from agent.machine.model import SessionState
+from agent.ports.charger import MeterReport
+from tests.agent.strays import (
+    UNKNOWN_CONNECTOR,
+    asked,
+    charging,
+    delivered,
+    given_up,
+    refused,
+    sampled,
+    session,
+    started,
+    status,
+    stopped,
+)
+from tests.agent.world import running
 
 
 @pytest.mark.parametrize("free", sorted(WITHOUT_POWER))
@@ -384,92 +254,3 @@ async def test_its_end_does_not_heal_what_is_out_of_order(tmp_path: Path, connec
         await status(world, ConnectorStatus.FAULTED, connector if connector == 1 else 0)
         await stopped(world, number, 900)
         assert await world.point.obstacle(1) is Obstacle.FAULTED
-
-
-async def test_a_start_for_a_session_that_is_over_is_nobodys(tmp_path: Path) -> None:
-    """It takes the connector from the next driver, is asked to stop until it does, also by
-    readings that name it, and operators hear what it gave away."""
-    clock, told = ManualClock(), list[str]()
-
-    async def tell(sentence: str) -> None:
-        told.append(sentence)
-
-    async with running(tmp_path, clock, alerts=Alerts(clock, tell)) as world:
-        charger = await world.ready()
-        first, own = await charging(world)
-        await stopped(world, own, 500)
-        second = await world.paid()
-        await started(world, second, 500)
-        await sampled(world, 700)
-        assert session(world, second).energy_wh == 200
-        report = StartReport(1, first.session_id, 700, clock())
-        verdict = await world.point.transaction_started(report)
-        assert not verdict.accepted
-        number = verdict.transaction_id
-        await sampled(world, 1_700)
-        await sampled(world, 1_900, number)
-        await delivered(world)
-        assert session(world, second).energy_wh == 200
-        assert session(world, first).energy_wh == 500
-        assert asked(charger, "stop") == [number] * 3
-        await stopped(world, number, 2_000)
-        await world.until(lambda: any("gave 1,300 Wh that nobody paid" in line for line in told))
-        await sampled(world, 2_100)
-        await delivered(world)
-        assert asked(charger, "stop") == [number] * 3
-
-
-@pytest.mark.parametrize(
-    ("register_wh", "told"),
-    [(900, "gave 400 Wh that nobody was billed for"), (500, ""), (9_000_000, "")],
-)
-async def test_what_a_charge_took_after_it_was_given_up_is_told(
-    tmp_path: Path, register_wh: int, told: str
-) -> None:
-    """Where its register can have counted that much."""
-    heard: list[str] = []
-
-    async def tell(text: str) -> None:
-        heard.append(text)
-
-    clock = ManualClock()
-    async with running(tmp_path, clock, alerts=Alerts(clock, tell)) as world:
-        charger = await world.ready()
-        quote, number = await charging(world)
-        await world.point.detach(charger)
-        clock.advance(24 * 3600)
-        await world.site.ring_due()
-        closed = session(world, quote)
-        assert (closed.state, closed.energy_wh) == (SessionState.CLOSED, 500)
-        await world.point.attach(charger)
-        for _ in range(2):
-            await world.point.transaction_stopped(
-                StopReport(number, register_wh, clock() - 23 * 3600 * 1000)
-            )
-        await world.until(lambda: not told or any(told in line for line in heard))
-        assert len([line for line in heard if "nobody" in line]) == bool(told)
-        assert session(world, quote).energy_wh == 500
-
-
-async def test_after_a_restart_a_start_for_a_session_that_is_over_is_still_asked_to_stop(
-    tmp_path: Path,
-) -> None:
-    clock = ManualClock()
-    async with running(tmp_path, clock) as world:
-        await world.ready()
-        quote, own = await charging(world)
-        await world.point.transaction_stopped(StopReport(own, 500, clock()))
-        clock.advance(10)
-        again = StartReport(quote.connector, quote.session_id, 500, clock())
-        verdict = await world.point.transaction_started(again)
-        assert not verdict.accepted
-        await status(world, ConnectorStatus.CHARGING)
-        await delivered(world)
-    clock.advance(60)
-    async with running(tmp_path, clock) as world:
-        charger = ScriptedCharger()
-        await world.point.attach(charger)
-        await status(world, ConnectorStatus.CHARGING)
-        await delivered(world)
-        assert asked(charger, "stop") == [verdict.transaction_id]
-        assert session(world, quote).energy_wh == 500
