@@ -2,117 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from agent.config.tables import TariffConfig
 from agent.machine.effects import Topic
 from agent.machine.events import Obstacle
-from agent.machine.model import Session, SessionState
-from agent.outside import ASK_PROVIDER_AGAIN_MS, GRACE_MS, WAIT_MS
+from agent.machine.model import SessionState
+from agent.outside import GRACE_MS, WAIT_MS
 from agent.ports.charger import MeterReport, StartReport
-from agent.ports.errors import Refused
-from agent.ports.quotes import Origin
 from nips.event import NostrEvent
 from nips.identity import Identity
 from nips.private_zaps import private_zap_request
-from nips.zaps import zap_receipt, zap_request
-from tests.agent.world import KEY, ManualClock, ScriptedCharger, World, config, running
-from wallet.base import Invoice
-from wallet.bolt11 import decode
+from nips.zaps import zap_request
+from tests.agent.elsewhere import ADDRESS, DRIVER, Elsewhere, elsewhere
+from tests.agent.world import KEY, ManualClock
 from wallet.dev import DevWallet
-
-ADDRESS = "mill@provider.example"
-DRIVER = Identity.generate()
-
-
-@dataclass
-class Provider:
-    """Signs the receipts of all its users with one key, and says which."""
-
-    key: Identity = field(default_factory=Identity.generate)
-    trouble: str = ""
-
-    async def zapper(self, address: str) -> str:
-        assert address == ADDRESS
-        if self.trouble:
-            raise Refused(self.trouble)
-        return self.key.pubkey
-
-    def receipt(self, raw: str, bolt11: str, at_ms: int) -> NostrEvent:
-        return zap_receipt(self.key, raw, bolt11, at_ms // 1000)
-
-
-@dataclass
-class Elsewhere:
-    """A site whose charge point takes zaps at a provider, and the provider."""
-
-    world: World
-    provider: Provider
-    charger: ScriptedCharger
-
-    def request(self, sats: int = 1000, payer: Identity = DRIVER, comment: str = "") -> str:
-        event = zap_request(
-            payer,
-            recipient_pubkey=KEY.pubkey,
-            amount_msat=sats * 1000,
-            relays=["wss://relay.example.com"],
-            comment=comment,
-            created_at=self.world.clock() // 1000,
-        )
-        return event.to_json()
-
-    async def invoice(self, raw: str, sats: int = 1000, wallet: DevWallet | None = None) -> Invoice:
-        """The provider's invoice in our wallet, or in that of another of its users."""
-        at = wallet or self.world.wallet
-        return await at.create_invoice(sats * 1000, memo="", description=raw.encode(), expiry_s=600)
-
-    async def pay(self, raw: str, sats: int = 1000) -> NostrEvent:
-        """Pay our invoice for a zap request; returns the receipt, which nobody has heard yet."""
-        invoice = await self.invoice(raw, sats)
-        await self.world.wallet.driver_pay(invoice.bolt11)
-        return self.provider.receipt(raw, invoice.bolt11, self.world.clock())
-
-    async def zapped(self, sats: int = 1000, **more: object) -> Session:
-        """A zap, whole; returns the session that it opened or topped up."""
-        receipt = await self.pay(self.request(sats, **more), sats)  # pyright: ignore[reportArgumentType]
-        await self.hear(receipt)
-        return self.session_of(receipt)
-
-    async def hear(self, *receipts: NostrEvent) -> None:
-        for receipt in receipts:
-            await self.world.site.outside.hear(receipt)
-        await self.world.site.outside.look()
-
-    def session_of(self, receipt: NostrEvent) -> Session:
-        found = self.maybe_session_of(receipt)
-        assert found is not None
-        return found
-
-    def maybe_session_of(self, receipt: NostrEvent) -> Session | None:
-        quote = self.world.journal.quotes.get(decode(receipt.tag("bolt11") or "").payment_hash)
-        return quote and self.world.journal.sessions.get(quote.session_id)
-
-
-@asynccontextmanager
-async def elsewhere(
-    folder: Path, provider: Provider | None = None, clock: ManualClock | None = None
-) -> AsyncGenerator[Elsewhere]:
-    provider = provider or Provider()
-    settings = config()
-    night = TariffConfig.model_validate({"energy_per_kwh": 100})
-    points = tuple(p.model_copy(update={"lud16": ADDRESS}) for p in settings.charge_points)
-    settings = settings.model_copy(
-        update={"tariffs": {**settings.tariffs, "night": night}, "charge_points": points}
-    )
-    async with running(folder, clock, settings, providers=provider) as world:
-        charger = await world.ready()
-        await world.site.outside.look()
-        yield Elsewhere(world, provider, charger)
 
 
 async def test_a_zap_that_the_wallet_confirms_starts_charging(tmp_path: Path) -> None:
@@ -125,63 +30,6 @@ async def test_a_zap_that_the_wallet_confirms_starts_charging(tmp_path: Path) ->
         await at.world.until(lambda: Topic.PLUG_IN in at.world.ear.topics())
         assert at.world.journal.outside.unattributed() == []
         assert (await at.world.site.view("CP001")).zap_address == ADDRESS
-
-
-async def test_a_receipt_that_comes_twice_counts_once(tmp_path: Path) -> None:
-    async with elsewhere(tmp_path) as at:
-        receipt = await at.pay(at.request())
-        other = at.provider.key.sign(9735, "again", receipt.tags, receipt.created_at)
-        await at.hear(receipt, receipt)
-        await at.hear(receipt, other)
-        assert at.session_of(receipt).paid_msat == 1_000_000
-        assert len(at.world.site.charge_point("CP001").sessions.open()) == 1
-        assert at.world.journal.outside.waiting() == []
-
-
-async def test_a_receipt_before_its_money_waits_for_the_wallet(tmp_path: Path) -> None:
-    async with elsewhere(tmp_path) as at:
-        raw = at.request()
-        invoice = await at.invoice(raw)
-        receipt = at.provider.receipt(raw, invoice.bolt11, at.world.clock())
-        await at.hear(receipt)
-        assert at.maybe_session_of(receipt) is None
-        await at.world.wallet.driver_pay(invoice.bolt11)
-        await at.world.until(lambda: at.maybe_session_of(receipt) is not None)
-        assert at.session_of(receipt).state is SessionState.STARTING
-
-
-async def test_a_receipt_heard_before_a_crash_is_not_lost(tmp_path: Path) -> None:
-    provider, clock = Provider(trouble="down"), ManualClock()
-    async with elsewhere(tmp_path, provider, clock) as at:
-        receipt = await at.pay(at.request())
-        await at.hear(receipt)
-        assert at.maybe_session_of(receipt) is None
-    provider.trouble = ""
-    async with elsewhere(tmp_path, provider, clock) as at:
-        assert at.session_of(receipt).state is SessionState.STARTING
-
-
-async def test_a_payment_taken_before_a_crash_is_credited_after_it(tmp_path: Path) -> None:
-    provider, clock = Provider(), ManualClock()
-    async with elsewhere(tmp_path, provider, clock) as at:
-        invoice = await at.invoice(at.request())
-        asked = await at.world.point.quote_zap(at.request(), 1_000_000, 1)
-        quote = replace(
-            asked,
-            payment_hash=invoice.payment_hash,
-            bolt11=invoice.bolt11,
-            origin=Origin.OUTSIDE,
-            session_id="0123456789abcdef",
-        )
-        assert await at.world.journal.outside.take(quote, "aa" * 32, "bb" * 32, clock())
-        assert not await at.world.journal.outside.take(quote, "aa" * 32, "cc" * 32, clock())
-    wallet = DevWallet(tmp_path, clock)
-    await wallet.open()
-    await wallet.driver_pay(invoice.bolt11)
-    await wallet.close()
-    async with elsewhere(tmp_path, provider, clock) as at:
-        await at.world.until(lambda: at.world.journal.sessions.get(quote.session_id) is not None)
-        assert at.world.point.sessions.get(quote.session_id).paid_msat == 1_000_000
 
 
 async def test_money_for_somebody_else_starts_nothing(tmp_path: Path) -> None:
@@ -378,49 +226,3 @@ async def test_ordinary_payments_are_not_booked_as_unexplained(tmp_path: Path) -
     async with elsewhere(tmp_path) as at:
         await at.world.paid()
         assert at.world.journal.outside.unattributed() == []
-
-
-async def test_a_provider_that_changes_its_key_is_followed_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with elsewhere(tmp_path) as at:
-        at.provider.key = Identity.generate()
-        receipt = await at.pay(at.request())
-        await at.hear(receipt)
-        assert at.maybe_session_of(receipt) is None
-        at.world.clock.advance(3601)
-        await at.hear()
-        assert "signs its zap receipts with another key" in caplog.text
-        await at.hear(receipt)
-        assert at.session_of(receipt).owed_msat == 1_000_000
-
-
-async def test_a_provider_that_does_not_answer_is_asked_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    provider = Provider(trouble="it is asleep")
-    async with elsewhere(tmp_path, provider) as at:
-        assert f"{ADDRESS} cannot be watched now: it is asleep" in caplog.text
-        receipt = await at.pay(at.request())
-        await at.hear(receipt)
-        provider.trouble = ""
-        at.world.clock.advance(ASK_PROVIDER_AGAIN_MS / 1000)
-        await at.hear()
-        assert at.session_of(receipt).state is SessionState.STARTING
-
-
-async def test_a_flood_of_true_receipts_does_not_hide_ours(tmp_path: Path) -> None:
-    async with elsewhere(tmp_path) as at:
-        thief = DevWallet(tmp_path / "thief", ManualClock())
-        await thief.open()
-        mine = await at.pay(at.request())
-        await at.world.until(lambda: len(at.world.journal.outside.unattributed()) == 1)
-        for number in range(60):
-            raw = at.request(comment=str(number))
-            invoice = await at.invoice(raw, wallet=thief)
-            flood = at.provider.receipt(raw, invoice.bolt11, at.world.clock())
-            await at.world.site.outside.hear(flood)
-        assert len(at.world.journal.outside.waiting()) <= 31
-        await at.hear(mine)
-        assert at.session_of(mine).state is SessionState.STARTING
-        await thief.close()
