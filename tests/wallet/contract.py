@@ -9,9 +9,12 @@ from typing import Protocol
 
 import anyio
 
-from wallet.base import PaymentOutcome, PaymentState, Settlement, Wallet, WalletUnavailable
+from wallet.base import Invoice, PaymentOutcome, PaymentState, Settlement, Wallet, WalletUnavailable
 
 PATIENCE_S = 60
+TIMEOUT_S = 20
+SAT = 1000
+FEE_LIMIT_MSAT = 2000 * SAT
 
 
 class PeerRefused(Exception):
@@ -123,3 +126,18 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             if await condition():
                 return
             await anyio.sleep(0.02)
+
+
+async def receive(backend: Backend, wallet: Wallet, amount_msat: int = 1000 * SAT) -> Invoice:
+    """An invoice of ours that the peer paid."""
+    invoice = await wallet.create_invoice(
+        amount_msat, memo="charging", description=None, expiry_s=600
+    )
+    await backend.peer.pay(invoice.bolt11)
+    return invoice
+
+
+async def pay(wallet: Wallet, request: str, payment_hash: str) -> PaymentOutcome:
+    """A payment of ours, followed to its end."""
+    outcome = await wallet.pay(request, fee_limit_msat=FEE_LIMIT_MSAT, timeout_s=TIMEOUT_S)
+    return await final_outcome(wallet, payment_hash, outcome)

@@ -1,12 +1,11 @@
 """One contract for all backends: the same cases, whoever moves the money.
 
-Hold invoices are in `test_hold_contract`.
+Payments of ours are in `test_payment_contract`, hold invoices in `test_hold_contract`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from contextlib import suppress
 
@@ -17,60 +16,25 @@ from tests.wallet.backends.lnd import REAL_LND
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import (
     PATIENCE_S,
+    SAT,
     Backend,
     PeerRefused,
     balance_msat,
-    final_outcome,
+    pay,
+    receive,
     settlements_until,
     stream,
     until_available,
 )
 from wallet import bolt11
 from wallet.base import (
-    Invoice,
     InvoiceState,
     PaymentOutcome,
     PaymentState,
-    Sent,
     Wallet,
     WalletRefused,
     WalletUnavailable,
 )
-
-SAT = 1000
-TIMEOUT_S = 20
-FEE_LIMIT_MSAT = 2000 * SAT
-
-
-async def receive(backend: Backend, wallet: Wallet, amount_msat: int = 1000 * SAT) -> Invoice:
-    """An invoice of ours that the peer paid."""
-    invoice = await wallet.create_invoice(
-        amount_msat, memo="charging", description=None, expiry_s=600
-    )
-    await backend.peer.pay(invoice.bolt11)
-    return invoice
-
-
-async def pay(wallet: Wallet, request: str, payment_hash: str) -> PaymentOutcome:
-    """A payment of ours, followed to its end."""
-    outcome = await wallet.pay(request, fee_limit_msat=FEE_LIMIT_MSAT, timeout_s=TIMEOUT_S)
-    return await final_outcome(wallet, payment_hash, outcome)
-
-
-def foreign_invoice(network: str, made_at_s: int | None = None) -> tuple[str, str]:
-    """An invoice of a node that nobody has a route to, good for 600 seconds."""
-    payment_hash = secrets.token_hex(32)
-    request = bolt11.sign(
-        os.urandom(32),
-        network=network,
-        payment_hash=payment_hash,
-        payment_secret=os.urandom(32),
-        amount_msat=10 * SAT,
-        description="nobody",
-        timestamp_s=now_ms() // 1000 if made_at_s is None else made_at_s,
-        expiry_s=600,
-    )
-    return request, payment_hash
 
 
 def test_real_lnd_is_among_the_backends() -> None:
@@ -106,23 +70,6 @@ async def test_invoice_with_memo(wallet: Wallet) -> None:
     assert bolt11.decode(invoice.bolt11).description == "Old Mill, west wall"
 
 
-async def test_what_was_sent_is_told(backend: Backend, wallet: Wallet) -> None:
-    await receive(backend, wallet)
-    request, payment_hash = await backend.peer.invoice(100 * SAT)
-    before_ms = now_ms() - 2000
-    await pay(wallet, request, payment_hash)
-    lost, lost_hash = foreign_invoice(backend.network)
-    await pay(wallet, lost, lost_hash)
-    sent = await wallet.sent_since(before_ms)
-    assert sent is not None
-    assert Sent(payment_hash, 100 * SAT) in sent
-    assert lost_hash not in {one.payment_hash for one in sent}
-    later = await wallet.sent_since(now_ms() + 60_000)
-    assert later is not None
-    # Play money does not know when something was paid.
-    assert backend.name == "dev" or not later
-
-
 async def test_fraction_of_a_satoshi(backend: Backend, wallet: Wallet) -> None:
     if backend.whole_sats:
         with pytest.raises(WalletRefused, match="whole"):
@@ -148,14 +95,6 @@ async def test_unknown_hashes(backend: Backend, wallet: Wallet) -> None:
     assert await wallet.lookup_invoice(unknown) == (InvoiceState.UNKNOWN, None)
     state = PaymentState.NO_RECORD if backend.keeps_records else PaymentState.UNKNOWN
     assert await wallet.lookup_payment(unknown) == PaymentOutcome(state)
-
-
-async def test_an_invoice_of_ours_is_no_record_of_a_payment(
-    backend: Backend, wallet: Wallet
-) -> None:
-    invoice = await receive(backend, wallet)
-    state = PaymentState.NO_RECORD if backend.keeps_records else PaymentState.UNKNOWN
-    assert await wallet.lookup_payment(invoice.payment_hash) == PaymentOutcome(state)
 
 
 async def test_whose_money_it_is_stays_the_same(backend: Backend, wallet: Wallet) -> None:
@@ -233,149 +172,6 @@ async def test_an_invoice_is_paid_once(backend: Backend, wallet: Wallet) -> None
     with suppress(PeerRefused):
         await backend.peer.pay(invoice.bolt11)
     assert await balance_msat(backend, wallet) == before
-
-
-async def test_refund(backend: Backend, wallet: Wallet) -> None:
-    await receive(backend, wallet, 3000 * SAT)
-    before = await balance_msat(backend, wallet)
-    request, payment_hash = await backend.peer.invoice(2000 * SAT)
-    outcome = await pay(wallet, request, payment_hash)
-    assert outcome.state is PaymentState.SETTLED
-    assert 0 <= outcome.fee_msat <= FEE_LIMIT_MSAT
-    assert await backend.peer.paid(payment_hash)
-    assert await balance_msat(backend, wallet) == before - 2000 * SAT - outcome.fee_msat
-    assert await wallet.lookup_payment(payment_hash) == outcome
-
-
-async def test_refund_is_paid_once_however_often_it_is_sent(
-    backend: Backend, wallet: Wallet
-) -> None:
-    await receive(backend, wallet, 10_000 * SAT)
-    before = await balance_msat(backend, wallet)
-    request, payment_hash = await backend.peer.invoice(1500 * SAT)
-    first = await pay(wallet, request, payment_hash)
-    second = await pay(wallet, request, payment_hash)
-    assert first.state is second.state is PaymentState.SETTLED
-    assert await balance_msat(backend, wallet) == before - 1500 * SAT - first.fee_msat
-
-
-async def test_refund_is_paid_once_when_sent_twice_at_the_same_time(
-    backend: Backend, wallet: Wallet
-) -> None:
-    await receive(backend, wallet, 10_000 * SAT)
-    before = await balance_msat(backend, wallet)
-    request, payment_hash = await backend.peer.invoice(1500 * SAT)
-    outcomes: list[PaymentOutcome] = []
-
-    async def send() -> None:
-        outcomes.append(
-            await wallet.pay(request, fee_limit_msat=FEE_LIMIT_MSAT, timeout_s=TIMEOUT_S)
-        )
-
-    async with anyio.create_task_group() as group:
-        for _ in range(4):
-            group.start_soon(send)
-    assert all(outcome.state is not PaymentState.FAILED for outcome in outcomes)
-    last = await final_outcome(wallet, payment_hash, outcomes[0])
-    assert last.state is PaymentState.SETTLED
-    assert await balance_msat(backend, wallet) == before - 1500 * SAT - last.fee_msat
-
-
-async def test_refund_to_an_expired_invoice_fails(backend: Backend, wallet: Wallet) -> None:
-    request, payment_hash = foreign_invoice(backend.network, made_at_s=now_ms() // 1000 - 700)
-    outcome = await pay(wallet, request, payment_hash)
-    assert outcome.state is PaymentState.FAILED
-    assert "expired" in outcome.reason
-
-
-async def test_refund_without_a_route_fails(backend: Backend, wallet: Wallet) -> None:
-    await receive(backend, wallet)
-    before = await balance_msat(backend, wallet)
-    request, payment_hash = foreign_invoice(backend.network)
-    outcome = await pay(wallet, request, payment_hash)
-    assert outcome.state is PaymentState.FAILED
-    assert outcome.reason
-    assert await balance_msat(backend, wallet) == before
-
-
-async def test_refund_to_an_own_invoice_fails(backend: Backend, wallet: Wallet) -> None:
-    await receive(backend, wallet)
-    own = await wallet.create_invoice(10 * SAT, memo="m", description=None, expiry_s=600)
-    outcome = await pay(wallet, own.bolt11, own.payment_hash)
-    assert outcome.state is PaymentState.FAILED
-    assert "own" in outcome.reason
-    assert (await wallet.lookup_invoice(own.payment_hash))[0] is InvoiceState.OPEN
-
-
-async def test_refund_without_an_amount_fails(backend: Backend, wallet: Wallet) -> None:
-    if not backend.open_amount:
-        pytest.skip(f"{backend.name}: its peer makes no invoices without an amount")
-    await receive(backend, wallet)
-    request, payment_hash = await backend.peer.invoice(None)
-    outcome = await pay(wallet, request, payment_hash)
-    assert outcome.state is PaymentState.FAILED
-    assert "amount" in outcome.reason
-
-
-async def test_refund_to_another_network_fails(backend: Backend, wallet: Wallet) -> None:
-    other = "signet" if backend.network != "signet" else "testnet"
-    request, payment_hash = foreign_invoice(other)
-    outcome = await pay(wallet, request, payment_hash)
-    assert outcome.state is PaymentState.FAILED
-    assert other in outcome.reason
-
-
-@pytest.mark.parametrize(
-    "request_text", ["", "lnbcrt1", "nonsense", "lnbcrt10u1pqqqqqqqqqqqqqqqqq"]
-)
-async def test_refund_to_a_damaged_invoice_fails(wallet: Wallet, request_text: str) -> None:
-    outcome = await wallet.pay(request_text, fee_limit_msat=0, timeout_s=TIMEOUT_S)
-    assert outcome.state is PaymentState.FAILED
-    assert outcome.reason
-
-
-async def test_refund_beyond_the_balance_fails_and_moves_nothing(
-    backend: Backend, wallet: Wallet
-) -> None:
-    await receive(backend, wallet)
-    before = await balance_msat(backend, wallet)
-    too_much = before // SAT * SAT + 1000 * SAT
-    request, payment_hash = await backend.peer.invoice(too_much)
-    outcome = await pay(wallet, request, payment_hash)
-    assert outcome.state is PaymentState.FAILED
-    assert outcome.reason
-    assert await balance_msat(backend, wallet) == before
-    assert not await backend.peer.paid(payment_hash)
-    retried = await wallet.lookup_payment(payment_hash)
-    states = (PaymentState.FAILED, PaymentState.UNKNOWN, PaymentState.NO_RECORD)
-    assert retried.state in states
-
-
-async def test_a_failed_refund_may_be_sent_again(backend: Backend, wallet: Wallet) -> None:
-    await receive(backend, wallet)
-    before = await balance_msat(backend, wallet)
-    amount_msat = before // SAT * SAT + 500 * SAT
-    request, payment_hash = await backend.peer.invoice(amount_msat)
-    assert (await pay(wallet, request, payment_hash)).state is PaymentState.FAILED
-    await receive(backend, wallet, amount_msat)
-    assert (await pay(wallet, request, payment_hash)).state is PaymentState.SETTLED
-    assert await backend.peer.paid(payment_hash)
-
-
-async def test_outcomes_survive_a_restart_of_strom(backend: Backend, wallet: Wallet) -> None:
-    received = await receive(backend, wallet, 3000 * SAT)
-    request, payment_hash = await backend.peer.invoice(100 * SAT)
-    outcome = await pay(wallet, request, payment_hash)
-    await wallet.close()
-    again = await backend.connect()
-    try:
-        assert await again.lookup_payment(payment_hash) == outcome
-        assert (await again.lookup_invoice(received.payment_hash))[0] is InvoiceState.SETTLED
-        before = await balance_msat(backend, again)
-        assert (await pay(again, request, payment_hash)).state is PaymentState.SETTLED
-        assert await balance_msat(backend, again) == before
-    finally:
-        await again.close()
 
 
 async def test_a_closed_wallet_is_unavailable(wallet: Wallet) -> None:

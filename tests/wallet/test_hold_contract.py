@@ -11,21 +11,14 @@ import pytest
 
 from tests.wallet.contract import (
     PATIENCE_S,
+    SAT,
     Backend,
     PeerRefused,
     balance_msat,
     settlements_until,
 )
 from wallet import bolt11
-from wallet.base import (
-    HoldWallet,
-    Invoice,
-    InvoiceState,
-    Wallet,
-    WalletRefused,
-)
-
-SAT = 1000
+from wallet.base import HoldWallet, Invoice, InvoiceState, Wallet, WalletRefused
 
 
 async def held_invoice(backend: Backend, wallet: Wallet) -> tuple[HoldWallet, Invoice, bytes]:
