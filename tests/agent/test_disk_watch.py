@@ -13,7 +13,7 @@ from agent.disk_watch import DiskWatch, outlasting
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal
 from agent.ports.errors import Refused
-from tests.agent.journal.test_pruning import opened
+from tests.agent.journal.journals import opened
 from tests.agent.world import ManualClock, running
 
 

@@ -19,7 +19,7 @@ from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartOutcome, StartReport, StopReport
 from agent.ports.quotes import Origin, Quote, QuoteRequest
-from tests.agent.journal.test_pruning import opened as _stored
+from tests.agent.journal.journals import opened as _stored
 from tests.agent.world import ManualClock, ScriptedCharger, World, config, running
 from wallet.base import InvoiceState, WalletRefused, WalletUnavailable
 from wallet.dev import DevWallet

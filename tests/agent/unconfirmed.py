@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agent.journal.journal import Step
 from agent.machine.model import Session, SessionState
 from agent.machine.refund import Refund, RefundState
-from tests.agent.journal.test_pruning import opened_at
+from tests.agent.journal.journals import opened_at
 from tests.agent.machine.examples import T0, after, asked_to_stop, paid, starting
 from wallet import bolt11
 

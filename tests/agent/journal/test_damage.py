@@ -13,7 +13,7 @@ from agent.disk_watch import DiskWatch
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal
 from bridge.groups import leaves
-from tests.agent.journal.test_pruning import opened_at
+from tests.agent.journal.journals import opened_at
 from tests.agent.test_disk_watch import heard_nothing
 from tests.agent.world import ManualClock, running
 

@@ -20,7 +20,7 @@ from agent.journal.schema import MIGRATIONS
 from agent.machine.events import ConnectorStatus, Event, MeterSampled
 from agent.machine.model import Session
 from agent.machine.session import step
-from tests.agent.journal.test_pruning import opened
+from tests.agent.journal.journals import opened
 from tests.agent.machine import examples
 from tests.agent.machine.examples import SECOND, T0
 

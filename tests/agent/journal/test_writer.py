@@ -13,7 +13,7 @@ from agent.journal.checkpoints import MOST_PAGES, Checkpoints
 from agent.journal.errors import JournalUnusable
 from agent.journal.journal import Journal
 from agent.journal.writer import Writer
-from tests.agent.journal.test_pruning import opened
+from tests.agent.journal.journals import opened
 
 PAGE_BYTES = 4096
 ROUNDS = 40

@@ -12,7 +12,7 @@ import pytest
 from agent.doubts import DOUBT
 from agent.machine.events import RefundDecided
 from agent.machine.refund import Refund
-from tests.agent.journal.test_pruning import opened_at
+from tests.agent.journal.journals import opened_at
 from tests.agent.unconfirmed import HASH, stored, unknown
 from tests.bridge.cli.command import Strom
 from tests.bridge.cli.test_chargers import CONFIG, house

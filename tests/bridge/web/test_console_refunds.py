@@ -12,7 +12,7 @@ from playwright.async_api import Browser, expect
 from agent.doubts import DOUBT
 from agent.machine.model import Session
 from agent.machine.refund import Refund, RefundState
-from tests.agent.journal.test_pruning import opened_at
+from tests.agent.journal.journals import opened_at
 from tests.agent.unconfirmed import HASH, stored, unknown
 from tests.bridge.http_world import HttpWorld, serving
 from tests.bridge.web.browser import visiting
