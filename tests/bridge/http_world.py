@@ -45,6 +45,9 @@ from wallet.base import Wallet
 from wallet.bolt11 import decode
 from wallet.dev import DevWallet
 
+HTML = {"Accept": "text/html,application/xhtml+xml"}
+JSON = {"Accept": "application/json"}
+
 LOOSE = Rate(burst=1_000_000, per_minute=1_000_000)
 RELAYS = ("wss://relay.example.com",)
 
@@ -135,7 +138,7 @@ class HttpWorld:
         payment_hash = decode(bolt11).payment_hash
         await self.wallet.driver_pay(bolt11)
         while True:
-            answer = await self.http.get(f"/s/{secret}", headers={"Accept": "application/json"})
+            answer = await self.http.get(f"/s/{secret}", headers=JSON)
             if answer.status_code == 200:
                 view = await self.site.owned.session(secret)
                 if payment_hash in view.payment_hashes:
@@ -285,3 +288,10 @@ async def serving(
         listener.close()
         journal.close()
         await play.close()
+
+
+async def json_of(world: HttpWorld, secret: str) -> dict[str, Any]:
+    """A session's page, as JSON."""
+    answer = await world.http.get(f"/s/{secret}", headers=JSON)
+    assert answer.status_code == 200
+    return answer.json()
