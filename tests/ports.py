@@ -1,10 +1,18 @@
-"""Ports of loopback for what is ended and started again where it was."""
+"""Ports of loopback: free ones, and some for what is ended and started again where it was."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager

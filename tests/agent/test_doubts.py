@@ -86,13 +86,23 @@ async def alive(world: World) -> None:
     await world.until(lambda: world.journal.setting(ALIVE) is not None)
 
 
-async def test_what_was_paid_after_the_backup_waits_for_the_operator(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
+async def claim_after_a_backup(world: World, folder: Path, quote: Quote) -> None:
+    await alive(world)
+    back_up(folder)
+    await claim(world, quote)
+
+
+async def paid_and_forgotten(folder: Path) -> Quote:
+    """A refund that was paid after the backup which is the journal now."""
+    async with running(folder) as world:
         quote = await unplugged(world)
-        await alive(world)
-        back_up(tmp_path)
-        await claim(world, quote)
-    restore(tmp_path)
+        await claim_after_a_backup(world, folder, quote)
+    restore(folder)
+    return quote
+
+
+async def test_what_was_paid_after_the_backup_waits_for_the_operator(tmp_path: Path) -> None:
+    quote = await paid_and_forgotten(tmp_path)
     heard = Heard()
     clock = ManualClock()
     async with running(tmp_path, clock, alerts=Alerts(clock, heard)) as world:
@@ -121,9 +131,7 @@ async def test_what_the_operator_finds_unpaid_is_paid(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         quote = await unplugged(world)
         other = await unplugged(world)
-        await alive(world)
-        back_up(tmp_path)
-        await claim(world, quote)
+        await claim_after_a_backup(world, tmp_path, quote)
     restore(tmp_path)
     async with running(tmp_path) as world:
         # Both are over the same amount, and only one was paid.
@@ -145,9 +153,7 @@ async def test_a_refund_of_another_amount_was_not_what_was_paid(tmp_path: Path) 
         larger = await world.paid(2000)
         await world.site.owned.stop(larger.secret)
         quote = await unplugged(world)
-        await alive(world)
-        back_up(tmp_path)
-        await claim(world, quote)
+        await claim_after_a_backup(world, tmp_path, quote)
     restore(tmp_path)
     async with running(tmp_path) as world:
         await claim(world, larger, 2_000_000)
@@ -185,12 +191,7 @@ async def test_a_charge_that_ran_at_the_backup_pays_nothing_back_by_itself(tmp_p
 
 
 async def test_nothing_old_is_paid_before_the_wallet_has_told(tmp_path: Path) -> None:
-    async with running(tmp_path) as world:
-        quote = await unplugged(world)
-        await alive(world)
-        back_up(tmp_path)
-        await claim(world, quote)
-    restore(tmp_path)
+    quote = await paid_and_forgotten(tmp_path)
     clock = ManualClock()
     wallet = Away(tmp_path, clock)
     async with running(tmp_path, clock, play=wallet) as world:

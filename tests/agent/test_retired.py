@@ -11,8 +11,8 @@ from agent.config.tables import Config, WalletConfig
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from agent.ports.errors import UnknownChargePoint
-from agent.ports.quotes import Origin, QuoteRequest
-from tests.agent.world import ManualClock, ScriptedCharger, config, running
+from agent.ports.quotes import Origin, Quote, QuoteRequest
+from tests.agent.world import ManualClock, ScriptedCharger, World, config, running
 from wallet.base import InvoiceState, WalletRefused
 from wallet.dev import DevWallet
 
@@ -25,11 +25,26 @@ def renamed(hold: bool = False) -> Config:
     return before.model_copy(update={"charge_points": points, "wallet": wallet})
 
 
+async def charging(world: World) -> tuple[Quote, int]:
+    """A charge that began a minute ago, and its transaction."""
+    await world.ready()
+    quote = await world.paid(1000)
+    started = StartReport(1, quote.session_id, 0, world.clock())
+    transaction_id = (await world.point.transaction_started(started)).transaction_id
+    world.clock.advance(60)
+    return quote, transaction_id
+
+
+async def quoted(world: World) -> Quote:
+    """An invoice that nobody has paid yet."""
+    await world.ready()
+    return await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+
+
 async def test_an_invoice_that_is_paid_after_that_is_owed_back(tmp_path: Path) -> None:
     clock = ManualClock()
     async with running(tmp_path, clock) as world:
-        await world.ready()
-        quote = await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+        quote = await quoted(world)
     wallet = DevWallet(tmp_path, clock)
     await wallet.open()
     await wallet.driver_pay(quote.bolt11)
@@ -49,8 +64,7 @@ async def test_a_payment_that_is_held_after_that_is_let_go(tmp_path: Path) -> No
     clock = ManualClock()
     holding = config().model_copy(update={"wallet": WalletConfig(hold="always")})
     async with running(tmp_path, clock, holding) as world:
-        await world.ready()
-        quote = await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+        quote = await quoted(world)
     async with running(tmp_path, clock, renamed(hold=True)) as world:
         paying = asyncio.create_task(world.wallet.driver_pay(quote.bolt11))
         with pytest.raises(WalletRefused):
@@ -65,11 +79,7 @@ async def test_a_charge_there_ends_by_itself(
     """Also one that draws nothing, whose credit would never end."""
     clock = ManualClock()
     async with running(tmp_path, clock) as world:
-        await world.ready()
-        quote = await world.paid(1000)
-        started = StartReport(1, quote.session_id, 0, clock())
-        transaction_id = (await world.point.transaction_started(started)).transaction_id
-        clock.advance(60)
+        quote, transaction_id = await charging(world)
         sample = MeterReport(1, transaction_id, clock(), 1000, 11_000)
         await world.point.meter_sampled([sample])
         await world.point.connector_status(1, ConnectorStatus.SUSPENDED_EV, clock())
@@ -85,11 +95,7 @@ async def test_a_charge_there_is_asked_to_stop_and_the_rest_goes_back(tmp_path: 
     """Its charger comes back to a charge point that is not in the file any more."""
     clock = ManualClock()
     async with running(tmp_path, clock) as world:
-        await world.ready()
-        quote = await world.paid(1000)
-        started = StartReport(1, quote.session_id, 0, clock())
-        transaction_id = (await world.point.transaction_started(started)).transaction_id
-        clock.advance(60)
+        quote, transaction_id = await charging(world)
     async with running(tmp_path, clock, renamed()) as world:
         gone: list[str] = []
         world.site.leaving.on_gone(gone.append)

@@ -24,9 +24,9 @@ from agent.config.tables import load
 from bridge.app import App
 from tests.bridge.cli.command import Strom
 from tests.bridge.cli.conftest import strom as strom
-from tests.bridge.cli.test_serve import free_port
 from tests.bridge.ocpp.pki import Authority
 from tests.bridge.ocpp.wire import RawCharger, now_ms
+from tests.ports import free_port
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PASSWORD = "0123456789abcdef"

@@ -12,29 +12,20 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from agent.config.tables import load
+from agent.ports.quotes import Quote
 from bridge.app import App
 from tests.agent.world import ManualClock
 from tests.bridge.ocpp.obedient import ObedientCharger, obedient
 from tests.bridge.whole import METER_START, Whole
+from tests.strom_toml import DAY, LOCAL, charge_point
 
-FILE = """
-[strom]
-public_url = "http://127.0.0.1:8080"
-http_listen = "127.0.0.1:0"
-ocpp_listen = "127.0.0.1:0"
-[tariffs.day]
-energy_per_kwh = 300
-"""
-POINT = """
-[[charge_points]]
-id = "{name}"
-name = "Old Mill"
-tariff = "day"
-password_file = "{password}"
-{more}
-"""
+
+def point(name: str, more: str = "") -> str:
+    return charge_point(name, more=f'password_file = "{name}.password"\n{more}')
+
+
 OLD, NEW = "the-old-password-of-it", "another-password-of-it"
-BEFORE = POINT.format(name="CP001", password="CP001.password", more="")
+BEFORE = point("CP001")
 PASSWORDS = (("CP001.password", OLD), ("CP002.password", NEW))
 
 
@@ -44,7 +35,7 @@ async def serving(folder: Path, points: str, clock: ManualClock) -> AsyncGenerat
         if not (folder / name).exists() and name in points:
             (folder / name).write_text(password)
     path = folder / "strom.toml"
-    path.write_text(FILE + points)
+    path.write_text(LOCAL + DAY + points)
     async with (
         App.open(load(path), clock) as app,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http,
@@ -52,22 +43,28 @@ async def serving(folder: Path, points: str, clock: ManualClock) -> AsyncGenerat
         yield Whole(app, clock, folder, http)
 
 
-async def free(strom: Whole, charger: ObedientCharger) -> None:
-    status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
-    await charger.say("StatusNotification", status | {"timestamp": strom.at()})
+@asynccontextmanager
+async def charging(
+    folder: Path, clock: ManualClock
+) -> AsyncGenerator[tuple[Whole, ObedientCharger, Quote, int]]:
+    """A charge at the charge point as it was before, and its transaction."""
+    async with (
+        serving(folder, BEFORE, clock) as strom,
+        obedient(strom.app.ocpp_port, password=OLD) as charger,
+    ):
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+        await charger.say("StatusNotification", status | {"timestamp": strom.at()})
+        quote, transaction_id = await strom.charging(charger, 1000)
+        yield strom, charger, quote, transaction_id
 
 
 async def test_its_charger_is_let_in_as_before_until_the_charge_is_over(tmp_path: Path) -> None:
     """Its id goes to another charge point, under the name that the charger has and another
     password: first the old one's charge ends, then the new one's charger is let in."""
     clock = ManualClock()
-    async with (
-        serving(tmp_path, BEFORE, clock) as strom,
-        obedient(strom.app.ocpp_port, password=OLD) as charger,
-    ):
-        await free(strom, charger)
-        quote, transaction_id = await strom.charging(charger, 1000)
-    renamed = POINT.format(name="CP002", password="CP002.password", more='charger_id = "CP001"')
+    async with charging(tmp_path, clock) as (_, _, quote, transaction_id):
+        pass
+    renamed = point("CP002", 'charger_id = "CP001"')
     async with serving(tmp_path, renamed, clock) as strom:
         port = strom.app.ocpp_port
         with pytest.raises(InvalidStatus):
@@ -97,12 +94,8 @@ async def test_nobody_is_let_in_without_the_password_that_it_had(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = ManualClock()
-    async with (
-        serving(tmp_path, BEFORE, clock) as strom,
-        obedient(strom.app.ocpp_port, password=OLD) as charger,
-    ):
-        await free(strom, charger)
-        await strom.charging(charger, 1000)
+    async with charging(tmp_path, clock):
+        pass
     (tmp_path / "CP001.password").unlink()
     async with serving(tmp_path, "", clock) as strom:
         with pytest.raises(InvalidStatus):
@@ -113,12 +106,7 @@ async def test_nobody_is_let_in_without_the_password_that_it_had(
 
 async def test_a_charge_is_asked_to_stop_before_its_charge_point_leaves(tmp_path: Path) -> None:
     clock = ManualClock()
-    async with (
-        serving(tmp_path, BEFORE, clock) as strom,
-        obedient(strom.app.ocpp_port, password=OLD) as charger,
-    ):
-        await free(strom, charger)
-        quote, transaction_id = await strom.charging(charger, 1000)
+    async with charging(tmp_path, clock) as (strom, charger, quote, transaction_id):
         async with anyio.create_task_group() as group:
             group.start_soon(strom.app.site.part_with, ["CP001"], 60.0)
             await charger.heard("RemoteStopTransaction")

@@ -20,33 +20,20 @@ from agent.config.tables import load
 from bridge.app import App
 from bridge.ocpp.passwords import LENGTH
 from bridge.simulator import SimulatedChargePoint
-from tests.bridge.cli.test_serve import free_port
 from tests.bridge.ocpp.wire import RawCharger, now_ms
+from tests.ports import free_port
+from tests.strom_toml import DAY, SERVED, charge_point
 
 FIRST = "the-first-password"
-FILE = """
-[strom]
-public_url = "http://127.0.0.1:{port}"
-http_listen = "127.0.0.1:{port}"
-ocpp_listen = "127.0.0.1:0"
-[nostr]
-embedded_relay = "127.0.0.1:0"
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-password_file = "secrets/CP001"
-rotate_password = true
-"""
+ROTATED = 'password_file = "secrets/CP001"\nrotate_password = true\n'
+FILE = SERVED + DAY + charge_point(more=ROTATED)
 
 
 def prepared(folder: Path) -> Path:
     (folder / "secrets").mkdir()
     (folder / "secrets" / "CP001").write_text(FIRST)
     (folder / "secrets" / "CP001").chmod(0o600)
-    (folder / "strom.toml").write_text(FILE.format(port=free_port()))
+    (folder / "strom.toml").write_text(FILE.format(http_port=free_port()))
     return folder
 
 

@@ -19,26 +19,12 @@ from bridge.app import App
 from bridge.ocpp import timestamps
 from tests.agent.world import ManualClock
 from tests.bridge.ocpp.obedient import ObedientCharger, obedient
+from tests.strom_toml import DAY, LOCAL, charge_point
 from wallet.dev import DevWallet
 
-CONFIG = """
-[strom]
-public_url = "http://127.0.0.1:8080"
-http_listen = "127.0.0.1:0"
-ocpp_listen = "127.0.0.1:0"
-{strom}
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill, west wall"
-tariff = "day"
-{point}
-[[charge_points]]
-id = "CP002"
-name = "Old Mill, car park"
-tariff = "day"
-"""
+WEST_WALL = charge_point("CP001", "Old Mill, west wall", "{point}")
+CAR_PARK = charge_point("CP002", "Old Mill, car park")
+CONFIG = LOCAL + "{strom}" + DAY + WEST_WALL + CAR_PARK
 METER_START = 40_000
 
 

@@ -6,7 +6,6 @@ Its money is its FakeWallet's: wallets of one instance pay each other.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ import pytest
 from anyio import to_thread
 
 from tests import python_program
+from tests.ports import free_port
 
 VENV = python_program.COUNTERPARTS / "lnbits"
 REQUIREMENTS = Path(__file__).with_name("lnbits_requirements.txt")
@@ -197,14 +197,6 @@ async def lnbits_server(folder: Path) -> AsyncGenerator[LnbitsServer]:
         yield server
     finally:
         await server.stop()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def install() -> None:

@@ -16,8 +16,8 @@ from nostr_sdk import Keys
 
 from nips.embedded_relay import EmbeddedRelay
 from tests.node import start_script
+from tests.ports import free_port
 from tests.wallet.clock import now_ms
-from tests.wallet.lnbits_server import free_port
 from wallet.base import InvoiceState, PaymentState, WalletError
 from wallet.dev import DevWallet
 from wallet.nwc import NwcWallet

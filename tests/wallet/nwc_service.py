@@ -13,7 +13,8 @@ from nostr_sdk import Keys
 
 from nips.embedded_relay import EmbeddedRelay
 from tests.node import start_script
-from tests.wallet.lnbits_server import Account, LnbitsServer, free_port
+from tests.ports import free_port
+from tests.wallet.lnbits_server import Account, LnbitsServer
 
 METHODS = (
     "get_info",

@@ -13,19 +13,14 @@ import anyio
 import httpx
 import pytest
 
+from tests.ports import free_port
 from tests.wallet.backends.lnbits import LnbitsPeer, lnbits_wallet
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import PATIENCE_S, stream, until
-from tests.wallet.lnbits_server import Account, LnbitsServer, free_port
+from tests.wallet.lnbits_server import Account, LnbitsServer
 from tests.wallet.proxy import one_answer, proxy
 from wallet import bolt11
-from wallet.base import (
-    InvoiceState,
-    PaymentState,
-    Wallet,
-    WalletConfigError,
-    WalletUnavailable,
-)
+from wallet.base import InvoiceState, PaymentState, Wallet, WalletConfigError, WalletUnavailable
 from wallet.connect import connect
 from wallet.lnbits import LnbitsWallet
 

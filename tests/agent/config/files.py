@@ -8,21 +8,10 @@ import pytest
 
 from agent.config.errors import ConfigError
 from agent.config.tables import load
+from tests.strom_toml import DAY, charge_point
 
-POINT = """
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-"""
-SECOND = """
-[[charge_points]]
-id = "CP002"
-name = "New Mill"
-tariff = "day"
-"""
+POINT = DAY + charge_point()
+SECOND = charge_point("CP002", "New Mill")
 NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
 
 

@@ -9,6 +9,7 @@ import pytest
 from agent.config.errors import ConfigError
 from agent.config.tables import load
 from agent.config.warnings import warnings
+from tests.agent.config.files import POINT
 
 TLS_TABLE = """
 [ocpp]
@@ -17,14 +18,6 @@ certificate = "tls/strom.pem"
 key = "tls/strom.key"
 """
 CLIENT_CA = 'client_ca = "tls/chargers.pem"\n'
-POINT = """
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-"""
 PASSWORD = 'password_file = "secrets/CP001"\n'
 
 

@@ -8,20 +8,15 @@ import pytest
 
 from agent.config.tables import load
 from agent.config.warnings import warnings
+from tests.agent.config.files import POINT
 
-QUIET = """
+TABLES = """
 [strom]
 admin_password_file = "secrets/admin"
 [nostr]
 relays = ["wss://relay.example.com"]
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-password_file = "secrets/CP001"
 """
+QUIET = TABLES + POINT + 'password_file = "secrets/CP001"\n'
 
 
 @pytest.fixture

@@ -19,25 +19,8 @@ from bridge.simulator import SimulatedChargePoint
 from tests.bridge.cli.command import Ran, Strom, strom_process
 from tests.bridge.ocpp.wire import now_ms
 from tests.bridge.waiting import until, until_free
+from tests.bridge.whole import CONFIG
 from tests.test_docs import commands
-
-CONFIG = """
-[strom]
-public_url = "http://127.0.0.1:8080"
-http_listen = "127.0.0.1:0"
-ocpp_listen = "127.0.0.1:0"
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill, west wall"
-tariff = "day"
-{extra}
-[[charge_points]]
-id = "CP002"
-name = "Old Mill, car park"
-tariff = "day"
-"""
 
 
 @dataclass
@@ -56,7 +39,7 @@ class House:
 
 @asynccontextmanager
 async def house(folder: Path, extra: str = "") -> AsyncGenerator[House]:
-    (folder / "strom.toml").write_text(CONFIG.format(extra=extra))
+    (folder / "strom.toml").write_text(CONFIG.format(strom="", point=extra))
     async with (
         App.open(load(folder / "strom.toml"), now_ms) as app,
         anyio.create_task_group() as group,

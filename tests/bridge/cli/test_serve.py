@@ -26,21 +26,10 @@ from bridge.app import App
 from bridge.cli.serve import Service
 from bridge.groups import leaves
 from tests.bridge.ocpp.pki import Authority
+from tests.ports import free_port
+from tests.strom_toml import DAY, SERVED, charge_point
 
-CONFIG = """
-[strom]
-public_url = "http://127.0.0.1:{http_port}"
-http_listen = "127.0.0.1:{http_port}"
-ocpp_listen = "127.0.0.1:0"
-[nostr]
-embedded_relay = "127.0.0.1:0"
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-"""
+CONFIG = SERVED + DAY + charge_point()
 
 
 class Served:
@@ -64,13 +53,6 @@ class Served:
             self.seen.append(line)
             if re.search(pattern, line):
                 return line
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -15,21 +15,10 @@ from agent.ports.quotes import Origin, QuoteRequest
 from bridge.app import App
 from tests.bridge.ocpp.library_chargers import library_charger
 from tests.bridge.ocpp.wire import now_ms
+from tests.strom_toml import DAY, LOCAL, charge_point
 from wallet.dev import DevWallet
 
-CONFIG = """
-[strom]
-public_url = "http://127.0.0.1:8080"
-http_listen = "127.0.0.1:0"
-ocpp_listen = "127.0.0.1:0"
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-ocpp_settings = { HeartbeatInterval = 77 }
-"""
+CONFIG = LOCAL + DAY + charge_point(more="ocpp_settings = { HeartbeatInterval = 77 }")
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,9 @@ from tests.bridge.cli.command import Strom
 from tests.bridge.cli.conftest import strom as strom
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger
+from tests.strom_toml import DAY, charge_point
 
-FILE = """
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-"""
+FILE = DAY + charge_point()
 
 
 def configured(folder: Path) -> Config:

@@ -24,27 +24,18 @@ from tests.bridge.ocpp.obedient import ObedientCharger
 from tests.bridge.ocpp.pki import Authority as Pki
 from tests.bridge.ocpp.test_authority import curve_key, key_file, request
 from tests.bridge.ocpp.wire import now_ms
+from tests.strom_toml import DAY, LOCAL, charge_point
 
 PASSWORD = "0123456789abcdef0123"
-CONFIG = """
-[strom]
-public_url = "http://127.0.0.1:8080"
-http_listen = "127.0.0.1:0"
-ocpp_listen = "127.0.0.1:0"
+TLS = """
 [ocpp]
 tls_listen = "127.0.0.1:0"
 certificate = "server.pem"
 key = "server.key"
 client_ca = "chargers.pem"
 {authority}
-[tariffs.day]
-energy_per_kwh = 300
-[[charge_points]]
-id = "CP001"
-name = "Old Mill"
-tariff = "day"
-{point}
 """
+CONFIG = LOCAL + TLS + DAY + charge_point(more="{point}")
 SIGNS = """
 ca_certificate = "chargers.pem"
 ca_key = "chargers.key"
