@@ -230,9 +230,7 @@ class HttpConnection(HttpToolsProtocol):
         cycle = cast("Any", self.cycle)
         return cycle is None or cycle.response_complete or cycle.more_body
 
-    def connection_made(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, transport: asyncio.Transport
-    ) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """Take it in where there is room."""
         super().connection_made(transport)
         self.network = self.server_state.network(self.client)

@@ -18,7 +18,7 @@ class LogLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__(FORMAT)
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         """The line of a record."""
         record.message = printable(record.message)
         return super().formatMessage(record)

@@ -15,7 +15,7 @@ from nostr_sdk import nostr_sdk as binding
 
 def _write(builder: binding._UniffiRustBufferBuilder, value: bytes) -> None:  # pyright: ignore[reportPrivateUsage]
     size = len(value)
-    with builder._reserve(size):  # pyright: ignore[reportPrivateUsage]
+    with builder._reserve(size):
         start = ctypes.addressof(builder.rbuf.data.contents) + builder.rbuf.len
         ctypes.memmove(start, bytes(value), size)
 

@@ -310,6 +310,7 @@ class Ears:
         except JournalUnusable as error:
             log.error("%s: a message stays half done: %s", begun.charge_point, error)
         except Exception:
+            # As above: one message must not keep Strom from all others.
             log.exception(
                 "%s: a message stays half done, which is Strom's own fault", begun.charge_point
             )

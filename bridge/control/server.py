@@ -152,6 +152,7 @@ class _Server:
         except ControlRefused as refused:
             return {"error": str(refused)}
         except Exception:
+            # What Strom does wrong with one command must not end it: chargers depend on it.
             logger.exception("the command %s failed", request.command)
             return {"error": "Strom failed at this; its log says why"}
 

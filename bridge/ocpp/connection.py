@@ -258,6 +258,7 @@ class Connection:
         except (AgentError, JournalError) as error:
             logger.warning("%s: %s was not stored: %s", self.charge_point_id, call.action, error)
         except Exception:
+            # What Strom does wrong with one message must not cost the charger its connection.
             logger.exception("%s: %s could not be handled", self.charge_point_id, call.action)
         return frames.encode_error(
             call.message_id, frames.INTERNAL_ERROR, "could not be stored, please send it again"

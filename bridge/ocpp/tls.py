@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from bridge.ocpp.errors import OcppError
 
@@ -130,7 +130,7 @@ def _reason(error: OSError) -> str:
 class _Watched(ssl.SSLObject):
     """Says why a handshake failed; asyncio keeps that to itself."""
 
-    _told_at_s: dict[str, float] = {}  # noqa: RUF012
+    _told_at_s: ClassVar[dict[str, float]] = {}
 
     def do_handshake(self) -> None:
         try:

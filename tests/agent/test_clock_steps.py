@@ -51,7 +51,7 @@ class Machine:
 
 @pytest.fixture
 async def machine(tmp_path: Path) -> AsyncGenerator[Machine]:
-    tariff = TariffConfig(energy_per_kwh=300, time_per_hour=60)  # pyright: ignore[reportArgumentType]
+    tariff = TariffConfig.model_validate({"energy_per_kwh": 300, "time_per_hour": 60})
     settings = config().model_copy(update={"tariffs": {"day": tariff}})
     clock, steady = ManualClock(), ManualClock(0)
     alerts = Alerts(clock, heard_nothing)

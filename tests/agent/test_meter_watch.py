@@ -73,7 +73,7 @@ class Meter:
 def config(*, check_meter: bool) -> Config:
     connectors = tuple(ConnectorConfig(id=number, max_power_w=LIMIT_W) for number in (1, 2))
     return Config(
-        tariffs={"day": TariffConfig(energy_per_kwh=300)},  # pyright: ignore[reportArgumentType]
+        tariffs={"day": TariffConfig.model_validate({"energy_per_kwh": 300})},
         charge_points=(
             ChargePointConfig(
                 id="CP001",

@@ -46,8 +46,8 @@ def hashed(session: Session) -> Session:
     return structs.replace(session, payments=payments)
 
 
-def of(session: Session, *events: object) -> Receipt:
-    receipt = receipt_of(hashed(session), events, SELLER)  # pyright: ignore[reportArgumentType]
+def of(session: Session, *events: Event) -> Receipt:
+    receipt = receipt_of(hashed(session), events, SELLER)
     assert receipt is not None
     return receipt
 

@@ -238,6 +238,7 @@ async def test_what_is_used_while_it_is_offered_is_not_offered(tmp_path: Path) -
         world.clock.advance(360)
         sample = MeterReport(1, transaction_id, world.clock(), 1000, 11_000)
         reading = asyncio.create_task(world.point.meter_sampled([sample]))
+        # It begins, and has not come to the disk.
         await asyncio.sleep(0)
         with pytest.raises(Refused, match="stop first"):
             await world.site.owned.offer_refund(quote.secret)

@@ -104,6 +104,7 @@ async def test_a_sooner_deadline_wakes_the_clock(soon: bool) -> None:
     running = asyncio.create_task(rung.timers.run())
     try:
         rung.timers.set("far", "CP", 10_000_000)
+        # It goes to sleep until then.
         await asyncio.sleep(0)
         rung.now_ms = 5
         if soon:

@@ -133,7 +133,7 @@ class World:
 def config(**sessions: int) -> Config:
     return Config(
         sessions=SessionsConfig.model_validate(sessions),
-        tariffs={"day": TariffConfig(energy_per_kwh=300)},  # pyright: ignore[reportArgumentType]
+        tariffs={"day": TariffConfig.model_validate({"energy_per_kwh": 300})},
         charge_points=(
             ChargePointConfig(
                 id="CP001",

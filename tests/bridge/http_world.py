@@ -127,7 +127,7 @@ class HttpWorld:
     def drop_connections(self) -> None:
         """Cut every connection, as bad reception does."""
         for connection in list(self.server.connections.connections):
-            connection.transport.abort()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportOptionalMemberAccess]
+            connection.transport.abort()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         while not condition():

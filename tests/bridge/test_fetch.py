@@ -100,6 +100,7 @@ async def test_size_time_and_status_are_bounded() -> None:
 
                 async def slow() -> AsyncGenerator[bytes]:
                     yield b"x"
+                    # Longer than anybody waits for the rest.
                     await anyio.sleep(30)
 
                 return StreamingResponse(slow())

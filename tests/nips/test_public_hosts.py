@@ -14,7 +14,7 @@ from tests.far_names import Resolver
 @pytest.mark.parametrize(
     "address",
     [
-        "0.0.0.0",  # noqa: S104
+        "0.0.0.0",  # noqa: S104  nothing listens there
         "10.0.0.1",
         "100.64.0.1",
         "127.0.0.1",

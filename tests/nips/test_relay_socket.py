@@ -148,6 +148,7 @@ async def test_a_slow_listener_slows_the_relay_down_and_loses_nothing() -> None:
         before = -1
         while before != sent:
             before = sent
+            # Nothing tells that it is held up: it is where it comes no further for a while.
             await asyncio.sleep(0.2)
         assert sent < 200
         ear.may_go_on.set()

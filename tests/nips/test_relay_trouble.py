@@ -182,6 +182,7 @@ async def test_a_relay_that_keeps_dropping_us_loses_nothing_and_repeats_nothing(
             event = note(f"number {len(sent)}")
             sent.append(event)
             await flaky.store(event)
+            # A steady stream, of which each connection brings some.
             await asyncio.sleep(0.02)
         flaky.drop_after_s = 60
         await until(lambda: len(received) >= len(sent), 20)

@@ -99,6 +99,7 @@ async def balance_msat(backend: Backend, wallet: Wallet) -> int:
     """The balance, which every backend of the suite tells, once it stands still."""
     balance = (await wallet.info()).balance_msat
     while backend.late_balance:
+        # Nothing announces it: it follows the channels' own talk.
         await anyio.sleep(0.3)
         last, balance = balance, (await wallet.info()).balance_msat
         if last == balance:

@@ -49,6 +49,7 @@ async def test_who_gives_up_takes_nobody_with_him() -> None:
         directory = Directory(pool, clock_ms)
         impatient = asyncio.create_task(directory.peer(ann.pubkey))
         patient = asyncio.create_task(directory.peer(ben.pubkey))
+        # Both have asked.
         await asyncio.sleep(0)
         impatient.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -56,7 +56,7 @@ MESSAGES: list[object] = [
     call.ClearCache(),
     call.ClearChargingProfile(id=1),
     call.DataTransfer("vendor", data="x"),
-    call.DeleteCertificate(HASH),  # pyright: ignore[reportArgumentType]
+    call.DeleteCertificate(HASH),
     call.ExtendedTriggerMessage(e.MessageTrigger.boot_notification),
     call.GetCompositeSchedule(1, 600),
     call.GetConfiguration(["HeartbeatInterval"]),

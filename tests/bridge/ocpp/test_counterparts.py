@@ -190,6 +190,7 @@ async def test_a_load_of_chargers_all_boot(tmp_path: Path, node_modules: Path) -
         async def all_booted() -> None:
             while boots.answered < 1000:
                 await asyncio.sleep(0.05)
+            # It counts what it has read, and tells nobody before its end.
             await asyncio.sleep(1)
 
         arguments = ("load-test", "-e", url, "-c", "1000", "-r", "3")

@@ -133,6 +133,7 @@ async def test_a_text_that_comes_whole_to_who_waits_is_not_read_by_the_library()
             before = socket.parsed
             for _ in range(2):
                 waiting = asyncio.create_task(socket.hear())
+                # It waits before anything comes.
                 await asyncio.sleep(0)
                 client.transport.write(masked(Opcode.TEXT, b"x" * length))
                 assert await waiting == b"x" * length
@@ -161,6 +162,7 @@ async def test_frames_are_heard_whole_wherever_their_bytes_are_cut(seed: int) ->
                 # As the socket would hand them over: each part by itself.
                 socket.data_received(wire[begin:end])
                 if chance.random() < 0.7:
+                    # Whoever hears has his turn in between.
                     await asyncio.sleep(0)
         await (await client.ping())
         assert heard + await in_turn(socket, len(expected) - len(heard)) == expected
@@ -195,10 +197,12 @@ async def test_what_looks_like_a_frame_within_another_is_a_part_of_that() -> Non
         await client.send("first")
         assert await socket.hear() == b"first"
         waiting = asyncio.create_task(socket.hear())
+        # It waits before anything comes.
         await asyncio.sleep(0)
         parts = (outer[:2], outer[2 : -2 * len(inner) - 1], inner, inner, b".")
         for part in parts:
             socket.data_received(part)
+            # Whoever hears has his turn in between.
             await asyncio.sleep(0)
         assert await waiting == inner * 2 + b"."
 
@@ -208,8 +212,10 @@ async def test_a_text_within_another_is_a_breach_of_the_protocol() -> None:
         await client.send("first")
         assert await socket.hear() == b"first"
         waiting = asyncio.create_task(socket.hear())
+        # It waits before anything comes.
         await asyncio.sleep(0)
         socket.data_received(masked(Opcode.TEXT, b"begun", fin=False))
+        # Whoever hears has his turn in between.
         await asyncio.sleep(0)
         socket.data_received(masked(Opcode.TEXT, b"whole"))
         with pytest.raises(ConnectionClosed) as ended:

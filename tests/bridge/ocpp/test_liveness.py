@@ -109,6 +109,7 @@ async def test_a_frame_that_takes_longer_than_a_pong_may_is_a_sign_of_life() -> 
         while loop.time() < until:
             writer.write(frame[sent : sent + 1])
             sent += 1
+            # A line so slow that the frame takes longer than an answer to a ping may.
             await asyncio.sleep(0.05)
             assert not point.silent
         assert sent < len(frame)

@@ -72,8 +72,10 @@ async def test_it_can_be_followed(tmp_path: Path) -> None:
         group.start_soon(log.run)
 
         async def say() -> None:
-            await anyio.sleep(0.1)
-            log.received("CP001", b"hello")
+            # Until it is heard: what was said before it is followed is not told.
+            while True:
+                log.received("CP001", b"hello")
+                await anyio.sleep(0.01)
 
         group.start_soon(say)
         async for entry in follow(tmp_path, "CP001"):

@@ -33,6 +33,7 @@ async def floods(raw: RawCharger) -> None:
 async def nests(raw: RawCharger) -> None:
     for _ in range(20):
         await raw.send(f'[2,"n","StopTransaction",{DEEP}]')
+        # No flood: each of them alone is to be borne.
         await asyncio.sleep(0.05)
 
 
@@ -85,7 +86,7 @@ async def test_a_broken_charger_never_disturbs_another(
         for name in ("CP001", "CP002")
     )
     settings = Config(
-        tariffs={"day": TariffConfig(energy_per_kwh=300)},  # pyright: ignore[reportArgumentType]
+        tariffs={"day": TariffConfig.model_validate({"energy_per_kwh": 300})},
         charge_points=points,
     )
     async with (

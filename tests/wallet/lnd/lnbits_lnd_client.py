@@ -23,6 +23,7 @@ async def main() -> None:
 
     stream = wallet.paid_invoices_stream()
     announced = asyncio.ensure_future(anext(stream))
+    # It listens before there is anything to hear.
     await asyncio.sleep(0)
     made = await wallet.create_invoice(21, "a memo", unhashed_description=b"text", expiry=600)
     result["invoice_ok"] = made.ok
