@@ -85,7 +85,7 @@ async def test_an_unknown_secret_is_told_to_stay_away(world: HttpWorld) -> None:
 
 async def test_a_page_of_another_site_hears_nothing(world: HttpWorld) -> None:
     view = await world.charging()
-    with pytest.raises(Exception, match="403"):
+    with pytest.raises(InvalidStatus, match="403"):
         async with live(world, view.secret, Origin="https://evil.example"):
             pass
 
