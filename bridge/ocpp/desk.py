@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agent.config.models import Wishes
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
+from bridge.ocpp import hand_changes
 from bridge.ocpp.actions import Version
 from bridge.ocpp.charger import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused
@@ -167,6 +168,7 @@ class Desk:
         check_call(action, payload, line.version.package)
         warnings = check(action, payload, await self._situation(line), force=force)
         logger.info("%s: the operator sends %s", charge_point_id, action)
+        await hand_changes.sent(line.charge_point, action, payload)
         try:
             if action in _REPORTS:
                 return await self._reported(line, action, payload, warnings, timeout_s)

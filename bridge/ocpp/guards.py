@@ -89,14 +89,15 @@ def check(action: str, payload: Payload, situation: Situation, *, force: bool) -
 def _notes(action: str, payload: Payload, situation: Situation) -> Iterator[str]:
     """What is worth knowing of a request that does no harm."""
     by_lower = {key.lower(): (key, value) for key, value in situation.wanted.items()}
-    for key, value in _keys_set(action, payload):
+    for key, value in keys_set(action, payload):
         name, wanted = by_lower.get(key.lower(), (key, value))
         if wanted != value:
             shown = "another value" if is_secret(name) else wanted
             yield f"your file wants {name} = {shown}: the next check sets it back"
 
 
-def _keys_set(action: str, payload: Payload) -> Iterator[tuple[str, str]]:
+def keys_set(action: str, payload: Payload) -> Iterator[tuple[str, str]]:
+    """The configuration keys or variables that a request sets, each with its new value."""
     if action == "ChangeConfiguration":
         yield as_text(payload.get("key")), as_text(payload.get("value"))
     elif action == "SetVariables":
@@ -143,7 +144,7 @@ def _remote_stop(payload: Payload, situation: Situation) -> Iterator[Objection]:
 def _configuration(payload: Payload, situation: Situation) -> Iterator[Objection]:
     del situation
     for action in ("ChangeConfiguration", "SetVariables"):
-        for key, value in _keys_set(action, payload):
+        for key, value in keys_set(action, payload):
             yield from _key(key, value)
 
 

@@ -35,6 +35,8 @@ class Taken(StrEnum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
     READONLY = "read-only"
+    UNANSWERED = "no answer"
+    NOT_DONE = "accepted, but not done"
     ONLY_16 = "only in OCPP 1.6"
     ONLY_201 = "only in OCPP 2.0.1"
 

@@ -1,8 +1,8 @@
 """Keeps chargers at the configuration of the operator's file: compares, sets, resets, reports.
 
 Each is compared at its boot, and once a day while nobody charges; what somebody changed at the
-charger is set back. What billing needs comes first, then what the file wants of the model, then
-what it wants of the charge point; each overrides the one before.
+charger is set back. What the file wants of the model overrides what billing needs, and what it
+wants of the charge point overrides both.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -20,26 +20,27 @@ from agent.config.models import Wishes
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError
+from bridge.ocpp import hand_changes
 from bridge.ocpp.billing import Need
+from bridge.ocpp.comparing import Comparison, lower, same
 from bridge.ocpp.errors import CallFailed, CallRefused, NoAnswer
 from bridge.ocpp.key_reports import KeyReport, Report, decoded, is_idle, shown_state
 from bridge.ocpp.keys import Keys, Present, Taken
-from bridge.ocpp.masking import MASK, is_secret
+from bridge.ocpp.masking import is_secret
 from bridge.ocpp.readings import as_int
 
 logger = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 LOOK_S = 60.0
-MOST_REFUSALS = 3
-"""A charger that refuses to tell its configuration after its boot is asked so often, a look apart,
-and then a day later."""
-UNANSWERED = 2
-"""So many comparisons that came to no end are enough until the next boot, or the next day."""
+MOST_TRIES = 3
+"""A charger that refuses or does not answer is asked so often, a look apart, and then a day later:
+some boot before they know all of their messages, and some take a new value only a moment later."""
 
 _REPORT = "settings"
 _RESET_FOR = "reset-for"
 _RESET_DUE = "reset-due"
+_TRIED_AGAIN = (Taken.UNANSWERED, Taken.NOT_DONE)
 
 
 @dataclass(slots=True, eq=False)
@@ -54,8 +55,7 @@ class Tended:
         booted: whether it booted since it was last compared.
         ready: whether it may be called.
         reset_due: whether a key waits for a reset.
-        refusals: how often it refused to tell how it is configured, since it booted.
-        unanswered: how many comparisons ended because the charger did not answer.
+        tries: how many comparisons in a row came to no end.
     """
 
     charge_point: ChargePoint
@@ -65,8 +65,7 @@ class Tended:
     booted: bool = False
     ready: bool = False
     reset_due: bool = False
-    refusals: int = 0
-    unanswered: int = 0
+    tries: int = 0
     busy: bool = False
 
 
@@ -149,78 +148,69 @@ class Upkeep:
             return True
         report = await self.report(tended.charge_point)
         tended.reset_due = bool(await tended.charge_point.note(_RESET_DUE))
-        stale = self._clock() - report.checked_at_ms >= DAY_MS
+        stale = self._clock() - report.checked_at_ms >= DAY_MS or tended.tries > 0
         if not stale and report.wished == _digest(await self._wishes(tended)):
             return False
         # Near the end of a charge its sample interval is Strom's own.
         return not (await tended.charge_point.commitments()).connectors
 
     async def _try_to_compare(self, tended: Tended) -> None:
-        """Compare, and cease to try where no answer comes: what waits for one holds up others."""
+        """Compare; where that comes to no end it is tried again, and then no more until the next
+        boot or day: what waits for an answer holds up others."""
+        tended.tries += 1
+        is_last = tended.tries >= MOST_TRIES
         try:
-            await self._compare(tended)
-        except NoAnswer as error:
-            tended.unanswered += 1
-            is_here = self._tended.get(tended.charge_point.id) is tended
-            if tended.unanswered < UNANSWERED or not is_here:
+            is_over = await self._compare(tended, is_last=is_last)
+        except (NoAnswer, CallRefused) as error:
+            if not is_last or not self._is_here(tended):
                 raise
             await self._untold(tended, await self._wishes(tended), str(error))
-        tended.unanswered = 0
+            is_over = True
+        if is_over:
+            tended.tries = 0
+
+    def _is_here(self, tended: Tended) -> bool:
+        return self._tended.get(tended.charge_point.id) is tended
 
     async def _wishes(self, tended: Tended) -> Wishes:
         nameplate = await tended.charge_point.nameplate()
         return self._wished(tended.charge_point.id, nameplate)
 
-    async def _compare(self, tended: Tended) -> None:
+    async def _compare(self, tended: Tended, *, is_last: bool) -> bool:
+        """Compare; returns whether it came to its end, which it always does where it `is_last`."""
         charge_point = tended.charge_point
         wishes = await self._wishes(tended)
-        wished, own = wishes.settings, _lower(wishes.own)
         before = {key.key: key for key in (await self.report(charge_point)).keys}
-        needs = [need for need in tended.needs if need.key.lower() not in _lower(wished)]
-        names = [key for key in wished if tended.keys.foreign(key) is None]
-        names += [need.key for need in needs]
-        if tended.count_key and tended.count_key.lower() not in _lower(wished):
+        comparison = Comparison(charge_point.id, tended.keys, tended.needs, wishes)
+        names = comparison.names()
+        if tended.count_key and tended.count_key.lower() not in lower(wishes.settings):
             names.append(tended.count_key)
         booted = tended.booted
-        try:
-            present = await tended.keys.read(names)
-        except CallRefused as refused:
-            tended.refusals += 1
-            if booted and tended.refusals < MOST_REFUSALS:
-                # Some boot before they know all of their messages.
-                logger.info(
-                    "%s: its configuration is asked for again: %s", charge_point.id, refused
-                )
-                return
-            await self._untold(tended, wishes, str(refused))
-            return
-        tended.refusals = 0
+        present = await tended.keys.read(names)
         await self._compare_connectors(charge_point, present.get(tended.count_key.lower()))
-        found: list[KeyReport] = []
-        for key, value in wished.items():
-            foreign = tended.keys.foreign(key)
-            if foreign is not None:
-                is_told = key.lower() in own and foreign[1].lower() not in _lower(wished)
-                found.append(_foreign(key, value, *foreign, matters=is_told))
-                continue
-            found.append(await _wish(tended.keys, key, value, present.get(key.lower())))
-        for need in needs:
-            has = present.get(need.key.lower())
-            if has is not None and not need.good(has.value):
-                found.append(await _need(tended.keys, need, has))
+        found = await comparison.compare(present)
+        if not self._is_here(tended):
+            raise NoAnswer("the connection was lost")
+        by_hand = await hand_changes.changes(charge_point)
         for key in found:
-            _tell(charge_point.id, key, present.get(key.key.lower()), before.get(key.key))
+            name = key.key.lower()
+            has = present.get(name)
+            is_by_hand = has is not None and by_hand.get(name) == has.value
+            _tell(charge_point.id, key, has, before.get(key.key), is_by_hand=is_by_hand)
+        await hand_changes.forget(charge_point, {key: has.value for key, has in present.items()})
         tended.booted = tended.booted and not booted
-        found = await self._settle(tended, found, booted)
+        is_over = is_last or not any(key.state in _TRIED_AGAIN for key in found)
+        found = await self._settle(tended, found, booted=booted, is_over=is_over)
         report = Report(self._clock(), _digest(wishes), found)
         await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
         self._count(charge_point.id, report)
+        return is_over
 
     async def _untold(self, tended: Tended, wishes: Wishes, trouble: str) -> None:
         """Note a charger that does not tell how it is configured: it is asked again tomorrow."""
         charge_point = tended.charge_point
         logger.info("%s: its configuration cannot be compared: %s", charge_point.id, trouble)
-        tended.booted, tended.refusals = False, 0
+        tended.booted = False
         report = Report(self._clock(), _digest(wishes), trouble=trouble)
         await charge_point.keep_note(_REPORT, msgspec.json.encode(report).decode())
         self._count(charge_point.id, report)
@@ -250,7 +240,7 @@ class Upkeep:
             self._alerts.cleared(name, f"{charge_point.id} has the connectors of your file")
 
     async def _settle(
-        self, tended: Tended, found: list[KeyReport], booted: bool
+        self, tended: Tended, found: list[KeyReport], *, booted: bool, is_over: bool
     ) -> list[KeyReport]:
         """Note what waits for a reset; returns the keys with that in their state.
 
@@ -273,10 +263,9 @@ class Upkeep:
             await charge_point.keep_note(_RESET_DUE, due)
         if tried and not waiting:
             await charge_point.keep_note(_RESET_FOR, "")
-        self._alert(
-            charge_point.id,
-            [key for key in found if key.matters or (waiting and not due and _pair(key) in tried)],
-        )
+        bad = [key for key in found if key.matters or (waiting and not due and _pair(key) in tried)]
+        if is_over:
+            self._alert(charge_point.id, bad)
         return found
 
     async def _reset(self, tended: Tended) -> None:
@@ -313,56 +302,26 @@ class Upkeep:
             self._alerts.cleared(name, f"{charge_point_id} has its configuration")
 
 
-async def _wish(keys: Keys, key: str, value: str, has: Present | None) -> KeyReport:
-    shown = MASK if is_secret(key) else value
-    if has is None:
-        return KeyReport(key, shown, "", Taken.UNKNOWN, matters=True)
-    present = MASK if is_secret(key) and has.value else has.value
-    if _same(has.value, value):
-        return KeyReport(key, shown, present, Taken.SET)
-    if has.readonly:
-        return KeyReport(key, shown, present, Taken.READONLY, matters=True)
-    taken = await keys.write(key, value)
-    done = taken in (Taken.SET, Taken.NEEDS_RESET)
-    return KeyReport(key, shown, shown if done else present, taken, matters=not done)
-
-
-def _foreign(key: str, value: str, state: Taken, here: str, *, matters: bool) -> KeyReport:
-    """A key of the version of OCPP that the charger does not speak.
-
-    It matters where it was written for this very charger, and the file does not say the same in
-    the words of the other version.
-    """
-    shown = MASK if is_secret(key) else value
-    return KeyReport(key, shown, "", state, matters, here)
-
-
-async def _need(keys: Keys, need: Need, has: Present) -> KeyReport:
-    """Set what billing needs; where it works as it is, a refusal does not matter."""
-    choices = list(need.values(has.value))
-    works = need.enough(has.value)
-    if has.readonly:
-        return KeyReport(need.key, choices[0], has.value, Taken.READONLY, matters=not works)
-    taken = Taken.REFUSED
-    for value in choices:
-        taken = await keys.write(need.key, value)
-        if taken in (Taken.SET, Taken.NEEDS_RESET):
-            return KeyReport(need.key, value, value, taken)
-    return KeyReport(need.key, choices[0], has.value, taken, matters=not works)
-
-
 def _pair(key: KeyReport) -> str:
     return f"{key.key}={key.wanted}"
 
 
-def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyReport | None) -> None:
+def _tell(
+    charge_point_id: str,
+    key: KeyReport,
+    has: Present | None,
+    was: KeyReport | None,
+    *,
+    is_by_hand: bool,
+) -> None:
     """Say in the log what differed."""
     kept = was is not None and was.state is Taken.SET and not is_secret(key.key)
-    if has is not None and was is not None and kept and not _same(has.value, was.present):
+    if has is not None and was is not None and kept and not same(has.value, was.present):
         logger.warning(
-            "%s: %s was changed at the charger, from %s to %s",
+            "%s: %s was changed %s, from %s to %s",
             charge_point_id,
             key.key,
+            "by an operator over OCPP" if is_by_hand else "at the charger",
             was.present[:100] or "nothing",
             has.value[:100] or "nothing",
         )
@@ -370,7 +329,7 @@ def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyRep
         return
     if key.matters:
         level, verb = logging.WARNING, "should be"
-    elif key.state is not Taken.SET or (has is not None and not _same(has.value, key.present)):
+    elif key.state is not Taken.SET or (has is not None and not same(has.value, key.present)):
         level, verb = logging.INFO, "is to be"
     else:
         return
@@ -383,19 +342,6 @@ def _tell(charge_point_id: str, key: KeyReport, has: Present | None, was: KeyRep
         key.wanted[:100],
         shown_state(key),
     )
-
-
-def _same(present: str, wanted: str) -> bool:
-    """Keys are compared as chargers write their values."""
-
-    def plain(value: str) -> str:
-        return ",".join(part.strip() for part in value.split(",")).lower()
-
-    return plain(present) == plain(wanted)
-
-
-def _lower(keys: Iterable[str]) -> set[str]:
-    return {key.lower() for key in keys}
 
 
 def _digest(wishes: Wishes) -> str:

@@ -28,17 +28,25 @@ NEEDED = "Energy.Active.Import.Register,Power.Active.Import"
 
 @dataclass
 class Box:
-    """A charger that is nothing but its keys, over any number of connections."""
+    """A charger that is nothing but its keys, over any number of connections.
+
+    Attributes:
+        deaf: keys of which it answers no change.
+        slow: keys of which it shows a new value only once it was asked for them again.
+    """
 
     values: dict[str, str]
     readonly: set[str] = field(default_factory=set[str])
     refuses: set[str] = field(default_factory=set[str])
     reboots: set[str] = field(default_factory=set[str])
     forgets: set[str] = field(default_factory=set[str])
+    deaf: set[str] = field(default_factory=set[str])
+    slow: set[str] = field(default_factory=set[str])
     most: int | None = None
     changes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     asked: list[list[str]] = field(default_factory=list[list[str]])
     resets: int = 0
+    later: dict[str, str] = field(default_factory=dict[str, str])
 
     def answer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         if action == "Reset":
@@ -49,7 +57,9 @@ class Box:
             self.changes.append((key, value))
             if value in self.refuses:
                 return {"status": "Rejected"}
-            if key not in self.forgets:
+            if key in self.slow:
+                self.later[key] = value
+            elif key not in self.forgets | self.deaf:
                 self.values[key] = value
             return {"status": "RebootRequired" if key in self.reboots else "Accepted"}
         if action == "TriggerMessage":
@@ -62,6 +72,9 @@ class Box:
         if self.most is not None:
             known["GetConfigurationMaxKeys"] = str(self.most)
         found = {n: known[k] for n in names for k in known if k.lower() == n.lower()}
+        if found.keys() & self.later.keys():
+            self.values |= self.later
+            self.later.clear()
         return {
             "configurationKey": [
                 {"key": name, "readonly": name in self.readonly, "value": value}
@@ -73,7 +86,9 @@ class Box:
     async def run(self, raw: RawCharger) -> None:
         while True:
             frame = await raw.asked()
-            await raw.send([3, frame[1], self.answer(frame[2], frame[3])])
+            answer = self.answer(frame[2], frame[3])
+            if frame[2] != "ChangeConfiguration" or frame[3]["key"] not in self.deaf:
+                await raw.send([3, frame[1], answer])
 
 
 @dataclass

@@ -175,8 +175,9 @@ async def test_a_session_over_an_outage_and_a_reboot(tmp_path: Path) -> None:
         async with connected(stage, model) as station:
             events = Transactions(station, stage)
             await booted(station, stage)
-            await stage.world.until(lambda: model.values["TxCtrlr.StopTxOnInvalidId"] == "true")
-            assert model.values["OCPPCommCtrlr.HeartbeatInterval"] == "60"
+            heartbeat = "OCPPCommCtrlr.HeartbeatInterval"
+            await stage.world.until(lambda: model.values[heartbeat] == "60")
+            assert model.values["TxCtrlr.StopTxOnInvalidId"] == "true"
             assert model.values["SampledDataCtrlr.TxUpdatedInterval"] == "15"
             register = "Energy.Active.Import.Register"
             assert model.values["SampledDataCtrlr.TxStartedMeasurands"] == register

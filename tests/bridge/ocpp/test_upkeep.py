@@ -11,9 +11,10 @@ import anyio.lowlevel
 import pytest
 
 from agent.ports.charge_point import Commitments
+from bridge.ocpp.comparing import MOST_SILENT
 from bridge.ocpp.keys import Taken
 from bridge.ocpp.limits import Limits
-from bridge.ocpp.upkeep import DAY_MS, MOST_REFUSALS
+from bridge.ocpp.upkeep import DAY_MS, MOST_TRIES
 from tests.bridge.ocpp.shop import NEEDED, Box, Shop, opened_shop
 from tests.bridge.ocpp.wire import RawCharger, charger
 
@@ -302,7 +303,7 @@ async def test_a_charger_that_tells_nobody_its_configuration(
     async with charger(shop.server, subprotocols=(version,)) as raw:
         await boots_in(version, raw)
         await refuses_all(raw, messages, code)
-        for _ in range(MOST_REFUSALS - 1):
+        for _ in range(MOST_TRIES - 1):
             assert (await shop.report()).trouble == ""
             async with anyio.create_task_group() as group:
                 group.start_soon(refuses_all, raw, messages, code)
@@ -373,10 +374,10 @@ async def test_a_charger_that_answers_with_fewer_keys_than_it_was_asked_for(
         assert await shop.states() == dict.fromkeys(
             ("A", "B", "C", "StopTransactionOnInvalidId"), Taken.SET
         )
-        assert box.changes == [("C", "3"), ("StopTransactionOnInvalidId", "true")]
+        assert box.changes == [("StopTransactionOnInvalidId", "true"), ("C", "3")]
 
 
-async def test_a_charger_that_never_answers_is_left_alone_after_two_tries() -> None:
+async def test_a_charger_that_never_answers_is_left_alone_after_three_tries() -> None:
     """Each try holds up what else is asked of it."""
     limits = Limits(silence_s=0.1, call_timeout_s=0.05)
     async with opened_shop(limits) as shop, charger(shop.server) as raw:
@@ -388,6 +389,145 @@ async def test_a_charger_that_never_answers_is_left_alone_after_two_tries() -> N
         await shop.upkeep.look()
         await raw.call("Heartbeat", {})
         asked = [(await raw.asked())[2] for _ in range(raw.waiting)]
-        assert asked.count("GetConfiguration") == 2
+        assert asked.count("GetConfiguration") == MOST_TRIES
         [trouble] = shop.alerts.current().values()
         assert "GetConfiguration: no answer within" in trouble
+
+
+async def test_silences_of_before_are_forgotten_once_it_told_its_configuration() -> None:
+    limits = Limits(silence_s=0.1, call_timeout_s=0.5)
+    box = Box({"MeterValueSampleInterval": "30"})
+    async with opened_shop(limits) as shop, charger(shop.server) as raw:
+        for _ in range(MOST_TRIES):
+            await raw.boot()
+            while not raw.waiting:
+                await shop.upkeep.look()
+                await raw.call("Heartbeat", {})
+            async with anyio.create_task_group() as group:
+                group.start_soon(box.run, raw)
+                await shop.upkeep.look()
+                group.cancel_scope.cancel()
+            assert (await shop.report()).trouble == ""
+        assert not shop.alerts.current()
+
+
+async def test_a_key_that_is_not_answered_costs_no_other_one_its_turn() -> None:
+    limits = Limits(silence_s=0.1, call_timeout_s=0.5)
+    async with opened_shop(limits) as shop:
+        shop.wishes = {"A": "1", "B": "2"}
+        box = Box({"A": "0", "B": "0", "MeterValueSampleInterval": "0"}, deaf={"A"})
+        async with charger(shop.server) as raw, anyio.create_task_group() as group:
+            await raw.boot()
+            group.start_soon(box.run, raw)
+            await shop.until(lambda report: report.checked_at_ms > 0)
+            assert box.changes == [("MeterValueSampleInterval", "20"), ("A", "1"), ("B", "2")]
+            assert await shop.states() == {
+                "MeterValueSampleInterval": Taken.SET,
+                "A": Taken.UNANSWERED,
+                "B": Taken.SET,
+            }
+            assert not shop.alerts.current()
+            for _ in range(MOST_TRIES):
+                await shop.upkeep.look()
+            assert box.changes[3:] == [("A", "1")] * (MOST_TRIES - 1)
+            [trouble] = shop.alerts.current().values()
+            assert "A (no answer)" in trouble
+            box.deaf.clear()
+            shop.clock.advance(DAY_MS / 1000)
+            await shop.upkeep.look()
+            assert set((await shop.states()).values()) == {Taken.SET}
+            assert not shop.alerts.current()
+            group.cancel_scope.cancel()
+
+
+async def test_a_charger_that_answers_no_change_is_asked_for_few(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each takes as long as an answer may, and the first two are what billing needs. It answers
+    all else, so that it may be paid for."""
+    limits = Limits(silence_s=0.1, call_timeout_s=0.2)
+    async with opened_shop(limits) as shop:
+        shop.wishes = {f"K{number}": "1" for number in range(18)}
+        shop.wishes["MeterValueSampleInterval"] = "15"
+        values = {**dict.fromkeys(shop.wishes, "0"), "MeterValuesSampledData": "Voltage"}
+        box = Box(values, deaf=set(values))
+        async with charger(shop.server) as raw, anyio.create_task_group() as group:
+            await raw.boot()
+            group.start_soon(box.run, raw)
+            await shop.until(lambda report: report.checked_at_ms > 0)
+            assert [key for key, _ in box.changes] == [
+                "MeterValuesSampledData",
+                "MeterValueSampleInterval",
+            ]
+            for _ in range(MOST_TRIES):
+                await shop.upkeep.look()
+            assert len(box.changes) == MOST_SILENT * MOST_TRIES
+            assert await shop.states() == dict.fromkeys(values, Taken.UNANSWERED)
+            assert "no payment is taken for it" not in caplog.text
+            group.cancel_scope.cancel()
+
+
+async def test_what_a_charger_accepts_and_does_not_do_is_said(shop: Shop) -> None:
+    shop.wishes = {"A": "1", "B": "2"}
+    box = Box({"A": "0", "B": "0", "LocalAuthorizeOffline": "true"})
+    box.forgets = {"A", "LocalAuthorizeOffline"}
+    async with shop.boots(box):
+        for _ in range(MOST_TRIES):
+            await shop.upkeep.look()
+        assert await shop.states() == {
+            "A": Taken.NOT_DONE,
+            "B": Taken.SET,
+            "LocalAuthorizeOffline": Taken.NOT_DONE,
+        }
+        assert [key.present for key in (await shop.report()).keys] == ["0", "2", "true"]
+        assert shop.upkeep.differing == 2
+        [trouble] = shop.alerts.current().values()
+        said = "A (accepted, but not done), LocalAuthorizeOffline (accepted, but not done);"
+        assert said in trouble
+
+
+async def test_what_a_charger_does_a_moment_later_is_done(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.wishes = {"A": "1"}
+    box = Box({"A": "0"}, slow={"A"})
+    async with shop.boots(box):
+        assert await shop.states() == {"A": Taken.NOT_DONE}
+        await shop.upkeep.look()
+        assert await shop.states() == {"A": Taken.SET}
+        assert box.changes == [("A", "1")]
+        assert not shop.alerts.current()
+    assert "changed at the charger" not in caplog.text
+
+
+async def test_a_value_that_is_not_shown_is_believed(shop: Shop) -> None:
+    """Nobody can read it: a charger may keep it to itself."""
+
+    class Discreet(Box):
+        def answer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+            answer = super().answer(action, payload)
+            for key in answer.get("configurationKey", []):
+                del key["value"]
+            return answer
+
+    shop.wishes = {"A": "1"}
+    async with shop.boots(Discreet({"A": "1"})):
+        assert await shop.states() == {"A": Taken.SET}
+
+
+async def test_what_an_operator_changed_is_not_said_of_somebody_at_the_charger(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.wishes = {"A": "1", "B": "1"}
+    box = Box({"A": "1", "B": "1"})
+    async with shop.boots(box):
+        await shop.server.desk.ask("CP001", "ChangeConfiguration", {"key": "a", "value": "7"})
+        box.values = {"A": "7", "B": "7"}
+        shop.clock.advance(DAY_MS / 1000)
+        await shop.upkeep.look()
+        assert "A was changed by an operator over OCPP, from 1 to 7" in caplog.text
+        assert "B was changed at the charger, from 1 to 7" in caplog.text
+        box.values["A"] = "7"
+        shop.clock.advance(DAY_MS / 1000)
+        await shop.upkeep.look()
+        assert "A was changed at the charger, from 1 to 7" in caplog.text

@@ -61,6 +61,7 @@ async def test_the_variables_of_2_0_1(shop: Shop, own: bool) -> None:
                 result |= {"attributeStatus": "Rejected", "attributeStatusInfo": info}
             else:
                 changes.append((name[1], item["attributeValue"]))
+                values[name] = item["attributeValue"]
                 result["attributeStatus"] = "Accepted"
             results.append(result)
         assert action == "SetVariables" or len(results) <= 2
@@ -80,9 +81,9 @@ async def test_the_variables_of_2_0_1(shop: Shop, own: bool) -> None:
             await shop.until(lambda report: report.checked_at_ms > 0)
             group.cancel_scope.cancel()
     assert changes == [
+        ("TxUpdatedMeasurands", f"Voltage,{NEEDED}"),
         ("HeartbeatInterval", "60"),
         ("Available", "false"),
-        ("TxUpdatedMeasurands", f"Voltage,{NEEDED}"),
     ]
     assert await shop.states() == {
         "OCPPCommCtrlr.HeartbeatInterval": Taken.SET,
