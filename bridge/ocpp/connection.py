@@ -61,8 +61,8 @@ class Handlers(Protocol):
 class FrameLog(Protocol):
     """Keeps what went over the wire."""
 
-    def received(self, charge_point_id: str, frame: bytes) -> None:
-        """A frame came in."""
+    def received(self, charge_point_id: str, frame: bytes, *, is_plain: bool = False) -> None:
+        """A frame came in; one that `is_plain` was read whole, and has no place for a secret."""
         ...
 
     def sent(self, charge_point_id: str, frame: bytes) -> None:
@@ -73,7 +73,7 @@ class FrameLog(Protocol):
 class NoLog:
     """Keeps nothing."""
 
-    def received(self, charge_point_id: str, frame: bytes) -> None:
+    def received(self, charge_point_id: str, frame: bytes, *, is_plain: bool = False) -> None:
         """Do nothing."""
 
     def sent(self, charge_point_id: str, frame: bytes) -> None:
@@ -219,15 +219,16 @@ class Connection:
         return answer.payload
 
     async def _take(self, frame: bytes) -> None:
-        self._log.received(self.charge_point_id, frame)
         self._liveness.spoke()
         if len(frame) > self._limits.message_bytes and not frames.may_be_large(frame):
+            self._log.received(self.charge_point_id, frame)
             self._complain("it is too large")
             await self._socket.close(1009, "message too big")
             return
         try:
             message = self._handlers.decode(frame)
         except InvalidFrame as invalid:
+            self._log.received(self.charge_point_id, frame)
             self._complain(str(invalid))
             message_id = invalid.message_id
             message_id = self._handlers.nameless if message_id is None else message_id
@@ -236,10 +237,13 @@ class Connection:
                 await self._reply(frames.encode_error(message_id, code, str(invalid)))
             return
         if not isinstance(message, frames.Call):
+            self._log.received(self.charge_point_id, frame)
             future = self._pending.get(message.message_id)
             if future is not None and not future.done():
                 future.set_result(message)
             return
+        is_plain = not isinstance(message.payload, dict)
+        self._log.received(self.charge_point_id, frame, is_plain=is_plain)
         answered = await self._reply(await self._answer(message))
         if answered and not self._ready.is_set():
             self._is_ready()

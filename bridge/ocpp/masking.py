@@ -38,10 +38,11 @@ _MARKS = (
 looking for them is all that most frames cost. A backslash may hide any of the others."""
 
 _PLAIN = re.compile(
-    rb'\s*\[\s*(?:2\s*,\s*"[^"\\]*"\s*,\s*"(?:MeterValues|Heartbeat)"\s*,'
-    rb'|3\s*,\s*"[^"\\]*"\s*,\s*\{\s*\}\s*\]\s*\Z)'
+    rb'\s*\[\s*(?:2\s*,\s*"[\w.-]*"\s*,\s*"Heartbeat"|3\s*,\s*"[\w.-]*")'
+    rb"\s*,\s*\{\s*\}\s*\]\s*\Z"
 )
-"""By far the most frames: readings of meters, signs of life, and the empty answer to them."""
+"""Signs of life and empty answers: by far the most frames, but for readings of meters, which are
+read before they are kept."""
 
 _NAMING = frozenset(
     {"key", "component", "variable", "readonly", "attributeType", "attributeStatus", "type"}

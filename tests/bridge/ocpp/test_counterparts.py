@@ -147,7 +147,7 @@ class Heard(NoLog):
         self.frames = 0
         self._bystander = bystander
 
-    def received(self, charge_point_id: str, frame: bytes) -> None:
+    def received(self, charge_point_id: str, frame: bytes, *, is_plain: bool = False) -> None:
         self.frames += charge_point_id != self._bystander
 
 

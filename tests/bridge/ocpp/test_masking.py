@@ -52,6 +52,12 @@ PEM = f"-----BEGIN EC PRIVATE KEY-----\n{SECRET}\n-----END EC PRIVATE KEY-----\n
         [2, "1", "DataTransfer", {"vendorId": "x", "data": f"ssid=a;wifi_password = {SECRET}"}],
         [2, "1", "DataTransfer", {"vendorId": "x", "data": PEM}],
         [2, "1", "DataTransfer", {"vendorId": "x", "data": PEM[:45]}],
+        [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [], "AuthorizationKey": SECRET}],
+        [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [
+            {"timestamp": "", "sampledValue": [{"value": f"https://u:{SECRET}@host/"}]}]}],
+        [2, "1", "Heartbeat", {"password": SECRET}],
+        [2, f"https://u:{SECRET}@host/", "Heartbeat", {}],
+        [3, f"password={SECRET}", {}],
         [4, "1", "InternalError", f"AuthorizationKey: {SECRET} is too short", {}],
     ],
 )  # fmt: skip

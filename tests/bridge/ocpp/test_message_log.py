@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import anyio
@@ -31,6 +32,29 @@ async def test_what_goes_over_the_wire_can_be_read_afterwards(tmp_path: Path) ->
         (False, '[3,"c1",{"'),
     ]
     assert abs(entries[0].at_ms - now_ms()) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("more", "is_kept_as_it_is"), [({}, True), ({"AuthorizationKey": "hunter2"}, False)]
+)
+async def test_readings_are_kept_without_secrets(
+    tmp_path: Path, more: dict[str, str], is_kept_as_it_is: bool
+) -> None:
+    """Those by the book are not looked through: they have no place for any."""
+    log = MessageLog(tmp_path, now_ms)
+    sample = {"timestamp": "2026-01-01T00:00:00Z", "sampledValue": [{"value": "7"}]}
+    payload = {"connectorId": 1, "meterValue": [sample], **more}
+    async with serving(RecordingSite("CP001"), log=log) as server, charger(server) as raw:
+        await raw.call("MeterValues", payload)
+    async with anyio.create_task_group() as group:
+        group.start_soon(log.run)
+        await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    entry, answer = read(tmp_path, "CP001")
+    sent = json.dumps([2, "c1", "MeterValues", payload])
+    assert (entry.frame == sent) is is_kept_as_it_is
+    assert "hunter2" not in entry.frame
+    assert answer.frame == '[3,"c1",{}]'
 
 
 def write(log: MessageLog) -> None:
