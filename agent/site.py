@@ -116,6 +116,7 @@ class Site:
         self._papers = Papers(journal, points, identities)
         self._tariffs = TariffChoice(config, journal, clock)
         self._journal = journal
+        self._on_clock_set: Callable[[int], None] = lambda _: None
         watch = ClockWatch(clock, steady, self._clock_was_set) if steady else None
         look = watch.look if watch else None
         self._timers = Timers(clock, self._deadline_reached, look=look)
@@ -288,6 +289,11 @@ class Site:
             if event is not None:
                 self._stop_unstored(charge_point_id, session_id, event)
 
+    def on_clock_set(self, call: Callable[[int], None]) -> None:
+        """Call this when the machine's clock was set, with by how many ms: forward, or (below
+        zero) back."""
+        self._on_clock_set = call
+
     async def _clock_was_set(self, by_ms: int) -> None:
         """No time has passed for anybody: what is open goes on as if it had always been so late."""
         sentence = (
@@ -297,6 +303,7 @@ class Site:
         log.warning("%s", sentence)
         self._alerts.happened("clock", sentence)
         self.commons.started_at_ms += by_ms
+        self._on_clock_set(by_ms)
         now_ms = self.commons.clock()
         for session in self._sessions.open():
             event = ClockSet(f"clock:{session.id}:{now_ms}", now_ms, by_ms)

@@ -193,6 +193,7 @@ class App:
                 alerts=alerts,
             )
             site.leaving.on_gone(ocpp.send_away)
+            site.on_clock_set(ocpp.clock_was_set)
             await ocpp.start()
             stack.push_async_callback(ocpp.close)
             app.ocpp_port, app.ocpp_tls_port = ocpp.port, ocpp.tls_port

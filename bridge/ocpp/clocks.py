@@ -41,6 +41,11 @@ class Clocks:
             known = self._clocks.setdefault(charge_point.id, clock)
         return known
 
+    def ours_was_set(self, by_ms: int) -> None:
+        """Our clock was set, forward or (below zero) back."""
+        for clock in self._clocks.values():
+            clock.ours_was_set(by_ms)
+
 
 async def _keep(charge_point: ChargePoint, behind_ms: int) -> None:
     try:

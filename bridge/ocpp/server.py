@@ -172,6 +172,10 @@ class OcppServer:
         if owner is not None:
             self._spawn(owner.dismiss("this charge point is not configured here any more"))
 
+    def clock_was_set(self, by_ms: int) -> None:
+        """Our clock was set, forward or (below zero) back: chargers go by the time of before."""
+        self._clocks.ours_was_set(by_ms)
+
     async def close(self) -> None:
         """Close all connections and stop listening."""
         await self._listeners.close()

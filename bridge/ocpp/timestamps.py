@@ -149,6 +149,17 @@ class Clock:
         self._late_times = 0
         self._mixed = False
 
+    def ours_was_set(self, by_ms: int) -> None:
+        """Our clock was set: the charger's is behind by as much more.
+
+        One that is ahead shows that by its next message, and may have done so already: a clock
+        of ours that was set back is left to that.
+        """
+        if by_ms > 0 and self._behind_ms is not None:
+            self._behind_ms += by_ms
+            self._late_times = 0
+            self._tell()
+
     def measure(self, written: object, arrived_ms: int, *, live: bool) -> None:
         """Learn from a timestamp.
 

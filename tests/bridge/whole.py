@@ -114,12 +114,15 @@ class Whole:
 
 
 @asynccontextmanager
-async def whole(folder: Path, *, strom: str = "", point: str = "") -> AsyncGenerator[Whole]:
-    """A Strom with two charge points; `strom` and `point` are more lines of its file."""
+async def whole(
+    folder: Path, *, strom: str = "", point: str = "", steady: ManualClock | None = None
+) -> AsyncGenerator[Whole]:
+    """A Strom with two charge points; `strom` and `point` are more lines of its file, and `steady`
+    is the clock that nobody can set."""
     path = folder / "strom.toml"
     path.write_text(CONFIG.format(strom=strom, point=point))
     clock = ManualClock()
-    async with App.open(load(path), clock) as app:
+    async with App.open(load(path), clock, steady) as app:
         url = f"http://127.0.0.1:{app.http_port}"
         async with httpx.AsyncClient(base_url=url, timeout=30) as http:
             yield Whole(app, clock, folder, http)

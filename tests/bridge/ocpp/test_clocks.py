@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.world import ManualClock
 from tests.bridge.ocpp.obedient import obedient
 from tests.bridge.whole import METER_START, whole
 
@@ -94,3 +95,34 @@ async def test_readings_that_come_again_with_the_stop_are_not_counted_twice(
         stop = {"transactionId": number, "meterStop": METER_START + 950, "transactionData": curve}
         await charger.say("StopTransaction", stop | {"timestamp": f"{year}-01-01T00:05:00Z"})
         assert strom.point.sessions.get(quote.session_id).energy_wh == 950
+
+
+@pytest.mark.parametrize("step_s", [2 * HOUR_S, 3 * 24 * HOUR_S, -2 * HOUR_S])
+async def test_readings_count_from_the_first_one_after_our_clock_was_set(
+    tmp_path: Path, step_s: int
+) -> None:
+    """The charger goes by the time that it was told before."""
+    steady = ManualClock(0)
+    async with (
+        whole(tmp_path, steady=steady) as strom,
+        obedient(strom.app.ocpp_port) as charger,
+    ):
+        await charger.boot()
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+        await charger.say("StatusNotification", status | {"timestamp": strom.at()})
+        quote, number = await strom.charging(charger, 1000)
+        strom.clock.advance(step_s)
+        await strom.app.site.ring_due()
+        for turn in (1, 2):
+            steady.advance(20)
+            strom.clock.advance(20)
+            sample = [{"value": str(METER_START + 60 * turn)}]
+            value = {"timestamp": strom.at(-step_s), "sampledValue": sample}
+            reading = {"connectorId": 1, "transactionId": number, "meterValue": [value]}
+            await charger.say("MeterValues", reading)
+            assert strom.point.sessions.get(quote.session_id).energy_wh == 60 * turn
+        # A heartbeat tells the charger the time, by which it goes from now on.
+        await charger.say("Heartbeat", {})
+        value = {"timestamp": strom.at(), "sampledValue": [{"value": str(METER_START + 180)}]}
+        await charger.say("MeterValues", reading | {"meterValue": [value]})
+        assert strom.point.sessions.get(quote.session_id).energy_wh == 180
