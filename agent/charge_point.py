@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent import nameplates, quotes
 from agent.commitments import commitments
@@ -193,7 +194,7 @@ class ChargePointAgent:
             return await self._begin(report)
 
     async def _begin(self, report: StartReport) -> StartVerdict:
-        known = self._commons.journal.transactions.find(self.id, report)
+        known = self._owners.known_start(report)
         if known is not None:
             open_ids = {session.id for session in self.sessions.open()}
             return StartVerdict(known.id, known.session_id in open_ids)
@@ -201,6 +202,9 @@ class ChargePointAgent:
         session = self._owners.by_tag(report.id_tag) or self._owners.past_by_tag(report.id_tag)
         if session is None:
             await self._end_unheard(report.connector, transaction_id)
+            if not report.started_at_ms:
+                # Another one in the same words was stored before, it may be.
+                report = replace(report, started_at_ms=self._commons.clock())
             await self._commons.journal.transactions.add(self.id, transaction_id, report)
             self._strays.began(report.connector, transaction_id, report.register_wh)
             return StartVerdict(transaction_id, accepted=False)

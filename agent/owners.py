@@ -163,6 +163,22 @@ class Owners:
             report.register_wh,
         )
 
+    def known_start(self, report: StartReport) -> Transaction | None:
+        """The transaction that a start tells of in the same words as before.
+
+        Without a time the same words are said of each start of a card by a meter that did not
+        move. They mean the same one where they are of a session, or while it goes on.
+        """
+        if report.started_at_ms or self.by_tag(report.id_tag) or self.past_by_tag(report.id_tag):
+            return self._commons.journal.transactions.find(self._charge_point_id, report)
+        stray = self._strays.on(self._strays.place(report.connector))
+        if stray is None:
+            return None
+        running = self._commons.journal.transactions.get(stray.transaction_id)
+        told = (report.connector, report.register_wh)
+        is_same = running is not None and (running.connector, running.register_wh) == told
+        return running if is_same else None
+
     def by_signed_values(self, connector: int, transaction_id: int | None) -> str:
         """The id of the session that signed values belong to; "" for none."""
         known = (

@@ -10,7 +10,7 @@ from agent.connectors import WITHOUT_POWER
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.machine.metering import Source
 from agent.machine.model import SessionState
-from agent.ports.charger import MeterReport
+from agent.ports.charger import MeterReport, StartReport
 from tests.agent.strays import (
     UNKNOWN_CONNECTOR,
     asked,
@@ -24,7 +24,7 @@ from tests.agent.strays import (
     status,
     stopped,
 )
-from tests.agent.world import running
+from tests.agent.world import ManualClock, running
 
 
 @pytest.mark.parametrize("free", sorted(WITHOUT_POWER))
@@ -139,6 +139,46 @@ async def test_it_is_over_for_good_where_a_paid_transaction_began(tmp_path: Path
         await sampled(world, 700, number)
         await delivered(world)
         assert asked(charger, "stop") == [number]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_start_without_a_time_is_told_again_only_while_it_goes_on(
+    tmp_path: Path, is_restarted: bool
+) -> None:
+    """A card that is refused each time, and a meter that is always told as 0."""
+    start = StartReport(1, "BB2TBR09", 0, 0)
+    clock = ManualClock()
+    async with running(tmp_path, clock) as world:
+        charger = await world.ready()
+        first = (await world.point.transaction_started(start)).transaction_id
+        assert (await world.point.transaction_started(start)).transaction_id == first
+        await stopped(world, first, 0)
+        clock.advance(60)
+        second = (await world.point.transaction_started(start)).transaction_id
+        assert second != first
+        await status(world, ConnectorStatus.CHARGING)
+        await delivered(world)
+        assert asked(charger, "stop") == [second]
+        if not is_restarted:
+            assert (await world.point.transaction_started(start)).transaction_id == second
+    if is_restarted:
+        async with running(tmp_path, clock) as world:
+            assert (await world.point.transaction_started(start)).transaction_id == second
+
+
+async def test_a_paid_start_without_a_time_is_no_strangers_again(tmp_path: Path) -> None:
+    """A stranger's card was refused there just before, and the meter stands where it stood."""
+    async with running(tmp_path) as world:
+        await world.ready()
+        await world.point.transaction_started(StartReport(1, "BB2TBR09", 500, 0))
+        quote = await world.paid()
+        start = StartReport(1, quote.session_id, 500, 0)
+        verdict = await world.point.transaction_started(start)
+        assert verdict.accepted
+        world.clock.advance(5)
+        assert await world.point.transaction_started(start) == verdict
+        await sampled(world, 900, verdict.transaction_id)
+        assert session(world, quote).energy_wh == 400
 
 
 async def test_a_reading_that_is_older_than_its_end_says_nothing(tmp_path: Path) -> None:
