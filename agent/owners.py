@@ -220,7 +220,11 @@ class Owners:
         return (tagged.id, tagged.transaction_id or 0) if tagged else ("", named)
 
     def _is_of_before(self, report: StopReport, transaction: Transaction) -> bool:
-        """Whether a stop by a card is older than the open transaction whose number it has."""
+        """Whether a stop by a card is older than the open transaction whose number it has.
+
+        Without a card the time alone tells nothing: a power cut takes the clock of many chargers
+        along, and summer time ends. What is kept in error would go on at its driver's cost.
+        """
         session = self._sessions.in_transaction(transaction.id)
         if not report.id_tag.strip() or session is None or session.started_at_ms is None:
             return False

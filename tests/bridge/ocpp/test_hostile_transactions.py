@@ -295,3 +295,13 @@ async def test_a_stop_that_another_central_system_left_ends_nothing(
         assert "that nobody paid for" not in caplog.text
         await stage.stop(raw, transaction_id, idTag="MASTER")
         assert await stage.closed(quote) == (1000, 300_000, 700_000)
+
+
+@pytest.mark.parametrize("reason", ["PowerLoss", "EVDisconnected"])
+async def test_a_stop_without_a_card_counts_whatever_its_time(tmp_path: Path, reason: str) -> None:
+    """The clock went back while the car charged: by a power cut, or because summer time ended."""
+    async with staged(tmp_path) as stage, booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.stop(raw, transaction_id, timestamp=stage.at(-7200), reason=reason)
+        assert stage.session(quote).state is SessionState.CLOSED
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
