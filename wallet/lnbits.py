@@ -139,7 +139,7 @@ class LnbitsWallet:
         response = await self._request("POST", "/api/v1/payments", json=order)
         if not response.is_success:
             detail, status = _complaint(response)
-            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and status != "failed":
+            if _is_not_now(response) and status != "failed":
                 raise WalletUnavailable(f"LNbits cannot make an invoice now: {detail}")
             raise WalletRefused(f"LNbits refused to make an invoice: {detail}")
         return checks.issued(
@@ -191,7 +191,8 @@ class LnbitsWallet:
                 f"LNbits at {self._url} answers HTTP {error.response.status_code} to a websocket: "
                 "a proxy in front of it must pass them on"
             ) from None
-        except (OSError, WebSocketException) as error:
+        except (OSError, WebSocketException, ValueError) as error:
+            # A redirect to what is no address is a ValueError.
             raise WalletUnavailable(
                 f"the notifications of LNbits at {self._url} broke off ({type(error).__name__})"
             ) from None
@@ -259,7 +260,7 @@ class LnbitsWallet:
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise self._unreachable() from None
-        except httpx.TransportError:
+        except httpx.RequestError:
             return PaymentOutcome(PaymentState.UNKNOWN)
         try:
             outcome = outcome_of(await self._records(invoice.payment_hash))
@@ -369,7 +370,7 @@ class LnbitsWallet:
     ) -> httpx.Response:
         try:
             return await self._opened().request(method, path, params=params, json=json)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._unreachable(type(error).__name__) from None
 
     def _unreachable(self, cause: str = "ConnectError") -> WalletUnavailable:
@@ -404,7 +405,7 @@ async def _hint(stream: ClientConnection, until: float) -> str:
         try:
             payment: Any = json.loads(message)["payment"]
             payment_hash, amount_msat = payment["payment_hash"], payment["amount"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return ""
         if isinstance(payment_hash, str) and isinstance(amount_msat, int) and amount_msat > 0:
             return payment_hash
@@ -416,6 +417,16 @@ def _complaint(response: httpx.Response) -> tuple[str, str]:
     try:
         body: Any = response.json()
         detail, status = body.get("detail", ""), body.get("status", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return response.reason_phrase, ""
     return str(detail)[:200], str(status)
+
+
+def _is_not_now(response: httpx.Response) -> bool:
+    """Whether a server, or what stands before it, says that it cannot now, and not that it will
+    not."""
+    return (
+        response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or response.status_code in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+        or response.is_redirect
+    )

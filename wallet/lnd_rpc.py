@@ -10,12 +10,12 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import anyio
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from wallet import lnd_pb2 as pb
 from wallet.base import WalletError, WalletRefused, WalletUnavailable
@@ -45,6 +45,8 @@ _NOT_NOW = frozenset(
 )
 # LND says these with the code UNKNOWN, and the first also with UNIMPLEMENTED.
 _NOT_READY = ("wallet locked", "wallet not created", "not yet ready", "waiting to start")
+# gRPC's own words where something before LND answered, or a stream was cut.
+_NOT_OF_LND = ("Received http2 header with status", "Stream removed", "No status received")
 _BAD_MACAROON = ("macaroon", "verification failed", "permission denied")
 
 _Req = TypeVar("_Req", bound=Message)
@@ -125,7 +127,7 @@ class LndRefused(WalletRefused):
 class Stream(Generic[_Res]):
     """The answers of a streaming call."""
 
-    def __init__(self, rpc: LndRpc, method: str, call: Any) -> None:
+    def __init__(self, rpc: LndRpc, method: Method[Any, _Res], call: Any) -> None:
         self._rpc = rpc
         self._method = method
         self._call = call
@@ -137,8 +139,8 @@ class Stream(Generic[_Res]):
             WalletUnavailable: the connection or LND is gone.
             LndRefused: LND answered with an error.
         """
-        answer = await self._rpc.outcome(self._method, self._call.read())
-        return None if answer is grpc.aio.EOF else cast("_Res", answer)
+        answer = await self._rpc.outcome(self._method.name, self._call.read())
+        return None if answer is grpc.aio.EOF else _read(self._rpc.address, self._method, answer)
 
 
 class LndRpc:
@@ -187,10 +189,10 @@ class LndRpc:
         rpc = self._opened().unary_unary(
             method.name,
             request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
+            response_deserializer=_as_it_came,
         )
         call = rpc(request, metadata=self._metadata, timeout=timeout_s or self._answer_s)
-        return cast("_Res", await self.outcome(method.name, call))
+        return _read(self.address, method, await self.outcome(method.name, call))
 
     @asynccontextmanager
     async def stream(
@@ -200,11 +202,11 @@ class LndRpc:
         rpc = self._opened().unary_stream(
             method.name,
             request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
+            response_deserializer=_as_it_came,
         )
         call = rpc(request, metadata=self._metadata, timeout=timeout_s)
         try:
-            yield Stream[_Res](self, method.name, call)
+            yield Stream[_Res](self, method, call)
         finally:
             call.cancel()
 
@@ -267,6 +269,18 @@ def _certificate_trouble(address: str, error: ssl.SSLCertVerificationError) -> M
     )
 
 
+def _as_it_came(answer: bytes) -> bytes:
+    return answer
+
+
+def _read(address: str, method: Method[Any, _Res], answer: bytes) -> _Res:
+    """An answer as what it should be; gRPC itself would make None of what cannot be read."""
+    try:
+        return method.response.FromString(answer)
+    except DecodeError:
+        raise WalletUnavailable(f"what answers at {address} does not speak like LND") from None
+
+
 def _meaning(address: str, method: str, error: grpc.aio.AioRpcError) -> WalletError:
     code, details = error.code(), error.details() or ""
     if code in _NOT_NOW:
@@ -275,4 +289,6 @@ def _meaning(address: str, method: str, error: grpc.aio.AioRpcError) -> WalletEr
         code is grpc.StatusCode.UNIMPLEMENTED and "unknown service" in details
     ):
         return WalletUnavailable(f"LND at {address} is not ready: unlock its wallet, or wait")
+    if details.startswith(_NOT_OF_LND):
+        return WalletUnavailable(f"something else than LND answers at {address}: {details}")
     return LndRefused(method, code, details or code.name)

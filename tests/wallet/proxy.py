@@ -87,22 +87,33 @@ async def proxy(upstream_port: int, port: int = 0) -> AsyncGenerator[Proxy]:
 
 
 @asynccontextmanager
-async def one_answer(status: int, headers: dict[str, str], body: str) -> AsyncGenerator[str]:
-    """A web server that gives the same answer to everything; its address."""
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    answer = ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+async def one_answer(
+    status: int, headers: dict[str, str], body: str, to_post: bytes | None = None
+) -> AsyncGenerator[str]:
+    """A web server that gives the same answer to everything, or another one to POST; its address.
+
+    Args:
+        to_post: what it says to POST, from its first line on; None for the same.
+    """
+    answer = http_answer(status, headers, body)
 
     async def serve(client: SocketStream) -> None:
         async with client:
-            await client.receive()
-            await client.send(answer)
+            is_post = (await client.receive()).startswith(b"POST")
+            await client.send(to_post if is_post and to_post is not None else answer)
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, serve)
         yield f"http://127.0.0.1:{_port(listener)}"
         group.cancel_scope.cancel()
+
+
+def http_answer(status: int, headers: dict[str, str], body: str) -> bytes:
+    """An answer of a web server."""
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
 def _port(listener: MultiListener[SocketStream]) -> int:

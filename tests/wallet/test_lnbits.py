@@ -18,7 +18,8 @@ from tests.wallet.backends.lnbits import LnbitsPeer, lnbits_wallet
 from tests.wallet.clock import now_ms
 from tests.wallet.contract import PATIENCE_S, stream, until
 from tests.wallet.lnbits_server import Account, LnbitsServer
-from tests.wallet.proxy import one_answer, proxy
+from tests.wallet.lnd_node import LndNode
+from tests.wallet.proxy import http_answer, one_answer, proxy
 from wallet import bolt11
 from wallet.base import InvoiceState, PaymentState, Wallet, WalletConfigError, WalletUnavailable
 from wallet.connect import connect
@@ -312,15 +313,61 @@ async def test_not_an_lnbits(
         await wallet.close()
 
 
+GZIP = {"Content-Encoding": "gzip"}
+NOWHERE = {"Location": "http://[::1"}
+
+
 @pytest.mark.parametrize(
-    ("status", "body"),
-    [(200, "[]"), (200, "not json"), (502, "<html>bad gateway</html>"), (429, "{}")],
+    ("status", "headers", "body"),
+    [
+        (200, {}, ""),
+        (200, {}, "[]"),
+        (200, {}, "not json"),
+        (200, GZIP, "not compressed"),
+        (502, {}, "<html>bad gateway</html>"),
+        (502, {}, "[" * 100_000),
+        (429, {}, "{}"),
+        (302, NOWHERE, ""),
+    ],
 )
-async def test_answers_that_make_no_sense(status: int, body: str) -> None:
-    async with one_answer(status, {}, body) as url:
-        wallet = LnbitsWallet(url, "0" * 32, "bitcoin", now_ms)
-        with pytest.raises(WalletUnavailable):
+async def test_answers_that_make_no_sense(status: int, headers: dict[str, str], body: str) -> None:
+    async with one_answer(status, headers, body) as url:
+        wallet = LnbitsWallet(url, "0" * 32, "regtest", now_ms)
+        with pytest.raises((WalletUnavailable, WalletConfigError)):
             await wallet.open()
+        with pytest.raises(WalletUnavailable):
+            await wallet.create_invoice(SAT, memo="m", description=None, expiry_s=60)
+        with pytest.raises(WalletUnavailable):
+            await anext(wallet.settlements(""))
+        with pytest.raises(WalletUnavailable):
+            await wallet.sent_since(0)
+        await wallet.close()
+
+
+LOGIN_PAGE = "<html>please log in</html>"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http_answer(200, {}, LOGIN_PAGE),
+        http_answer(200, GZIP, LOGIN_PAGE),
+        http_answer(302, {"Location": "https://elsewhere.example.com/"}, ""),
+        http_answer(502, {}, "[" * 100_000),
+        b"",
+    ],
+    ids=["page", "not compressed", "redirect", "deep", "nothing"],
+)
+async def test_a_payment_whose_answer_makes_no_sense_is_unknown(answer: bytes) -> None:
+    """Whatever stands between Strom and LNbits may have passed the payment on."""
+    node = LndNode({}, "payee")
+    request = node.add_invoice(SAT, memo="refund", expiry_s=600).payment_request
+    nothing = json.dumps({"data": [], "fee_reserve": 0, "name": "mill", "balance": 0})
+    async with one_answer(200, {}, nothing, answer) as url:
+        wallet = LnbitsWallet(url, "0" * 32, "regtest", now_ms)
+        await wallet.open()
+        paid = await wallet.pay(request, fee_limit_msat=SAT, timeout_s=5)
+        assert paid.state is PaymentState.UNKNOWN
         await wallet.close()
 
 
