@@ -3,6 +3,7 @@ or a hand."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent.clock import Clock
@@ -27,10 +28,17 @@ class ClockWatch:
         self._steady = steady
         self._was_set = was_set
         self._apart_ms = clock() - steady()
+        self._looking = asyncio.Lock()
+
+    def is_set(self) -> bool:
+        """Whether it was set, and that is not dealt with yet."""
+        return abs(self._clock() - self._steady() - self._apart_ms) >= LEAST_STEP_MS
 
     async def look(self) -> None:
-        """Look whether it was set since the last look."""
-        apart_ms = self._clock() - self._steady()
-        by_ms, self._apart_ms = apart_ms - self._apart_ms, apart_ms
-        if abs(by_ms) >= LEAST_STEP_MS:
-            await self._was_set(by_ms)
+        """Look whether it was set since the last look; returns once that is dealt with."""
+        async with self._looking:
+            apart_ms = self._clock() - self._steady()
+            by_ms = apart_ms - self._apart_ms
+            if abs(by_ms) >= LEAST_STEP_MS:
+                await self._was_set(by_ms)
+            self._apart_ms = apart_ms

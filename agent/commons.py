@@ -9,6 +9,7 @@ from typing import Protocol
 
 from agent.alerts import Alerts
 from agent.clock import Clock
+from agent.clock_watch import ClockWatch
 from agent.config.tables import SessionsConfig
 from agent.journal.journal import Journal, Task
 from agent.machine.model import Policy
@@ -126,6 +127,7 @@ class Commons:
             such a payment cannot be taken now.
         holds: where payments are held until charging begins.
         rate: the exchange rate to show amounts with; None shows none.
+        clock_watch: sees that the clock was set; None where nobody does.
     """
 
     journal: Journal
@@ -142,6 +144,7 @@ class Commons:
     rate: Callable[[], ExchangeRate | None] = _no_rate
     changes: Changes = field(default_factory=Changes)
     tally: Tally = field(default_factory=Tally)
+    clock_watch: ClockWatch | None = None
 
     @property
     def start_up_ends_at_ms(self) -> int:

@@ -35,6 +35,7 @@ from agent.machine.effects import (
 )
 from agent.machine.events import (
     ChargerBooted,
+    ClockSet,
     ConnectorStatus,
     ConnectorStatusChanged,
     DeadlineReached,
@@ -165,6 +166,7 @@ class Sessions:
             settlement: the wallet's word.
             obstacle_of: why a connector could not start now.
         """
+        await self._follow_clock()
         async with self._lock:
             now_ms = self._commons.clock()
             known = self._known(quote)
@@ -194,6 +196,7 @@ class Sessions:
             quote: the quote whose payment is held.
             obstacle_of: why a connector could not start now.
         """
+        await self._follow_clock()
         async with self._lock:
             now_ms = self._commons.clock()
             known = self._known(quote)
@@ -264,12 +267,24 @@ class Sessions:
             UnknownSession: no such session.
             IllegalEvent: a refund event that cannot happen now; nothing is stored.
         """
+        await self._follow_clock()
         async with self._lock:
             after = await self._take(session_id, events, transaction)
             if after is None and len(events) > 1:
                 for event in events:
                     after = await self._take(session_id, [event], None) or after
             return after or self.get(session_id)
+
+    async def clock_set(self, session_id: str, event: ClockSet) -> Session:
+        """Move a session with the clock; returns once that is stored."""
+        async with self._lock:
+            return await self._take(session_id, [event], None) or self.get(session_id)
+
+    async def _follow_clock(self) -> None:
+        """Let no event by the clock of now come before its having been set is dealt with."""
+        watch = self._commons.clock_watch
+        if watch is not None and watch.is_set():
+            await watch.look()
 
     def would_follow(self, session_id: str, event: Event) -> Sequence[Effect]:
         """What an event leads to, for one that cannot be stored; nothing is changed by it.

@@ -32,7 +32,6 @@ from agent.journal.pruning import DAY_MS
 from agent.leaving import Leaving, LeftBehind, remember
 from agent.liquidity import Liquidity
 from agent.machine.events import (
-    ClockSet,
     DeadlineReached,
     Event,
     Obstacle,
@@ -52,6 +51,7 @@ from agent.ports.addresses import Payees, Providers
 from agent.ports.charge_point import ChargePointView
 from agent.ports.errors import Refused, StopNotStored, UnknownChargePoint
 from agent.ports.quotes import Quote
+from agent.set_clock import SetClock
 from agent.settlements import Settlements
 from agent.tariff.rate import ExchangeRate
 from agent.tariff_choice import TariffChoice
@@ -154,6 +154,7 @@ class Site:
             holds=self._holds,
             rate=rate,
             changes=changes,
+            clock_watch=watch,
         )
         self._agents: dict[str, ChargePointAgent] = {}
         for point in config.charge_points:
@@ -166,6 +167,7 @@ class Site:
         self._let_in = {**self.leaving.agents, **self._agents}
         kept = {point_id: agent.sessions for point_id, agent in self._let_in.items()}
         self._sessions = AllSessions(journal, kept, self.commons)
+        self._set_clock = SetClock(self.commons, self._sessions)
         self._doubts = Doubts(self.commons)
         self.payouts = Payouts(
             self.commons, config.wallet, self._sessions, payees, address_of, doubts=self._doubts
@@ -231,6 +233,7 @@ class Site:
             (self._timers.run, "ringing at deadlines"),
             (self.leaving.run, "seeing charge points off"),
             (partial(self._journal.pruning.run, self.commons.clock, kept_ms), "pruning"),
+            (self._set_clock.run, "keeping the time"),
         )
 
     def running(self) -> AbstractAsyncContextManager[Site]:
@@ -243,6 +246,9 @@ class Site:
         sessions: dict[str, list[Session]] = {}
         live = self._journal.sessions.live()
         self._doubts.resume(live)
+        if self.commons.clock_watch is not None:
+            live, behind_ms = await self._set_clock.resume(live)
+            alive_ms -= behind_ms
         for session in live:
             sessions.setdefault(session.charge_point, []).append(session)
         for agent in self._agents.values():
@@ -295,22 +301,8 @@ class Site:
         self._on_clock_set = call
 
     async def _clock_was_set(self, by_ms: int) -> None:
-        """No time has passed for anybody: what is open goes on as if it had always been so late."""
-        sentence = (
-            f"the clock of this machine was set {'forward' if by_ms > 0 else 'back'} by "
-            f"{abs(by_ms) // 1000:,} s; charges that run are counted as before"
-        )
-        log.warning("%s", sentence)
-        self._alerts.happened("clock", sentence)
-        self.commons.started_at_ms += by_ms
         self._on_clock_set(by_ms)
-        now_ms = self.commons.clock()
-        for session in self._sessions.open():
-            event = ClockSet(f"clock:{session.id}:{now_ms}", now_ms, by_ms)
-            try:
-                await self._sessions.submit(session, event)
-            except JournalUnusable as error:
-                log.error("session %s goes on by the clock of before: %s", session.id, error)
+        await self._set_clock.was_set(by_ms)
 
     async def ring_due(self) -> int:
         """Send every session whose deadline has passed its DeadlineReached; returns how many."""

@@ -223,7 +223,7 @@ class LndRpc:
                 raise
             raise WalletUnavailable("the LND wallet was closed") from None
 
-    async def why_unreachable(self) -> Misconfigured | None:
+    async def why_unreachable(self) -> WalletUnavailable | None:
         """Look at the TLS handshake, which gRPC explains differently in every version."""
         context = ssl.create_default_context()
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
@@ -249,10 +249,16 @@ class LndRpc:
         return self._channel
 
 
-_EXPIRED = 10
+_NOT_YET_VALID, _EXPIRED = 9, 10
 
 
-def _certificate_trouble(address: str, error: ssl.SSLCertVerificationError) -> Misconfigured:
+def _certificate_trouble(address: str, error: ssl.SSLCertVerificationError) -> WalletUnavailable:
+    if error.verify_code == _NOT_YET_VALID:
+        # The clock of a machine that has just started may be set at any moment.
+        return WalletUnavailable(
+            f"the TLS certificate of LND at {address} is not valid yet: is this machine's clock "
+            "right?"
+        )
     if error.verify_code == _EXPIRED:
         return Misconfigured(
             f"the TLS certificate of LND at {address} has expired: remove tls.cert and tls.key "

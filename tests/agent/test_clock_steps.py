@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from agent.alerts import Alerts
 from agent.config.tables import TariffConfig
 from agent.machine.model import Session, SessionState
 from agent.ports.charger import MeterReport, StartReport
-from agent.ports.quotes import Quote
+from agent.ports.quotes import Origin, Quote, QuoteRequest
 from tests.agent.test_disk_watch import heard_nothing
-from tests.agent.world import ManualClock, World, config, running
+from tests.agent.world import START_MS, ManualClock, World, config, running
+from wallet.base import Settlement
 
 HOURS = 3600
 DAYS = 24 * HOURS
@@ -49,15 +51,22 @@ class Machine:
         return self.world.point.sessions.get(quote.session_id)
 
 
-@pytest.fixture
-async def machine(tmp_path: Path) -> AsyncGenerator[Machine]:
+@asynccontextmanager
+async def machine_on(folder: Path, now_ms: int = START_MS) -> AsyncGenerator[Machine]:
+    """A machine that has just started, with what is in the folder; its clock shows `now_ms`."""
     tariff = TariffConfig.model_validate({"energy_per_kwh": 300, "time_per_hour": 60})
     settings = config().model_copy(update={"tariffs": {"day": tariff}})
-    clock, steady = ManualClock(), ManualClock(0)
+    clock, steady = ManualClock(now_ms), ManualClock(0)
     alerts = Alerts(clock, heard_nothing)
-    async with running(tmp_path, clock, settings, alerts=alerts, steady=steady) as world:
+    async with running(folder, clock, settings, alerts=alerts, steady=steady) as world:
         await world.ready()
         yield Machine(world, steady)
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncGenerator[Machine]:
+    async with machine_on(tmp_path) as one:
+        yield one
 
 
 @pytest.mark.parametrize("step_s", STEPS)
@@ -86,6 +95,36 @@ async def test_a_charge_goes_on_as_if_nothing_was(machine: Machine, step_s: int)
 
 
 @pytest.mark.parametrize("step_s", STEPS)
+async def test_a_reading_that_comes_before_anybody_looked_at_the_clock(
+    machine: Machine, step_s: int
+) -> None:
+    """The clock is looked at once a second, and a meter is read at any moment."""
+    world = machine.world
+    quote = await machine.paid(1500)
+    start = StartReport(1, quote.session_id, 0, world.clock())
+    verdict = await world.point.transaction_started(start)
+    await machine.pass_by(20)
+    world.clock.advance(step_s)
+    report = MeterReport(1, verdict.transaction_id, world.clock(), 61, 11_000)
+    await world.point.meter_sampled([report])
+    await world.site.ring_due()
+    session = machine.session(quote)
+    assert session.state is SessionState.CHARGING
+    assert session.sampled_at_ms == world.clock()
+    assert session.charging_ms == pytest.approx(20_000, abs=1)
+
+
+async def test_a_payment_that_comes_before_anybody_looked_at_the_clock(machine: Machine) -> None:
+    world = machine.world
+    quote = await world.point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
+    world.clock.advance(-2 * HOURS)
+    paid = Settlement(quote.payment_hash, quote.amount_msat, world.clock(), "")
+    await world.site.credit(quote, paid)
+    await world.site.ring_due()
+    assert machine.session(quote).opened_at_ms == world.clock()
+
+
+@pytest.mark.parametrize("step_s", STEPS)
 async def test_a_start_is_waited_for_as_long_as_ever(machine: Machine, step_s: int) -> None:
     quote = await machine.paid()
     await machine.pass_by(60)
@@ -100,3 +139,87 @@ async def test_a_start_after_the_clock_was_set_back_is_given_up_in_time(machine:
     quote = await machine.paid()
     await machine.pass_by(130)
     assert machine.session(quote).state is SessionState.CLOSED
+
+
+BOOTED_MS = 30_000
+"""1970: what a machine without a battery for its clock begins with."""
+HOUR_AGO_MS = START_MS - HOURS * 1000
+"""What one begins with that has kept the time of its last hour on the disk."""
+each_beginning = pytest.mark.parametrize("began_ms", [BOOTED_MS, HOUR_AGO_MS])
+
+
+@each_beginning
+async def test_a_machine_that_begins_in_the_past_gives_up_a_start_in_time(
+    tmp_path: Path, began_ms: int
+) -> None:
+    """The power fails after a driver has paid. The machine is back with a wrong clock, which is
+    set later."""
+    async with machine_on(tmp_path) as before:
+        quote = await before.paid()
+    async with machine_on(tmp_path, began_ms) as machine:
+        await machine.pass_by(20)
+        assert machine.session(quote).state is SessionState.STARTING
+        await machine.set_by((START_MS - began_ms) / 1000)
+        await machine.pass_by(200)
+        session = machine.session(quote)
+        assert session.state is SessionState.CLOSED
+        assert session.owed_msat == session.paid_msat
+        assert START_MS <= session.opened_at_ms < START_MS + 300_000
+
+
+@each_beginning
+async def test_a_machine_that_begins_in_the_past_gives_up_a_start_before_it_is_set(
+    tmp_path: Path, began_ms: int
+) -> None:
+    """Where there is no network the clock stays wrong."""
+    async with machine_on(tmp_path) as before:
+        quote = await before.paid()
+    async with machine_on(tmp_path, began_ms) as machine:
+        await machine.pass_by(200)
+        assert machine.session(quote).state is SessionState.CLOSED
+
+
+@each_beginning
+async def test_a_machine_that_begins_in_the_past_twice_moves_nothing_twice(
+    tmp_path: Path, began_ms: int
+) -> None:
+    async with machine_on(tmp_path) as before:
+        quote = await before.paid()
+    async with machine_on(tmp_path, began_ms) as once:
+        opened_at_ms = once.session(quote).opened_at_ms
+        assert abs(opened_at_ms - began_ms) < 60_000
+    async with machine_on(tmp_path, began_ms) as twice:
+        assert twice.session(quote).opened_at_ms == opened_at_ms
+        await twice.set_by((START_MS - began_ms) / 1000)
+        await twice.pass_by(200)
+        assert twice.session(quote).state is SessionState.CLOSED
+
+
+@each_beginning
+async def test_a_charge_goes_on_at_a_machine_that_begins_in_the_past(
+    tmp_path: Path, began_ms: int
+) -> None:
+    async with machine_on(tmp_path) as before:
+        quote = await before.paid(1500)
+        start = StartReport(1, quote.session_id, 0, before.world.clock())
+        verdict = await before.world.point.transaction_started(start)
+        await before.pass_by(20)
+        report = MeterReport(1, verdict.transaction_id, before.world.clock(), 61, 11_000)
+        await before.world.point.meter_sampled([report])
+    async with machine_on(tmp_path, began_ms) as machine:
+        register_wh = 61
+        for turn in range(500):
+            await machine.pass_by(20)
+            if machine.session(quote).state is not SessionState.CHARGING:
+                break
+            register_wh += 61
+            now_ms = machine.world.clock()
+            await machine.world.point.meter_sampled(
+                [MeterReport(1, verdict.transaction_id, now_ms, register_wh, 11_000)]
+            )
+            if turn == 5:
+                await machine.set_by((START_MS - began_ms) / 1000)
+        session = machine.session(quote)
+        assert session.state is SessionState.STOPPING
+        assert 4_800 < session.energy_wh <= 4_910
+        assert session.charging_ms == pytest.approx(register_wh / 61 * 20_000, abs=60_000)

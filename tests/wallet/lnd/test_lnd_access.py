@@ -88,6 +88,17 @@ async def test_certificate_trouble(
     await wallet.close()
 
 
+async def test_a_clock_that_is_behind_is_waited_for(server: LndServer) -> None:
+    """A machine without a battery for its clock starts in 1970, until NTP has set it."""
+    server.not_after = datetime.now(UTC) + timedelta(days=500)
+    await server.stop()
+    await server.start()
+    wallet = make_wallet(server)
+    with pytest.raises(WalletUnavailable, match=r"is not valid yet: .* clock"):
+        await wallet.open()
+    await wallet.close()
+
+
 async def test_another_network(server: LndServer) -> None:
     wallet = make_wallet(server, network="bitcoin")
     with pytest.raises(WalletConfigError, match=r"is on regtest, .* put network=regtest"):
