@@ -253,14 +253,15 @@ class LnbitsWallet:
 
     async def _send(self, invoice: bolt11.Bolt11, timeout_s: int) -> PaymentOutcome:
         try:
-            response = await self._opened().post(
-                "/api/v1/payments",
-                json={"out": True, "bolt11": invoice.text},
-                timeout=httpx.Timeout(timeout_s, connect=self._answer_s),
-            )
+            with anyio.fail_after(timeout_s):
+                response = await self._opened().post(
+                    "/api/v1/payments",
+                    json={"out": True, "bolt11": invoice.text},
+                    timeout=httpx.Timeout(timeout_s, connect=self._answer_s),
+                )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise self._unreachable() from None
-        except httpx.RequestError:
+        except (httpx.RequestError, TimeoutError):
             return PaymentOutcome(PaymentState.UNKNOWN)
         try:
             outcome = outcome_of(await self._records(invoice.payment_hash))
@@ -369,7 +370,11 @@ class LnbitsWallet:
         json: Mapping[str, Any] | None = None,
     ) -> httpx.Response:
         try:
-            return await self._opened().request(method, path, params=params, json=json)
+            # The client's own limit is for each part of an answer.
+            with anyio.fail_after(self._answer_s):
+                return await self._opened().request(method, path, params=params, json=json)
+        except TimeoutError:
+            raise self._unreachable("ReadTimeout") from None
         except httpx.RequestError as error:
             raise self._unreachable(type(error).__name__) from None
 

@@ -194,7 +194,8 @@ class NwcLink:
             if self._socket is not None and self._reader is not None and not self._reader.done():
                 return self._socket
             for relay in self._connection.relays:
-                with suppress(OSError, WebSocketException, TimeoutError):
+                # A redirect to what is no address is a ValueError.
+                with suppress(OSError, WebSocketException, TimeoutError, ValueError):
                     return await self._connect_to(relay)
         relays = ", ".join(self._connection.relays)
         raise WalletUnavailable(f"no relay of the wallet answers ({relays})")

@@ -4,7 +4,7 @@ something else."""
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
@@ -88,19 +88,34 @@ async def proxy(upstream_port: int, port: int = 0) -> AsyncGenerator[Proxy]:
 
 @asynccontextmanager
 async def one_answer(
-    status: int, headers: dict[str, str], body: str, to_post: bytes | None = None
+    status: int,
+    headers: dict[str, str],
+    body: str,
+    to_post: bytes | None = None,
+    drips: bytes = b"",
 ) -> AsyncGenerator[str]:
     """A web server that gives the same answer to everything, or another one to POST; its address.
 
     Args:
         to_post: what it says to POST, from its first line on; None for the same.
+        drips: the method whose answers come byte after byte and never end.
     """
     answer = http_answer(status, headers, body)
 
     async def serve(client: SocketStream) -> None:
         async with client:
-            is_post = (await client.receive()).startswith(b"POST")
+            asked = await client.receive()
+            if drips and asked.startswith(drips):
+                await drip(client)
+            is_post = asked.startswith(b"POST")
             await client.send(to_post if is_post and to_post is not None else answer)
+
+    async def drip(client: SocketStream) -> None:
+        await client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        with suppress(anyio.BrokenResourceError):
+            while True:
+                await client.send(b" ")
+                await anyio.sleep(0.02)
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     async with listener, anyio.create_task_group() as group:

@@ -371,6 +371,25 @@ async def test_a_payment_whose_answer_makes_no_sense_is_unknown(answer: bytes) -
         await wallet.close()
 
 
+async def test_an_answer_that_drips_is_none() -> None:
+    """Each byte comes in time, and the answer never."""
+    node = LndNode({}, "payee")
+    request = node.add_invoice(SAT, memo="refund", expiry_s=600).payment_request
+    nothing = json.dumps({"data": [], "fee_reserve": 0, "name": "mill", "balance": 0})
+    with anyio.fail_after(PATIENCE_S):
+        async with one_answer(200, {}, nothing, drips=b"GET") as url:
+            wallet = LnbitsWallet(url, "0" * 32, "regtest", now_ms, answer_s=0.2)
+            with pytest.raises(WalletUnavailable, match="does not answer"):
+                await wallet.open()
+            await wallet.close()
+        async with one_answer(200, {}, nothing, drips=b"POST") as url:
+            wallet = LnbitsWallet(url, "0" * 32, "regtest", now_ms, answer_s=0.2)
+            await wallet.open()
+            paid = await wallet.pay(request, fee_limit_msat=SAT, timeout_s=1)
+            assert paid.state is PaymentState.UNKNOWN
+            await wallet.close()
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
 async def test_times_without_a_zone_are_utc(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """LNbits 1.0 on PostgreSQL writes them so. An hour off, every payment would count as late."""
