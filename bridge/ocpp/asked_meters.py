@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bridge.ocpp.charger import Calls
+from bridge.ocpp.calls import Calls
 from bridge.ocpp.schemas import Payload
 
 METER_VALUES = "MeterValues"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 from ocpp.v16 import call
 from ocpp.v16.datatypes import ChargingProfile, ChargingSchedule, ChargingSchedulePeriod
@@ -19,6 +18,7 @@ from ocpp.v16.enums import (
 
 from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
 from bridge.ocpp import watching
+from bridge.ocpp.calls import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
 from bridge.ocpp.readings import as_int, as_text, objects
@@ -35,16 +35,6 @@ _PASSWORD_OUTCOMES = {
     "Rejected": PasswordOutcome.REFUSED,
     "NotSupported": PasswordOutcome.REFUSED,
 }
-
-
-class Calls(Protocol):
-    """What can be asked of a charger."""
-
-    charge_point_id: str
-
-    async def call(self, action: str, payload: Payload, timeout_s: float | None = None) -> Payload:
-        """Ask and wait for the answer; raises CallFailed."""
-        ...
 
 
 class OcppCharger:

@@ -12,7 +12,7 @@ from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
 from bridge.ocpp import hand_changes
 from bridge.ocpp.actions import Version
-from bridge.ocpp.charger import Calls
+from bridge.ocpp.calls import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused
 from bridge.ocpp.guards import Situation, check
 from bridge.ocpp.masking import without_secrets

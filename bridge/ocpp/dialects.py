@@ -13,7 +13,8 @@ from bridge.ocpp import frames, plain_samples, timestamps
 from bridge.ocpp.actions import V16, V201
 from bridge.ocpp.asked_meters import AskedMeters
 from bridge.ocpp.billing import NEEDS_16, NEEDS_201
-from bridge.ocpp.charger import Calls, OcppCharger
+from bridge.ocpp.calls import Calls
+from bridge.ocpp.charger import OcppCharger
 from bridge.ocpp.desk import Reports
 from bridge.ocpp.errors import CallFailed
 from bridge.ocpp.inbound import Inbound

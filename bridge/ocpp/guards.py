@@ -16,7 +16,7 @@ from agent.ports.charge_point import Commitments
 from bridge.ocpp import timestamps
 from bridge.ocpp.billing import need_of
 from bridge.ocpp.errors import OcppError
-from bridge.ocpp.keys import variable_name
+from bridge.ocpp.keys import keys_set
 from bridge.ocpp.masking import is_secret
 from bridge.ocpp.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload
@@ -94,15 +94,6 @@ def _notes(action: str, payload: Payload, situation: Situation) -> Iterator[str]
         if wanted != value:
             shown = "another value" if is_secret(name) else wanted
             yield f"your file wants {name} = {shown}: the next check sets it back"
-
-
-def keys_set(action: str, payload: Payload) -> Iterator[tuple[str, str]]:
-    """The configuration keys or variables that a request sets, each with its new value."""
-    if action == "ChangeConfiguration":
-        yield as_text(payload.get("key")), as_text(payload.get("value"))
-    elif action == "SetVariables":
-        for item in objects(payload.get("setVariableData")):
-            yield variable_name(item), as_text(item.get("attributeValue"))
 
 
 def _remote_start(payload: Payload, situation: Situation) -> Iterator[Objection]:

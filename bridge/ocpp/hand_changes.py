@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from agent.ports.charge_point import ChargePoint
-from bridge.ocpp.guards import keys_set
+from bridge.ocpp.keys import keys_set
 from bridge.ocpp.masking import is_secret
 from bridge.ocpp.schemas import Payload
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, cast
 
-from bridge.ocpp.charger import Calls
+from bridge.ocpp.calls import Calls
 from bridge.ocpp.equivalents import is_variable, key_for, variable_for
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.readings import as_int, as_text, objects
@@ -274,3 +274,12 @@ def variable_name(item: Payload) -> str:
     connector = as_text(evse.get("connectorId"), 4)
     where = f"@{place}" + (f":{connector}" if connector else "") if place else ""
     return f"{part(component)}{where}.{part(_first(item.get('variable')))}"
+
+
+def keys_set(action: str, payload: Payload) -> Iterator[tuple[str, str]]:
+    """The configuration keys or variables that a request sets, each with its new value."""
+    if action == "ChangeConfiguration":
+        yield as_text(payload.get("key")), as_text(payload.get("value"))
+    elif action == "SetVariables":
+        for item in objects(payload.get("setVariableData")):
+            yield variable_name(item), as_text(item.get("attributeValue"))

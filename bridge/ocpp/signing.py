@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from bridge.ocpp.actions import Version
 from bridge.ocpp.admission import Visitor
 from bridge.ocpp.authority import Issued, RequestRefused
-from bridge.ocpp.charger import Calls
+from bridge.ocpp.calls import Calls
 from bridge.ocpp.errors import CallFailed, InvalidCall
 from bridge.ocpp.readings import as_text
 from bridge.ocpp.schemas import Payload, check_call

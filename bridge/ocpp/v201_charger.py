@@ -33,7 +33,7 @@ from ocpp.v201.enums import (
 
 from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome, WatchOutcome
 from bridge.ocpp import watching
-from bridge.ocpp.charger import Calls
+from bridge.ocpp.calls import Calls
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
 from bridge.ocpp.passwords import PasswordOutcome
 from bridge.ocpp.readings import as_int, as_text, objects
