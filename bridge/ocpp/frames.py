@@ -54,6 +54,10 @@ _BRACKET = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
 _CLOSING = {"[": "]", "{": "}"}
 _MOST_MENDED = 1 << 17
 """Characters: to look for gaps in a longer frame would keep other chargers waiting."""
+_MOST_LOOKED_THROUGH = 1 << 20
+"""Bytes: so would all other mending in a longer one."""
+_MOST_BRACKETS = 200_000
+"""So would more of them. A stop of the largest size, as short as readings can be, has fewer."""
 _ANSWER = re.compile(r"\[\s*3\s*,")
 
 
@@ -136,13 +140,16 @@ def _as_id(value: object) -> str | int | None:
 
 
 def _json(frame: bytes) -> object:
+    brackets = frame.count(b"[") + frame.count(b"{")
+    if brackets > _MOST_BRACKETS:
+        message_id = frame_id(frame)
+        raise InvalidFrame("the frame has too many parts", message_id, FORMATION_VIOLATION)
     try:
         parts: object = msgspec.json.decode(frame)
     except RecursionError:
         raise InvalidFrame("the frame is nested too deeply", None, FORMATION_VIOLATION) from None
     except ValueError:
         parts = _mended_json(frame)
-    brackets = frame.count(b"[") + frame.count(b"{")
     if brackets > MAX_DEPTH and _deeper_than(parts, MAX_DEPTH):
         message_id = frame_id(frame)
         raise InvalidFrame("the frame is nested too deeply", message_id, FORMATION_VIOLATION)
@@ -150,6 +157,9 @@ def _json(frame: bytes) -> object:
 
 
 def _mended_json(frame: bytes) -> object:
+    if len(frame) > _MOST_LOOKED_THROUGH:
+        message = "the frame is not JSON, and too long to be mended"
+        raise InvalidFrame(message, frame_id(frame), FORMATION_VIOLATION)
     text = frame.decode("utf-8", errors="replace").strip("\ufeff\x00 \t\r\n")
     text = _LONE_BACKSLASH.sub(r"\\\\", text)
     text = _HALF_CHARACTER.sub(lambda found: found.group(1) or "\ufffd", text)

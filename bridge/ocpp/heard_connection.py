@@ -58,7 +58,7 @@ class HeardConnection(ServerConnection):
     on_heard: Callable[[], None] | None = None
     version = ""
     admitted = ""
-    frame_bytes = 1 << 20
+    frame_bytes = 3 << 20
     _waiting: asyncio.Future[None] | None = None
     _message: bytes | None = None
     _is_at_next_frame = False

@@ -10,7 +10,8 @@ class Limits:
     """What one connection may take, and how long it may take.
 
     Attributes:
-        frame_bytes: the largest frame; a larger one closes the connection (code 1009).
+        frame_bytes: the largest frame; a larger one closes the connection (code 1009). A stop that
+            comes with four measurands of a whole day, read every 20 s, is smaller.
         message_bytes: the largest frame that is neither an answer nor about a transaction.
         queued_frames: frames that may wait to be read; then the socket is not read.
         frames_per_s: lasting rate; what comes faster waits in the charger.
@@ -27,7 +28,7 @@ class Limits:
         heartbeat_s: the interval that a charger is told at its boot.
     """
 
-    frame_bytes: int = 1 << 20
+    frame_bytes: int = 3 << 20
     message_bytes: int = 1 << 17
     queued_frames: int = 16
     frames_per_s: float = 400.0

@@ -16,6 +16,7 @@ import pytest
 
 from agent.machine.events import Obstacle, TransactionStopped
 from agent.machine.model import SessionState
+from bridge.ocpp.billing import WANTED_SAMPLES_S
 from bridge.ocpp.limits import Limits
 from tests.bridge.ocpp.stage import METER_START, Stage, billed, booted, staged
 from tests.bridge.ocpp.wire import charger
@@ -343,6 +344,21 @@ async def test_21_a_second_stop_with_another_register_settles_nothing(stage: Sta
             if isinstance(event, TransactionStopped)
         ]
         assert stops == [METER_START + 1000, METER_START + 1234]
+
+
+async def test_a_stop_with_all_readings_of_a_day_ends_the_charge(stage: Stage) -> None:
+    """StopTxnSampledData, at the interval that Strom sets: EVerest/libocpp PR 651. A stop that is
+    refused for its size comes back for ever, and its connection ends each time."""
+    names = ("Energy.Active.Import.Register", "Power.Active.Import", "Current.Import", "Voltage")
+    values = [
+        {"value": "12345.6", "context": "Sample.Periodic", "measurand": name, "location": "Outlet"}
+        for name in names
+    ]
+    day = [{"timestamp": stage.at(), "sampledValue": values}] * (86_400 // WANTED_SAMPLES_S)
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        await stage.stop(raw, transaction_id, transactionData=day)
+        assert await stage.closed(quote) == (1000, 300_000, 700_000)
 
 
 async def test_22_free_vend_stops_without_a_start(stage: Stage) -> None:

@@ -68,3 +68,17 @@ def test_a_long_broken_frame_is_read_at_once(junk: str) -> None:
     for begin in ("[3,", '[2,"1","MeterValues",{"x":"', '[2,"1","MeterValues",{"x":,'):
         with pytest.raises(InvalidFrame):
             frames.decode((begin + junk * (1_000_000 // len(junk))).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"[{'[],' * 250_000}1]", "too many parts"),
+        (f'"{chr(92)} {"x" * (1 << 20)}"', "too long to be mended"),
+    ],
+)
+def test_what_takes_long_to_read_is_refused_under_its_id(text: str, told: str) -> None:
+    """Other chargers wait meanwhile."""
+    with pytest.raises(InvalidFrame, match=told) as caught:
+        payload(f'[2,"7","StopTransaction",{{"x":{text}}}]')
+    assert caught.value.message_id == "7"
