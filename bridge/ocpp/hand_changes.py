@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from agent.ports.charge_point import ChargePoint
+from bridge.ocpp.comparing import same
 from bridge.ocpp.keys import keys_set
 from bridge.ocpp.masking import is_secret
 from bridge.ocpp.schemas import Payload
@@ -35,6 +36,17 @@ async def changes(charge_point: ChargePoint) -> dict[str, str]:
         return {}
 
 
+def was_by_hand(sent: Mapping[str, str], key: str, present: Mapping[str, str]) -> bool:
+    """Whether a key has the value that an operator sent for it.
+
+    Args:
+        sent: see `changes`.
+        key: its name in lower case.
+        present: the values that the charger has, by name in lower case.
+    """
+    return key in sent and key in present and same(present[key], sent[key])
+
+
 async def forget(charge_point: ChargePoint, present: Mapping[str, str]) -> None:
     """What operators sent was seen at the charger.
 
@@ -43,7 +55,7 @@ async def forget(charge_point: ChargePoint, present: Mapping[str, str]) -> None:
         present: the values that it has, by name in lower case.
     """
     known = await changes(charge_point)
-    left = {key: value for key, value in known.items() if present.get(key) != value}
+    left = {key: sent for key, sent in known.items() if not was_by_hand(known, key, present)}
     if left != known:
         await _keep(charge_point, left)
 

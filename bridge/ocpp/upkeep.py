@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -191,13 +191,12 @@ class Upkeep:
         found = await comparison.compare(present)
         if not self._is_here(tended):
             raise NoAnswer("the connection was lost")
-        by_hand = await hand_changes.changes(charge_point)
+        sent, values = await hand_changes.changes(charge_point), _values(present)
         for key in found:
             name = key.key.lower()
-            has = present.get(name)
-            is_by_hand = has is not None and by_hand.get(name) == has.value
-            _tell(charge_point.id, key, has, before.get(key.key), is_by_hand=is_by_hand)
-        await hand_changes.forget(charge_point, {key: has.value for key, has in present.items()})
+            is_by_hand = hand_changes.was_by_hand(sent, name, values)
+            _tell(charge_point.id, key, present.get(name), before.get(key.key), is_by_hand)
+        await hand_changes.forget(charge_point, values)
         tended.booted = tended.booted and not booted
         is_over = is_last or not any(key.state in _TRIED_AGAIN for key in found)
         found = await self._settle(tended, found, booted=booted, is_over=is_over)
@@ -302,6 +301,10 @@ class Upkeep:
             self._alerts.cleared(name, f"{charge_point_id} has its configuration")
 
 
+def _values(present: Mapping[str, Present]) -> dict[str, str]:
+    return {key: has.value for key, has in present.items()}
+
+
 def _pair(key: KeyReport) -> str:
     return f"{key.key}={key.wanted}"
 
@@ -311,7 +314,6 @@ def _tell(
     key: KeyReport,
     has: Present | None,
     was: KeyReport | None,
-    *,
     is_by_hand: bool,
 ) -> None:
     """Say in the log what differed."""

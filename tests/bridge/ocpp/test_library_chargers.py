@@ -35,9 +35,9 @@ async def test_a_session_and_its_configuration(
     async with App.open(load(tmp_path / "strom.toml"), now_ms) as app:
         url = f"ws://127.0.0.1:{app.ocpp_port}/ocpp/CP001"
         async with library_charger(url, version) as charger:
-            while charger.settings.get(interval) != "20":
+            while charger.settings.get(key) != "77":
                 await asyncio.sleep(0.01)
-            assert charger.settings[key] == "77"
+            assert charger.settings[interval] == "20"
             point = app.site.charge_point("CP001")
             quote = await point.quote(QuoteRequest(1_000_000, Origin.LNURL, connector=1))
             charging = asyncio.create_task(charger.charge())
