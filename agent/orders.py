@@ -17,7 +17,7 @@ from agent.machine.effects import (
 )
 from agent.machine.events import Obstacle, StartRejected
 from agent.machine.model import SessionState
-from agent.machine.session import RESTART_AFTER_MS
+from agent.machine.statuses import RESTART_AFTER_MS
 from agent.outbox import Retry
 from agent.ports.charger import Charger, StartOutcome, StopOutcome
 from agent.sessions import Sessions

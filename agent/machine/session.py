@@ -57,10 +57,10 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.forecast import no_energy_ends_at, stop_repeats_at
+from agent.machine.forecast import no_energy_ends_at
 from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.planning import ask_at, left_at, stop_at
-from agent.machine.sampling import LOOKS_FREE, PAUSED, sample, vouched
+from agent.machine.sampling import sample
 from agent.machine.settling import (
     Result,
     claim,
@@ -75,7 +75,14 @@ from agent.machine.settling import (
     settle,
     with_refund,
 )
-from agent.machine.stopping import ask_again, ask_to_stop, given_up, insist, stop
+from agent.machine.statuses import (
+    boot,
+    go_on_in_vain,
+    status_while_charging,
+    status_while_starting,
+    status_while_stopping,
+)
+from agent.machine.stopping import given_up, insist, stop
 from agent.machine.table import look_up, row, table
 from agent.machine.transactions import (
     begin,
@@ -86,9 +93,6 @@ from agent.machine.transactions import (
     go_on_with,
     stop_early,
 )
-
-RESTART_AFTER_MS = 20_000
-"""A start that old may be forgotten by the charger (ConnectionTimeOut is 30 s by default)."""
 
 
 def opened(
@@ -168,121 +172,6 @@ def _reject(session: Session, event: StartRejected) -> Result:
     return close(session, event.at_ms, event.reason)
 
 
-def _go_on_in_vain(session: Session, event: MeterSampled | ConnectorStatusChanged) -> Result:
-    """The transaction of a session that was given up still runs: nobody pays for this."""
-    if session.transaction_id is None or session.transaction_ended:
-        return session, ()
-    if isinstance(event, ConnectorStatusChanged) and event.status not in _POWERED | PAUSED:
-        return session, ()
-    if event.at_ms < stop_repeats_at(session):
-        return session, ()
-    return ask_again(session, event.at_ms)
-
-
-def _status_while_starting(session: Session, event: ConnectorStatusChanged) -> Result:
-    status, known = event.status, session.status
-    unplug_first = session.unplug_first and status in _STILL_PLUGGED_IN
-    changed = replace(session, status=status, unplug_first=unplug_first)
-    plugged_in = status is ConnectorStatus.PREPARING and known is not status
-    freed = known is not status or session.unplug_first
-    unplugged = status is ConnectorStatus.AVAILABLE and freed
-    asks = plugged_in or (unplugged and not session.start_sent_at_ms)
-    if asks and event.at_ms - session.start_sent_at_ms >= RESTART_AFTER_MS:
-        attempt = session.start_attempts + 1
-        asked = replace(changed, start_attempts=attempt, start_sent_at_ms=event.at_ms)
-        return asked, (StartCharging(attempt),)
-    return changed, (PublishStatus(),)
-
-
-_POWERED = frozenset({ConnectorStatus.CHARGING})
-_STILL_PLUGGED_IN = frozenset(
-    {
-        ConnectorStatus.FINISHING,
-        ConnectorStatus.OFFLINE,
-        ConnectorStatus.FAULTED,
-        ConnectorStatus.UNAVAILABLE,
-        ConnectorStatus.RESERVED,
-    }
-)
-"""States after which a cable that was plugged in before is so still. Chargers show Finishing as
-well where nobody plugged in in time."""
-
-
-def _is_of_before(session: Session, event: ConnectorStatusChanged) -> bool:
-    """Whether a free connector is yesterday's news: chargers deliver what they kept, too."""
-    return event.status in LOOKS_FREE and event.at_ms < (session.started_at_ms or 0)
-
-
-def _status_while_charging(session: Session, event: ConnectorStatusChanged) -> Result:
-    if event.status is ConnectorStatus.OFFLINE:
-        return _lose(session, event)
-    if _is_of_before(session, event):
-        return session, ()
-    changed = replace(vouched(session, event), faulted_since_ms=None)
-    if event.status in LOOKS_FREE:
-        return changed, (PublishStatus(),)
-    if event.status in PAUSED and session.state is SessionState.CHARGING:
-        paused = replace(changed, state=SessionState.SUSPENDED, power_w=0, plan_power_w=0)
-        return paused, (PublishStatus(), SendMessage(Topic.SUSPENDED))
-    if event.status is ConnectorStatus.FAULTED:
-        since_ms = session.faulted_since_ms or max(changed.counted_until_ms, event.at_ms)
-        faulted = replace(changed, power_w=0, plan_power_w=0, faulted_since_ms=since_ms)
-        return faulted, (PublishStatus(),)
-    paused = session.state is SessionState.SUSPENDED
-    if event.status in _POWERED and (paused or session.status is ConnectorStatus.FAULTED):
-        power_w = session.peak_power_w or session.max_power_w
-        plan_w = max(changed.plan_power_w, power_w)
-        resumed = replace(changed, state=SessionState.CHARGING, plan_power_w=plan_w)
-        told = (SendMessage(Topic.RESUMED),) if paused else ()
-        return resumed, (PublishStatus(), *told)
-    return changed, (PublishStatus(),)
-
-
-def _status_while_stopping(session: Session, event: ConnectorStatusChanged) -> Result:
-    if event.status is ConnectorStatus.OFFLINE:
-        return _lose(session, event)
-    if _is_of_before(session, event):
-        return session, ()
-    back = session.offline_since_ms is not None
-    changed = vouched(session, event)
-    if back:
-        again = replace(changed, stop_sent_at_ms=event.at_ms)
-        return again, (*ask_to_stop(again), PublishStatus())
-    return changed, (PublishStatus(),)
-
-
-def _lose(session: Session, event: ConnectorStatusChanged) -> Result:
-    """The charger is gone: it may go on charging, so only its own later word counts."""
-    if session.offline_since_ms is not None:
-        return session, ()
-    unheard_ms = session.unheard_since_ms
-    if unheard_ms is None:
-        unheard_ms = (
-            max(event.heard_ms, session.counted_until_ms) if event.heard_ms else event.at_ms
-        )
-    lost = replace(session, offline_since_ms=event.at_ms, unheard_since_ms=unheard_ms)
-    return lost, (PublishStatus(),)
-
-
-def _boot(session: Session, event: ChargerBooted) -> Result:
-    """A boot says what a silence was; some chargers send one for no reason.
-
-    The credit lasts as long as before, so the readings that the stop is planned from move on by
-    the silence.
-    """
-    lost_ms = session.unheard_since_ms
-    if lost_ms is None:
-        return session, ()
-    silence_ms = max(0, event.at_ms - max(lost_ms, session.booted_at_ms, session.metered_at_ms))
-    booted = replace(
-        session,
-        booted_at_ms=event.at_ms,
-        metered_at_ms=session.metered_at_ms + silence_ms,
-        paced_at_ms=session.paced_at_ms and session.paced_at_ms + silence_ms,
-    )
-    return booted, ()
-
-
 def _cancel(session: Session, event: StopRequested) -> Result:
     """Stopped before anything flowed: all of the money goes back."""
     return close(replace(session, stop_by=event.by), event.at_ms)
@@ -359,7 +248,7 @@ TRANSITIONS = table(
         row(_STARTING, TransactionStarted, begin),
         row(_STARTING, TransactionShown, _ignore),
         row(_STARTING, MeterSampled, _ignore),
-        row(_STARTING, ConnectorStatusChanged, _status_while_starting),
+        row(_STARTING, ConnectorStatusChanged, status_while_starting),
         row(_STARTING, ChargerBooted, _ignore),
         row(_STARTING, ClockSet, move),
         row(_STARTING, StopRequested, _cancel),
@@ -374,8 +263,8 @@ TRANSITIONS = table(
         row(_CHARGING, TransactionStarted, begin_again),
         row(_CHARGING, TransactionShown, go_on_with),
         row(_CHARGING, MeterSampled, sample),
-        row(_CHARGING, ConnectorStatusChanged, _status_while_charging),
-        row(_CHARGING, ChargerBooted, _boot),
+        row(_CHARGING, ConnectorStatusChanged, status_while_charging),
+        row(_CHARGING, ChargerBooted, boot),
         row(_CHARGING, ClockSet, move),
         row(_CHARGING, StopRequested, _request_stop),
         row(_CHARGING, TransactionStopped, end),
@@ -389,8 +278,8 @@ TRANSITIONS = table(
         row(_SUSPENDED, TransactionStarted, begin_again),
         row(_SUSPENDED, TransactionShown, go_on_with),
         row(_SUSPENDED, MeterSampled, sample),
-        row(_SUSPENDED, ConnectorStatusChanged, _status_while_charging),
-        row(_SUSPENDED, ChargerBooted, _boot),
+        row(_SUSPENDED, ConnectorStatusChanged, status_while_charging),
+        row(_SUSPENDED, ChargerBooted, boot),
         row(_SUSPENDED, ClockSet, move),
         row(_SUSPENDED, StopRequested, _request_stop),
         row(_SUSPENDED, TransactionStopped, end),
@@ -404,8 +293,8 @@ TRANSITIONS = table(
         row(_STOPPING, TransactionStarted, begin_again),
         row(_STOPPING, TransactionShown, go_on_with),
         row(_STOPPING, MeterSampled, sample),
-        row(_STOPPING, ConnectorStatusChanged, _status_while_stopping),
-        row(_STOPPING, ChargerBooted, _boot),
+        row(_STOPPING, ConnectorStatusChanged, status_while_stopping),
+        row(_STOPPING, ChargerBooted, boot),
         row(_STOPPING, ClockSet, move),
         row(_STOPPING, StopRequested, _ignore),
         row(_STOPPING, TransactionStopped, end),
@@ -418,8 +307,8 @@ TRANSITIONS = table(
         row(_CLOSED, StartRejected, _ignore),
         row(_CLOSED, TransactionStarted, begin_in_vain),
         row(_CLOSED, TransactionShown, go_on_with),
-        row(_CLOSED, MeterSampled, _go_on_in_vain),
-        row(_CLOSED, ConnectorStatusChanged, _go_on_in_vain),
+        row(_CLOSED, MeterSampled, go_on_in_vain),
+        row(_CLOSED, ConnectorStatusChanged, go_on_in_vain),
         row(_CLOSED, ChargerBooted, _ignore),
         row(_CLOSED, ClockSet, _ignore),
         row(_CLOSED, StopRequested, _ignore),
