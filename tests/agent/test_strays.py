@@ -194,6 +194,29 @@ async def test_a_reading_that_is_older_than_its_end_says_nothing(tmp_path: Path)
         assert asked(charger, "stop") == []
 
 
+async def test_a_reading_of_before_its_connector_looked_free_says_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        number = await refused(world)
+        world.clock.advance(30)
+        await status(world, ConnectorStatus.AVAILABLE)
+        at_ms = world.clock() - 5_000
+        await world.point.meter_sampled([MeterReport(1, number, at_ms, 590)])
+        await delivered(world)
+        assert asked(charger, "stop") == []
+
+
+async def test_one_that_its_charger_ended_is_over_though_it_is_named(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        charger = await world.ready()
+        number = await refused(world)
+        world.clock.advance(30)
+        await stopped(world, number, 600)
+        await sampled(world, 600, number)
+        await delivered(world)
+        assert asked(charger, "stop") == []
+
+
 async def test_one_that_is_read_while_its_connector_looks_free_is_asked_to_stop(
     tmp_path: Path,
 ) -> None:

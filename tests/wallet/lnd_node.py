@@ -48,7 +48,7 @@ class LndNode:
     Attributes:
         stuck: payments that it sends stay in flight.
         locked: its wallet is locked.
-        dumb: its invoice subscriptions tell nothing, as hanging streams do.
+        dumb: an invoice subscription that begins now hangs: it never tells anything.
         fee_msat: what routing costs its payments.
         channels: as it lists them.
     """
