@@ -171,6 +171,7 @@ async def test_one_unanswered_call_is_not_enough() -> None:
         await raw.asked()
         question = await raw.asked()
         assert question[2] == "TriggerMessage"
+        assert server.silent() == ()
         refusal: list[object] = [4, question[1], "NotImplemented", "", {}]
         await raw.send(refusal)
         await raw.call("Heartbeat", {})

@@ -157,6 +157,20 @@ async def test_garbage_of_a_relay_ends_nothing(service: ScriptedService) -> None
         assert relay.connections == 1
 
 
+async def test_what_a_relay_makes_up_of_a_wallet_is_not_believed(service: ScriptedService) -> None:
+    """That it can do nothing any more: said by somebody else, or signed for other words."""
+    async with behind(service) as (wallet, relay):
+        await wallet.open()
+        own = Identity.from_nsec(service.wallet.secret_key().to_hex())
+        for author, said in ((Identity.generate(), ""), (own, "get_info")):
+            event = author.sign(13194, said, [], now_ms() // 1000)
+            made_up = json.loads(event.to_json()) | {"content": ""}
+            await relay.say(json.dumps(["EVENT", "info", made_up]))
+        # The first answer comes behind what was made up.
+        names = [(await wallet.info()).name for _ in range(2)]
+        assert names == ["NWC: play"] * 2
+
+
 def signed_events(service: ScriptedService) -> list[str]:
     """What a wallet service signs that does not know how an answer looks."""
     wallet = Identity.from_nsec(service.wallet.secret_key().to_hex())
