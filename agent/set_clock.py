@@ -82,7 +82,7 @@ class SetClock:
             The same as they are by the clock of now, and by how much that is behind, in ms.
 
         Raises:
-            JournalUnusable: nothing can be stored.
+            JournalUnusable: what was moved cannot be stored.
         """
         seen_ms, now_ms = int(self._commons.journal.setting(SEEN) or 0), self._commons.clock()
         behind_ms = seen_ms - now_ms
@@ -92,7 +92,8 @@ class SetClock:
         else:
             self._tell_behind(behind_ms)
             moved = [await self._moved_back(one, behind_ms, seen_ms, now_ms) for one in live]
-        await self._keep()
+        with suppress(JournalUnusable):
+            await self._keep()
         return moved, behind_ms
 
     def _tell_behind(self, behind_ms: int) -> None:

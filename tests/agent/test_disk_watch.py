@@ -101,3 +101,21 @@ async def test_no_payment_is_taken_meanwhile(tmp_path: Path) -> None:
         locked(world.journal, False)
         await world.paid()
         assert not world.site.office.troubles()
+
+
+async def test_a_start_writes_nothing_that_it_cannot_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when the machine starts: chargers and operators find Strom all the same."""
+    async with running(tmp_path, steady=ManualClock(0)) as world:
+        await world.ready()
+    opened_anew = Journal.open
+
+    def full(path: Path) -> Journal:
+        journal = opened_anew(path)
+        locked(journal, True)
+        return journal
+
+    monkeypatch.setattr("tests.agent.world.Journal.open", full)
+    async with running(tmp_path, steady=ManualClock(0)) as world:
+        await world.until(lambda: "journal" in world.site.office.troubles())
