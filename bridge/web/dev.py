@@ -39,7 +39,10 @@ def routes(play: PlayWallet) -> APIRouter:
     @router.post("/invoice")
     async def invoice(wanted: InvoiceRequest) -> Response:
         """Make an invoice of the driver's wallet."""
-        request, payment_hash = await play.driver_invoice(wanted.amount_msat)
+        try:
+            request, payment_hash = await play.driver_invoice(wanted.amount_msat)
+        except WalletError as error:
+            return JSONResponse({"error": str(error)}, 400)
         return JSONResponse({"pr": request, "payment_hash": payment_hash})
 
     @router.get("/invoice/{payment_hash}")

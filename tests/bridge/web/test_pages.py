@@ -127,6 +127,13 @@ async def test_dev_wallet(world: HttpWorld) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", paid.json()["preimage"])
 
 
+async def test_a_dev_wallet_that_cannot_write_says_so(world: HttpWorld) -> None:
+    await world.wallet.close()
+    refused = await world.http.post("/dev/invoice", json={"amount_msat": 5000})
+    assert refused.status_code == 400
+    assert "play-money wallet" in refused.json()["error"]
+
+
 async def test_nostr_json(world: HttpWorld) -> None:
     answer = await world.http.get("/.well-known/nostr.json", params={"name": "cp001"})
     assert answer.headers["access-control-allow-origin"] == "*"
