@@ -270,8 +270,7 @@ class LnbitsWallet:
         if outcome.state is not PaymentState.UNKNOWN or response.is_success:
             return outcome
         detail, status = _complaint(response)
-        refused = HTTPStatus.BAD_REQUEST <= response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
-        if refused or status in ("failed", "success"):
+        if not _is_not_now(response) or status in ("failed", "success"):
             return PaymentOutcome(PaymentState.FAILED, reason=f"LNbits refused: {detail}")
         return outcome
 

@@ -354,9 +354,10 @@ LOGIN_PAGE = "<html>please log in</html>"
         http_answer(200, GZIP, LOGIN_PAGE),
         http_answer(302, {"Location": "https://elsewhere.example.com/"}, ""),
         http_answer(502, {}, "[" * 100_000),
+        http_answer(429, {}, json.dumps({"detail": "slow down"})),
         b"",
     ],
-    ids=["page", "not compressed", "redirect", "deep", "nothing"],
+    ids=["page", "not compressed", "redirect", "deep", "too many", "nothing"],
 )
 async def test_a_payment_whose_answer_makes_no_sense_is_unknown(answer: bytes) -> None:
     """Whatever stands between Strom and LNbits may have passed the payment on."""
