@@ -56,7 +56,6 @@ _NOT_TRIED = {
     "RESTRICTED": "the wallet connection may not pay",
     "UNAUTHORIZED": "the wallet connection was revoked",
     "NOT_IMPLEMENTED": "the wallet cannot pay",
-    "RATE_LIMITED": "the wallet takes no more requests for now",
 }
 # LNbits and others have no code of their own for what they do not find.
 _VAGUE = frozenset({"INTERNAL", "OTHER"})
@@ -336,6 +335,9 @@ class NwcWallet:
         except AnswerLost:
             return PaymentOutcome(PaymentState.UNKNOWN)
         except NwcError as error:
+            if error.code == "RATE_LIMITED":
+                # NIP-47: to be tried again in a few seconds; until then no look-up tells more.
+                raise WalletUnavailable("the wallet takes no more requests for now") from None
             return await self._after_refusal(invoice.payment_hash, error)
         preimage, fee_msat = paid.get("preimage"), paid.get("fees_paid")
         if opens(preimage, invoice.payment_hash):

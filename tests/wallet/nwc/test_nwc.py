@@ -141,6 +141,28 @@ async def test_refused_payments(
     assert bool(outcome.reason) == (state is PaymentState.FAILED)
 
 
+async def test_a_payment_that_the_wallet_has_no_time_for_was_not_tried(
+    service: ScriptedService, dev: DevWallet, wallet: NwcWallet
+) -> None:
+    """Nor can it be looked up then: to call it unknown would leave its fate to the operator."""
+    await fund(dev)
+    really = service.handlers["pay_invoice"]
+
+    async def say_later(_params: dict[str, Any]) -> dict[str, Any] | None:
+        service.handlers["lookup_invoice"] = say_later
+        raise Refusal("RATE_LIMITED")
+
+    looking = service.handlers["lookup_invoice"]
+    service.handlers["pay_invoice"] = say_later
+    request, _ = await dev.driver_invoice(10 * SAT)
+    with pytest.raises(WalletUnavailable, match="no more requests for now"):
+        await wallet.pay(request, fee_limit_msat=0, timeout_s=5)
+    service.handlers["lookup_invoice"] = looking
+    service.handlers["pay_invoice"] = really
+    outcome = await wallet.pay(request, fee_limit_msat=0, timeout_s=5)
+    assert outcome.state is PaymentState.SETTLED
+
+
 @pytest.mark.parametrize("state", ["pending", "settled"])
 async def test_the_record_outweighs_the_refusal(
     service: ScriptedService, dev: DevWallet, wallet: NwcWallet, state: str
