@@ -60,8 +60,7 @@ class Alerts:
         if known and not again:
             return
         log.warning("%s", sentence)
-        last_ms = self._told_at_ms.get(name)
-        if last_ms is None or self._clock() - last_ms >= QUIET_MS:
+        if not self._was_just_told(name):
             self._told.add(name)
             self._message(name, f"⚠ {sentence}")
 
@@ -82,9 +81,13 @@ class Alerts:
             name: of what happened.
             sentence: for the operator, without secrets.
         """
-        last_ms = self._told_at_ms.get(name)
-        if last_ms is None or self._clock() - last_ms >= QUIET_MS:
+        if not self._was_just_told(name):
             self._message(name, f"⚠ {sentence}")
+
+    def _was_just_told(self, name: str) -> bool:
+        last_ms = self._told_at_ms.get(name)
+        # The clock may have been set back since.
+        return last_ms is not None and 0 <= self._clock() - last_ms < QUIET_MS
 
     def current(self) -> Mapping[str, str]:
         """What is wrong now, by name."""

@@ -49,6 +49,20 @@ async def test_a_message_that_cannot_be_stored_ends_nothing(
     assert "the operators cannot be told: database or disk is full" in caplog.text
 
 
+async def test_a_clock_that_was_set_back_keeps_nobody_quiet() -> None:
+    operators = Operators()
+    operators.alerts.raised("wallet", "the wallet is lost")
+    operators.alerts.cleared("wallet", "the wallet is back")
+    operators.alerts.happened("clock", "the clock was set")
+    operators.clock.advance(-3 * 86_400)
+    operators.alerts.raised("wallet", "the wallet is lost again")
+    operators.alerts.happened("clock", "the clock was set again")
+    assert (await operators.settle())[3:] == [
+        "⚠ the wallet is lost again",
+        "⚠ the clock was set again",
+    ]
+
+
 async def test_a_trouble_is_told_when_it_begins_and_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
