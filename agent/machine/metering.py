@@ -148,18 +148,32 @@ class Meter(Struct, frozen=True):
         return self.base_wh + self.register_wh - self.origin_wh
 
     def began_again(self, register_wh: int, at_ms: int) -> Meter:
-        """The meter of a further transaction of the same session."""
+        """The meter of a further transaction of the same session.
+
+        Where it begins at what this meter has counted already, readings of it came before its
+        start did, or the start came once more: the meter goes on as it is. A start at zero tells
+        nothing of that, some registers count from there in each transaction.
+        """
         at_ms = max(at_ms, self.at_ms)
-        fixed = _fixed(self, Fix.BEGAN_AGAIN, at_ms, register_wh, gained_wh=0)
+        goes_on = (
+            register_wh > 0
+            and self.origin_wh <= register_wh < self.register_wh
+            and self.past.read is None
+        )
+        note = Correction(Fix.BEGAN_AGAIN, at_ms, self.register_wh, register_wh, 0)
         past = replace(
             self.past,
             began_at_ms=at_ms,
             began_base_wh=self.energy_wh,
-            unit=Unit.AS_WRITTEN,
-            corrections=fixed,
+            unit=self.past.unit if goes_on else Unit.AS_WRITTEN,
+            corrections=_and(self.past.corrections, note)
+            if goes_on
+            else _fixed(self, Fix.BEGAN_AGAIN, at_ms, register_wh, gained_wh=0),
             ways=(),
             read=None,
         )
+        if goes_on:
+            return replace(self, at_ms=at_ms, past=past)
         return Meter(register_wh, self.energy_wh, register_wh, at_ms, past=past)
 
 

@@ -321,6 +321,26 @@ def test_a_second_transaction_counts_on_from_the_first() -> None:
     assert explains(meter)
 
 
+@pytest.mark.parametrize("start_wh", [40_000, 40_400])
+def test_what_was_counted_before_the_start_of_another_transaction_came_counts_once(
+    start_wh: int,
+) -> None:
+    """A charger that lost its power begins another transaction, whose readings come, without a
+    number, before its start does; or it tells one start twice, each time as of now."""
+    meter = after(40_000, [40_400, 40_700])[-1].began_again(start_wh, EVERY_MS)
+    assert meter.energy_wh == 700
+    assert explains(meter)
+    meter = read(meter, Reading(40_900, 4 * EVERY_MS), POWER_W)
+    assert meter.energy_wh == 900
+    assert [c.fix for c in meter.past.corrections] == [Fix.BEGAN_AGAIN]
+    assert explains(meter)
+
+
+def test_a_register_that_counts_from_zero_in_each_transaction_is_added_up() -> None:
+    meter = after(0, [700])[-1].began_again(0, 2 * EVERY_MS)
+    assert read(meter, Reading(300, 3 * EVERY_MS), POWER_W).energy_wh == 1_000
+
+
 REGISTERS = st.integers(-(10**6), 10**9) | st.integers(0, 10**21) | st.integers(0, 60_000)
 SOURCES = st.sampled_from([Source.SAMPLE] * 6 + [Source.END_SAMPLE, Source.STOP])
 
