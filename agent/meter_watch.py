@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from statistics import median_low
 
 from agent.alerts import Alerts
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.machine.model import CLOSED, Ending, Session
 
 MORE_PERCENT = 110

@@ -15,7 +15,7 @@ from collections import deque
 from agent.commons import Commons
 from agent.connectors import Connectors
 from agent.journal.transactions import Transaction
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.machine.model import Session, SessionState
 from agent.numbering import Numbering
 from agent.ports.charger import MeterReport, StartReport, StopReport

@@ -15,7 +15,8 @@ from agent.connectors import Connectors
 from agent.journal.journal import Task
 from agent.journal.transactions import Transaction
 from agent.machine.effects import CutPower, Effect, StopCharging
-from agent.machine.metering import MOST_POWER_W, Source, Unit
+from agent.machine.meter import Source, Unit
+from agent.machine.metering import MOST_POWER_W
 from agent.machine.model import Session
 from agent.owners import FRESH_MS, Owners
 from agent.ports.charger import Charger, MeterReport, StopReport

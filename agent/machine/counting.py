@@ -12,7 +12,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.machine import metering
-from agent.machine.metering import FAR_WH, Fix, Meter, Reading, Source
+from agent.machine.meter import Fix, Meter, Reading, Source
+from agent.machine.metering import FAR_WH
 
 _INTERVALS = Source.INTERVALS
 _SAYS_NOTHING = frozenset({Fix.RESTARTED, Fix.FELL, Fix.LEAPT, Fix.NOT_BELIEVED})

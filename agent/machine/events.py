@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.tariff.model import Tariff
 
 

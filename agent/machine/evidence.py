@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.machine.metering import Correction, Source
+from agent.machine.meter import Correction, Source
 from agent.machine.model import Ending, Session
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from agent.machine.events import ConnectorStatus, Obstacle, Payer, StopBy
-from agent.machine.metering import Meter
+from agent.machine.meter import Meter
 from agent.machine.money import whole_sats_msat
 from agent.machine.refund import Refund, RefundState
 from agent.tariff.model import WH_PER_KWH, Bill, Tariff, Usage, bill, total_msat

@@ -8,14 +8,8 @@ from agent.machine import counting, metering
 from agent.machine.effects import SendMessage, Topic
 from agent.machine.events import ConnectorStatus, ConnectorStatusChanged, MeterSampled
 from agent.machine.forecast import MW_MS_PER_WH, credit_ends_at, is_idle
-from agent.machine.metering import (
-    MARGIN_PERCENT,
-    MOST_POWER_W,
-    UNCHECKED_TIMES,
-    Meter,
-    Reading,
-    Source,
-)
+from agent.machine.meter import Meter, Reading, Source
+from agent.machine.metering import MARGIN_PERCENT, MOST_POWER_W, UNCHECKED_TIMES
 from agent.machine.model import CHARGING, STOPPING, SUSPENDED, Session
 from agent.machine.settling import Result
 from agent.tariff.model import MS_PER_MINUTE, total_msat

@@ -18,7 +18,7 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.forecast import is_idle
-from agent.machine.metering import Meter, Reading, Source
+from agent.machine.meter import Meter, Reading, Source
 from agent.machine.model import EarlyStop, Ending, Session, SessionState
 from agent.machine.sampling import PAUSED, metered
 from agent.machine.settling import Result, close

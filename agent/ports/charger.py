@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 
 
 class StartOutcome(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.machine.evidence import MeterEvidence
-from agent.machine.metering import Correction, Source
+from agent.machine.meter import Correction, Source
 from agent.talk.words import Words
 
 

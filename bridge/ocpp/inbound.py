@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from agent.machine.events import ConnectorStatus
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import MeterReport
 from bridge.ocpp import timestamps

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 
 from agent.machine.events import ConnectorStatus
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import StartReport, StopReport
 from bridge.ocpp import timestamps

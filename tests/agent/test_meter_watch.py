@@ -11,7 +11,7 @@ import pytest
 
 from agent.alerts import Alerts
 from agent.config.tables import ChargePointConfig, Config, ConnectorConfig, TariffConfig
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from tests.agent.world import ManualClock, World, running
 

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from agent.machine.events import ConnectorStatus, Event, Obstacle
 from agent.machine.evidence import evidence_of
-from agent.machine.metering import Fix, Source
+from agent.machine.meter import Fix, Source
 from agent.machine.model import Ending, Session
 from agent.machine.refund import RefundState
 from agent.receipts import Receipt, Seller, faults, receipt_of

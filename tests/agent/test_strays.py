@@ -8,7 +8,7 @@ import pytest
 
 from agent.connectors import WITHOUT_POWER
 from agent.machine.events import ConnectorStatus, Obstacle
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.machine.model import SessionState
 from agent.ports.charger import MeterReport, StartReport
 from tests.agent.strays import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.alerts import Alerts
 from agent.machine.events import ConnectorStatus
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from tests.agent.world import ManualClock, ScriptedCharger, World, running
 

@@ -14,7 +14,8 @@ from agent.machine.events import (
     TransactionStopped,
 )
 from agent.machine.evidence import evidence_of
-from agent.machine.metering import Source, possible_wh
+from agent.machine.meter import Source
+from agent.machine.metering import possible_wh
 from agent.machine.model import Session, SessionState
 from agent.machine.refund import COMMITTED, RefundState
 from agent.machine.session import step

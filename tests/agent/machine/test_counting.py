@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from agent.journal import codec
 from agent.machine.events import MeterSampled, StopBy, TransactionStarted
 from agent.machine.evidence import evidence_of
-from agent.machine.metering import Source, possible_wh
+from agent.machine.meter import Source
+from agent.machine.metering import possible_wh
 from agent.machine.model import Ending, Session, SessionState
 from agent.machine.planning import stop_at
 from tests.agent.machine.examples import (

@@ -11,7 +11,7 @@ from agent.machine.deadlines import deadline
 from agent.machine.effects import StopCharging, WatchClosely
 from agent.machine.events import ConnectorStatus
 from agent.machine.forecast import credit_ends_at, no_energy_ends_at
-from agent.machine.metering import Meter
+from agent.machine.meter import Meter
 from agent.machine.model import Payment, Policy, Session, SessionState
 from agent.machine.session import step
 from agent.tariff.model import MS_PER_HOUR, MS_PER_MINUTE, Tariff, Usage, bill

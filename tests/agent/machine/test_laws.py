@@ -38,7 +38,7 @@ from agent.machine.events import (
     TransactionStarted,
     TransactionStopped,
 )
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.machine.model import Policy, Session, SessionState
 from agent.machine.refund import COMMITTED, RefundState
 from agent.machine.session import opened, step

@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.machine.metering import (
-    MOST_CORRECTIONS,
-    MOST_WAYS,
-    Fix,
-    Meter,
-    Reading,
-    Source,
-    possible_wh,
-    read,
-)
+from agent.machine.meter import MOST_CORRECTIONS, Fix, Meter, Reading, Source
+from agent.machine.metering import MOST_WAYS, possible_wh, read
 from tests.agent.machine.examples import HOUR, MINUTE, SECOND
 
 POWER_W = 22_000

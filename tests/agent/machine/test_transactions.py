@@ -9,7 +9,7 @@ from agent.machine.deadlines import deadline
 from agent.machine.effects import SendCdr, StopCharging
 from agent.machine.events import ConnectorStatus, StopBy, TransactionStarted
 from agent.machine.evidence import evidence_of
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.machine.model import Ending, Policy, SessionState
 from agent.machine.session import step
 from tests.agent.machine.examples import (

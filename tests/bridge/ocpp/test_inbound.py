@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.machine.events import ConnectorStatus
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.ports.charger import MeterReport, StartReport, StopReport
 from bridge.ocpp import timestamps
 from tests.bridge.ocpp.recorder import RecordingSite, StatusReport

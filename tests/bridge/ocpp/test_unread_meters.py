@@ -11,7 +11,7 @@ import pytest
 
 from agent.machine.events import StopBy
 from agent.machine.evidence import evidence_of
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.machine.model import Ending, Session, SessionState
 from agent.ports.quotes import Quote
 from agent.talk.evidence import evidence_line

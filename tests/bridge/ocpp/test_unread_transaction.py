@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.machine.events import MeterSampled, TransactionStarted, TransactionStopped
-from agent.machine.metering import Source
+from agent.machine.meter import Source
 from agent.machine.model import Session
 from agent.machine.session import step
 from bridge.ocpp.intervals import Interval, Row
