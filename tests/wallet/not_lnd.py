@@ -78,29 +78,33 @@ def page(status: int) -> Answer:
     return Answer(status, b"<html>please log in</html>")
 
 
+def _message(content: bytes) -> Answer:
+    """An answer as gRPC frames it."""
+    framed = b"\x00" + len(content).to_bytes(4, "big") + content
+    return Answer(200, framed, kind=_GRPC, trailers=[(b"grpc-status", b"0")])
+
+
 EMPTY = Answer(200, kind=_GRPC)
 CUT = Answer(200, b"\x00\x00\x00\x01\x00abc", kind=_GRPC)
 BROKEN = Answer(0, is_broken=True)
 BROKEN_LATE = Answer(200, kind=_GRPC, is_broken=True)
-UNREADABLE = Answer(
-    200, b"\x00\x00\x00\x00\x04\xff\xff\xff\xff", kind=_GRPC, trailers=[(b"grpc-status", b"0")]
-)
+UNREADABLE = _message(b"\xff\xff\xff\xff")
 
 
 @asynccontextmanager
-async def not_lnd(answer: Answer, info: pb.GetInfoResponse) -> AsyncGenerator[tuple[int, bytes]]:
-    """A server that gives the same answer to everything, and is an LND for GetInfo alone.
+async def not_lnd(
+    answer: Answer, info: pb.GetInfoResponse | None = None
+) -> AsyncGenerator[tuple[int, bytes]]:
+    """A server that gives the same answer to everything.
+
+    Args:
+        answer: that answer.
+        info: what it says to GetInfo, for which alone it is an LND then.
 
     Returns:
         Its port, and its certificate as PEM.
     """
-    message = info.SerializeToString()
-    known = Answer(
-        200,
-        b"\x00" + len(message).to_bytes(4, "big") + message,
-        kind=_GRPC,
-        trailers=[(b"grpc-status", b"0")],
-    )
+    known = answer if info is None else _message(info.SerializeToString())
 
     async def serve(client: TLSStream) -> None:
         async with client:

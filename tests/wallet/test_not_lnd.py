@@ -95,3 +95,15 @@ async def test_a_payment_is_unknown(answer: Answer) -> None:
         assert paid.state is PaymentState.UNKNOWN
         with pytest.raises(WalletUnavailable):
             await wallet.lookup_payment(HASH)
+
+
+@each_answer
+async def test_it_is_waited_for_at_the_start(answer: Answer) -> None:
+    """A WalletConfigError would end Strom."""
+    macaroon = LndNode({}, "operator").bake()
+    async with not_lnd(answer) as (port, certificate):
+        rpc = LndRpc("127.0.0.1", port, certificate, macaroon, answer_s=5)
+        wallet = LndWallet(rpc, macaroon, "regtest", now_ms)
+        with pytest.raises(WalletUnavailable):
+            await wallet.open()
+        await wallet.close()
