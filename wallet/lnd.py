@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from wallet import bolt11, checks, cursors
+from wallet import bolt11, checks, cursors, lnd_permissions
 from wallet import lnd_pb2 as pb
 from wallet.base import (
     Invoice,
@@ -41,7 +41,6 @@ from wallet.lnd_rpc import (
     LIST_INVOICES,
     LIST_PAYMENTS,
     LOOKUP_INVOICE,
-    PERMISSIONS,
     SEND_PAYMENT,
     SETTLE_INVOICE,
     SUBSCRIBE_INVOICES,
@@ -51,7 +50,6 @@ from wallet.lnd_rpc import (
     LndRpc,
     Stream,
 )
-from wallet.macaroon import InvalidMacaroon, permissions
 
 # LND's streams can hang without an error, so a silent one is begun anew.
 SILENCE_S = 300
@@ -67,14 +65,6 @@ _STATES = {
     pb.Invoice.ACCEPTED: InvoiceState.HELD,
     pb.Invoice.SETTLED: InvoiceState.SETTLED,
     pb.Invoice.CANCELED: InvoiceState.CANCELED,
-}
-_CAPABILITIES = {
-    "see the node": (GET_INFO,),
-    "see the balance": (CHANNEL_BALANCE, LIST_CHANNELS),
-    "make invoices": (ADD_INVOICE,),
-    "see payments arrive": (LOOKUP_INVOICE, LIST_INVOICES, SUBSCRIBE_INVOICES),
-    "pay refunds": (SEND_PAYMENT,),
-    "follow refunds": (TRACK_PAYMENT, LIST_PAYMENTS),
 }
 
 
@@ -109,7 +99,7 @@ class LndWallet:
         verdict_s: float = VERDICT_S,
     ) -> None:
         self._rpc = rpc
-        self._missing = _missing(macaroon)
+        self._missing = lnd_permissions.missing(macaroon)
         self._network = network
         self._clock = clock
         self._silence_s = silence_s
@@ -403,24 +393,6 @@ class LndWallet:
             amount_msat=amount_msat,
             description=description,
         )
-
-
-def _missing(macaroon: bytes) -> tuple[str, ...]:
-    """What a macaroon does not allow, in words."""
-    try:
-        allowed = permissions(macaroon)
-    except InvalidMacaroon:
-        return ()
-    missing: list[str] = []
-    for words, methods in _CAPABILITIES.items():
-        needed = {
-            PERMISSIONS[method.name]
-            for method in methods
-            if PERMISSIONS[method.name] not in allowed and ("uri", method.name) not in allowed
-        }
-        if needed:
-            missing.append(words)
-    return tuple(missing)
 
 
 def _source(node: _Node) -> str:
