@@ -15,7 +15,8 @@ from agent.machine.refund import Refund
 from tests.agent.journal.journals import opened_at
 from tests.agent.unconfirmed import HASH, stored, unknown
 from tests.bridge.cli.command import Strom
-from tests.bridge.cli.test_chargers import CONFIG, house
+from tests.bridge.cli.test_chargers import house
+from tests.bridge.whole import CONFIG
 
 JOURNAL = Path("data") / "strom.sqlite"
 
@@ -90,7 +91,7 @@ async def test_of_several_it_has_to_be_said_which(tmp_path: Path) -> None:
 def test_mistakes_get_a_sentence(
     strom: Strom, tmp_path: Path, arguments: Sequence[str], sentence: str
 ) -> None:
-    (tmp_path / "strom.toml").write_text(CONFIG.format(extra=""))
+    (tmp_path / "strom.toml").write_text(CONFIG.format(strom="", point=""))
     told = strom("owed", *arguments)
     assert told.code == 1
     assert sentence in told.err
