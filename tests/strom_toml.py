@@ -26,10 +26,5 @@ energy_per_kwh = 300
 
 def charge_point(identifier: str = "CP001", name: str = "Old Mill", more: str = "") -> str:
     """The table of a charge point. Further keys may follow, or stand in `more`."""
-    return f"""
-[[charge_points]]
-id = "{identifier}"
-name = "{name}"
-tariff = "day"
-{more}
-"""
+    keys = f'id = "{identifier}"\nname = "{name}"\ntariff = "day"\n'
+    return f"[[charge_points]]\n{keys}" + (f"{more}\n" if more else "")

@@ -11,7 +11,7 @@ from agent.config.tables import load
 from tests.strom_toml import DAY, charge_point
 
 POINT = DAY + charge_point()
-SECOND = charge_point("CP002", "New Mill")
+SECOND = "\n" + charge_point("CP002", "New Mill")
 NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
 
 
