@@ -76,6 +76,7 @@ class TransactionEvents:
         Raises:
             AgentError: it could not be stored; the station sends it again.
         """
+        is_behind = self._station.is_behind(event.name, event.seq_no)
         lost = self._station.missing(event.name, event.seq_no)
         if lost:
             name = event.name[:36]
@@ -92,6 +93,10 @@ class TransactionEvents:
                 event.name[:36],
             )
         found = await self._samples.read(event.meter_value, now_ms)
+        if is_behind and event.kind is Kind.UPDATED:
+            # Without a clock, what waited in the station would seem to be of now: a register that
+            # fell and counts anew.
+            found = [one for one in found if self._clock.can_date(one.written, now_ms)]
         known = await self._transaction(event, found, at_ms)
         known.evse = event.evse or known.evse
         if known.early_end is not None and not known.started_ms and event.kind is not Kind.STARTED:

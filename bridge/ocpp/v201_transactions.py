@@ -259,6 +259,10 @@ class Station:
         """The newest of them."""
         return next(iter(self.all_running(evse)), None)
 
+    def is_behind(self, name: str, seq_no: int | None) -> bool:
+        """Whether a later event of a transaction than the one of this number was told before."""
+        return seq_no is not None and seq_no < self._seq_nos.get(name, seq_no)
+
     def missing(self, name: str, seq_no: int | None) -> int:
         """How many events of a transaction were not told before the one of this number."""
         if seq_no is None:

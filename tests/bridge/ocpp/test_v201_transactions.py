@@ -301,6 +301,21 @@ async def test_two_evses_at_once(tmp_path: Path) -> None:
         assert await obstacle(stage, 2) is None
 
 
+async def test_readings_that_waited_in_a_station_without_a_clock_count_once(
+    tmp_path: Path,
+) -> None:
+    """Its clock was never set, and what is new comes before what waited: only seqNo tells."""
+    async with staged(tmp_path) as stage, station(stage) as raw:
+        quote = await charging(raw, stage)
+        for seq_no, wh in ((1, 100), (5, 700), (2, 250), (3, 400), (4, 550), (6, 800)):
+            stage.world.clock.advance(60)
+            at = f"1970-01-01T00:{seq_no:02}:00Z"
+            values = register(stage, METER_START + wh)
+            values[0]["timestamp"] = at
+            await event(raw, stage, "Updated", seqNo=seq_no, timestamp=at, meterValue=values)
+        assert stage.session(quote).energy_wh == 800
+
+
 async def test_signed_values_are_kept_byte_for_byte(tmp_path: Path) -> None:
     """The first comes before the session has begun, the last with a value that has no number."""
     async with staged(tmp_path) as stage, station(stage) as raw:
