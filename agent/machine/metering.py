@@ -51,7 +51,14 @@ def possible_wh(elapsed_ms: int, max_power_w: int) -> int:
     return power_w * time_ms * MARGIN_PERCENT // WH_MS
 
 
-def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: int = 0) -> Meter:
+def read(
+    meter: Meter,
+    reading: Reading,
+    max_power_w: int = 0,
+    likely_power_w: int = 0,
+    *,
+    rebooted: bool = False,
+) -> Meter:
     """The meter after one more reading.
 
     Of the ways to go on that are possible that which adds the least energy is believed. Where
@@ -66,6 +73,9 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: i
         max_power_w: what the connector gives at most; 0 for unknown.
         likely_power_w: what it likely gives at most: no guess at what a reading means may need
             more; 0 for the same.
+        rebooted: whether the charger started anew since the last reading: its register may have
+            lost a little then. Where it did not, a register that falls to what was counted
+            already is an old reading that came late, or the one before was a mistake.
     """
     past = meter.past
     likely_power_w = likely_power_w or max_power_w
@@ -73,7 +83,7 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: i
         goes_on = _goes_on(meter, reading.register_wh, reading.at_ms, max_power_w)
         if goes_on and not _began_unread(meter, reading, likely_power_w):
             return _at(meter, reading.register_wh, reading, past)
-        return _explained(meter, reading, likely_power_w)
+        return _explained(meter, reading, likely_power_w, rebooted=rebooted)
     fitting: list[tuple[int, int, int]] = []
     ways = (*past.ways, meter)
     as_wh = _in_wh_all_along(meter, reading, likely_power_w)
@@ -90,7 +100,7 @@ def read(meter: Meter, reading: Reading, max_power_w: int = 0, likely_power_w: i
             if enough and _goes_on(way, value_wh, reading.at_ms, max_power_w):
                 fitting.append((energy_wh, -index, value_wh))
     if not fitting:
-        return _explained(meter, reading, likely_power_w)
+        return _explained(meter, reading, likely_power_w, rebooted=rebooted)
     _, position, value_wh = min(fitting)
     way = ways[-position]
     if way is meter:
@@ -159,7 +169,7 @@ def _in_wh_all_along(meter: Meter, reading: Reading, likely_power_w: int) -> Met
     return _set_anew(way, reading, value_wh, fix, way.origin_wh, way.base_wh, Unit.WH)
 
 
-def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
+def _explained(meter: Meter, reading: Reading, max_power_w: int, *, rebooted: bool) -> Meter:
     """The meter after a reading that fits none of the ways known: the rest is guessing."""
     past = meter.past
     since_start_wh = possible_wh(reading.at_ms - past.began_at_ms, max_power_w)
@@ -191,6 +201,8 @@ def _explained(meter: Meter, reading: Reading, max_power_w: int) -> Meter:
     else:
         since_wh = possible_wh(reading.at_ms - meter.at_ms, max_power_w)
         fix = Fix.RESTARTED if 0 <= value_wh <= since_wh else Fix.FELL
+        if fix is Fix.FELL and meter.origin_wh <= value_wh and not rebooted:
+            return meter
     return _set_anew(meter, reading, value_wh, fix, value_wh, meter.energy_wh, past.unit)
 
 

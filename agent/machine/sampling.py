@@ -161,7 +161,10 @@ def metered(
             elif summed_up or meter.source is _INTERVALS:
                 meter = counting.read(meter, reading, limit_w, session.max_power_w)
             else:
-                meter = metering.read(meter, reading, limit_w, session.max_power_w)
+                rebooted = session.booted_at_ms > meter.at_ms
+                meter = metering.read(
+                    meter, reading, limit_w, session.max_power_w, rebooted=rebooted
+                )
             energy_wh = meter.energy_wh
             metered_at_ms = at_ms if at_ms > metered_at_ms else metered_at_ms
         if metered_at_ms > session.metered_at_ms:

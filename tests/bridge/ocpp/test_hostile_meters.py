@@ -87,11 +87,27 @@ async def test_the_register_falls_back_to_what_was_saved_last(stage: Stage) -> N
     """After a loss of power it counts on from the value of an hour ago: so does the bill."""
     async with booted(stage) as raw:
         quote, transaction_id = await stage.charging(raw)
-        for register, energy_wh in ((500, 500), (300, 500), (400, 600)):
+        await stage.sample(raw, METER_START + 500, transactionId=transaction_id)
+        assert stage.session(quote).energy_wh == 500
+    stage.world.clock.advance(60)
+    async with booted(stage) as raw:
+        for register, energy_wh in ((300, 500), (400, 600)):
             await stage.sample(raw, METER_START + register, transactionId=transaction_id)
             assert stage.session(quote).energy_wh == energy_wh
         await stage.stop(raw, transaction_id, meterStop=METER_START + 450)
         assert await stage.closed(quote) == (650, 195_000, 805_000)
+
+
+async def test_readings_that_waited_in_a_charger_without_a_clock_count_once(stage: Stage) -> None:
+    """What is new comes before what waited, and nothing tells when it was read."""
+    async with booted(stage) as raw:
+        quote, transaction_id = await stage.charging(raw)
+        readings = ((700, 700), (250, 700), (400, 700), (550, 700), (800, 800))
+        for register, energy_wh in readings:
+            await stage.sample(raw, METER_START + register, transactionId=transaction_id)
+            assert stage.session(quote).energy_wh == energy_wh
+        await stage.stop(raw, transaction_id, meterStop=METER_START + 900)
+        assert await stage.closed(quote) == (900, 270_000, 730_000)
 
 
 async def test_units_change_in_the_middle_of_a_session(stage: Stage) -> None:
