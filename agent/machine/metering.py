@@ -203,6 +203,9 @@ def _explained(meter: Meter, reading: Reading, max_power_w: int, *, rebooted: bo
         fix = Fix.RESTARTED if 0 <= value_wh <= since_wh else Fix.FELL
         if fix is Fix.FELL and meter.origin_wh <= value_wh and not rebooted:
             return meter
+        if value_wh < 0 <= meter.register_wh:
+            # No register counts below zero: what rises from there has not flowed.
+            return meter
     return _set_anew(meter, reading, value_wh, fix, value_wh, meter.energy_wh, past.unit)
 
 

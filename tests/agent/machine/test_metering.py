@@ -67,6 +67,7 @@ READINGS: list[tuple[str, int, list[int], list[int]]] = [
         [100, 1000, 1000, 1100],
     ),
     ("a negative reading", 40_000, [-5, 40_300], [0, 300]),
+    ("negative readings that rise", 4_000, [4_300, -4_350, -1, 4_500], [300, 300, 300, 500]),
     ("writes Wh as kWh", 40_000, [40_500_000, 41_000_000], [500, 1_000]),
     ("writes Wh as kWh, and the stop in Wh", 40_000, [40_500_000, 41_100], [500, 1_100]),
     (
