@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from agent.machine.forecast import no_energy_ends_at, stop_repeats_at, unused_msat
+from agent.machine.forecast import (
+    no_energy_ends_at,
+    stop_repeats_at,
+    unused_msat,
+    vanished_ends_at,
+)
 from agent.machine.model import CLOSED, STARTING, STOPPING, Session
 from agent.machine.planning import ask_at, stop_at
 
@@ -15,8 +20,9 @@ def deadline(session: Session) -> int | None:
     if session.state is STARTING:
         return session.start_deadline_ms
     times: list[int] = []
-    if session.vanished_since_ms is not None:
-        times.append(session.vanished_since_ms + policy.vanished_timeout_ms)
+    vanished_ms = vanished_ends_at(session)
+    if vanished_ms is not None:
+        times.append(vanished_ms)
     if session.offline_since_ms is not None:
         times.append(session.offline_since_ms + policy.offline_timeout_ms)
     elif session.state is STOPPING:

@@ -19,6 +19,19 @@ def stop_repeats_at(session: Session) -> int:
     return session.stop_sent_at_ms + (session.policy.stop_repeat_ms << doublings)
 
 
+def vanished_ends_at(session: Session) -> int | None:
+    """Until when the stop of a session whose connector looks free may come, in Unix ms; None where
+    it does not look so.
+
+    A charger that was away may say first, with the time of then, that its car has left: its stop
+    comes behind that.
+    """
+    if session.vanished_since_ms is None:
+        return None
+    since_ms = max(session.vanished_since_ms, session.back_at_ms)
+    return since_ms + session.policy.vanished_timeout_ms
+
+
 def credit_ends_at(session: Session) -> int | None:
     """When the credit will be used up at the measured power, in Unix ms; None for never."""
     return ends_at(session, session.power_w)

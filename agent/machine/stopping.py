@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from agent.machine.effects import CutPower, Effect, PublishStatus, SendMessage, StopCharging, Topic
 from agent.machine.events import DeadlineReached, StopBy
-from agent.machine.forecast import stop_repeats_at
+from agent.machine.forecast import stop_repeats_at, vanished_ends_at
 from agent.machine.model import Ending, Session, SessionState
 from agent.machine.settling import Result, close
 
@@ -73,9 +73,9 @@ def given_up(session: Session, at_ms: int) -> Ending | None:
     """Why the charger's own word on the end is not waited for any longer; None while it is."""
     policy = session.policy
     lost = session.offline_since_ms
-    vanished = session.vanished_since_ms
+    vanished_ms = vanished_ends_at(session)
     if lost is not None and at_ms >= lost + policy.offline_timeout_ms:
         return Ending.LOST
-    if vanished is not None and at_ms >= vanished + policy.vanished_timeout_ms:
+    if vanished_ms is not None and at_ms >= vanished_ms:
         return Ending.VANISHED
     return None

@@ -216,6 +216,16 @@ DEADLINES: list[tuple[str, Session, int | None]] = [
         60_000 + 60_000,
     ),
     (
+        "back, and vanished while it was away",
+        after(
+            charging(),
+            showed(T0 + MINUTE, ConnectorStatus.OFFLINE),
+            showed(T0 + 10 * MINUTE, ConnectorStatus.CHARGING),
+            showed(T0 + 2 * MINUTE, ConnectorStatus.AVAILABLE),
+        ),
+        10 * MINUTE + 60_000,
+    ),
+    (
         "under power",
         after(charging(600 * SAT), sampled(BEGUN, 41_000, power_w=10_000)),
         10_000 + 6 * MINUTE - SECOND - 5 * SECOND,

@@ -189,6 +189,8 @@ async def test_17_what_was_kept_while_offline_does_not_look_like_a_slow_clock(st
     async with charger(stage.server) as raw:
         status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
         await raw.call("StatusNotification", status | {"timestamp": left})
+        # The stop has a while to come: what it tells is the bill.
+        await stage.world.site.ring_due()
         await stage.stop(raw, number, timestamp=left, meterStop=METER_START + 90)
         session = await stage.until(quote, SessionState.CLOSED)
         assert (session.charging_ms, session.energy_wh) == (30_000, 90)
