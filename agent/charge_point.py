@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent import nameplates, quotes
@@ -15,6 +15,7 @@ from agent.commitments import commitments
 from agent.commons import Commons
 from agent.config.tables import ChargePointConfig
 from agent.connectors import POWERED, WITHOUT_POWER, Connectors, presumed_status
+from agent.faults import Faults
 from agent.journal.journal import Task
 from agent.journal.transactions import Transaction
 from agent.machine.effects import StopCharging
@@ -37,6 +38,7 @@ from agent.ports.charge_point import ChargePointView, Commitments
 from agent.ports.charger import (
     Charger,
     ChargerCommand,
+    Fault,
     MeterReport,
     Nameplate,
     StartReport,
@@ -83,6 +85,7 @@ class ChargePointAgent:
         self._unsold = Unsold(config.id, commons, self._connectors, self._strays, self._owners)
         self._stop_times = StopTimes(config.id, self.sessions, commons.journal)
         self._meters = MeterWatch(config.id, powers, commons.alerts, check_meter=config.check_meter)
+        self._faults = Faults(config.id, commons.alerts, commons.changes)
         self._shown_at_ms: dict[int, int] = {}
         self._telling = asyncio.Lock()
         """One connection may begin while the sessions are told that the one before has ended."""
@@ -167,6 +170,7 @@ class ChargePointAgent:
             log.info("%s: connector %d is not in the configuration: %s", self.id, connector, status)
             return
         await self._connectors.reported(connector, status, at_ms)
+        self._faults.showed(connector, status)
         if not connector:
             return
         if status in WITHOUT_POWER:
@@ -183,6 +187,22 @@ class ChargePointAgent:
         self._shown_at_ms[connector] = at_ms
         if status in POWERED:
             await self._unsold.powered(connector)
+
+    async def connector_fault(
+        self, connector: int, fault: Fault | None, status: ConnectorStatus | None = None
+    ) -> None:
+        """What is wrong with a connector (connector 0: with the charge point as a whole)."""
+        if not connector or connector in self._connectors.ids:
+            self._faults.said(connector, fault, status)
+
+    async def faults(self) -> Mapping[int, Fault]:
+        """What is wrong now, by connector."""
+        return self._faults.current()
+
+    @property
+    def faulty(self) -> int:
+        """How many connectors have something wrong, the charge point as a whole being one."""
+        return self._faults.count
 
     async def may_charge(self, id_tag: str) -> bool:
         """Whether an id tag is that of an open session here (OCPP Authorize)."""

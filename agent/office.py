@@ -142,6 +142,11 @@ class Office:
         return self._commons.alerts.current()
 
     @property
+    def faulty(self) -> int:
+        """How many connectors have something wrong, a charger as a whole counted as one."""
+        return sum(agent.faulty for agent in self._agents)
+
+    @property
     def waiting_effects(self) -> int:
         """How many stored effects wait to be carried out."""
         return self._outbox.depth

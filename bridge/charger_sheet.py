@@ -8,6 +8,21 @@ from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class ShownFault:
+    """What a charger says is wrong.
+
+    Attributes:
+        connector: with which connector; 0 for the charger itself.
+        reason: what, in its own words.
+        since_ms: since when, Unix ms.
+    """
+
+    connector: int
+    reason: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChargerSheet:
     """A charge point's charger at one moment; texts are the charger's own words.
 
@@ -17,6 +32,7 @@ class ChargerSheet:
         version: the version of OCPP that it speaks; "" while it is not connected.
         vendor, model, serial, firmware: what it said at its last boot; "" for nothing.
         connectors: the state of each, by its number.
+        faults: what it says is wrong with them.
         answers: whether it answers: a connection that hangs looks open.
         since_ms: since when it is connected, Unix ms; None while it is not.
         heard_at_ms: when it was last heard, Unix ms; None where nobody knows.
@@ -39,6 +55,7 @@ class ChargerSheet:
     serial: str = ""
     firmware: str = ""
     connectors: dict[str, str] = field(default_factory=dict[str, str])
+    faults: tuple[ShownFault, ...] = ()
     answers: bool = False
     since_ms: int | None = None
     heard_at_ms: int | None = None

@@ -6,7 +6,7 @@ import re
 
 from agent.talk.wording import age
 from agent.talk.words import Words
-from bridge.charger_sheet import ChargerSheet, Setting
+from bridge.charger_sheet import ChargerSheet, Setting, ShownFault
 
 CLOCK_IS_RIGHT_MS = 2_000
 """So much is travel time and rounding, and not a charger's clock."""
@@ -34,6 +34,16 @@ def heard_words(sheet: ChargerSheet, now_ms: int, said: Words) -> str:
 def ago_words(at_ms: int, now_ms: int, said: Words) -> str:
     """How long ago something was."""
     return said("charger.ago", age=age(max(0, now_ms - at_ms) // 1000))
+
+
+def fault_words(fault: ShownFault, now_ms: int, said: Words) -> str:
+    """What a charger says is wrong, and for how long."""
+    return said(
+        "charger.fault" if fault.connector else "charger.fault_of_all",
+        connector=fault.connector,
+        reason=fault.reason,
+        age=age(max(0, now_ms - fault.since_ms) // 1000),
+    )
 
 
 def ping_words(sheet: ChargerSheet, said: Words) -> str:

@@ -48,6 +48,11 @@ class Works(Protocol):
         ...
 
     @property
+    def faulty(self) -> int:
+        """How many connectors have something wrong, a charger as a whole counted as one."""
+        ...
+
+    @property
     def waiting_effects(self) -> int:
         """How many stored effects wait to be carried out."""
         ...
@@ -111,6 +116,8 @@ class _Snapshot(Collector):
         connected, silent = len(self._chargers.connected()), len(self._chargers.silent())
         yield _gauge("strom_chargers_connected", "Chargers connected.", connected)
         yield _gauge("strom_chargers_silent", "Chargers connected that do not answer.", silent)
+        text = "Connectors that are Faulted or report an error, and chargers that do as a whole."
+        yield _gauge("strom_connectors_faulty", text, self._works.faulty)
         text = "Keys of chargers that are not as the operator's file wants them."
         yield _gauge("strom_settings_differing", text, self._chargers.differing())
         states = Counter(view.state for view in self._sessions)

@@ -16,7 +16,14 @@ from agent.ports.charger import Nameplate
 from agent.ports.site import Site
 from agent.talk.wording import ended
 from bridge.charger_security import EVENTS_FOLDER
-from bridge.charger_sheet import ChargerSheet, LogQuery, Presence, Setting, SettingsSheet
+from bridge.charger_sheet import (
+    ChargerSheet,
+    LogQuery,
+    Presence,
+    Setting,
+    SettingsSheet,
+    ShownFault,
+)
 from bridge.ocpp.actions import Version
 from bridge.ocpp.billing import Consequence, between_readings_wh, consequence
 from bridge.ocpp.links import CERTIFICATE, PASSWORD, LinkState, profile_of
@@ -121,6 +128,10 @@ class Overview:
             serial=printable(nameplate.serial),
             firmware=printable(nameplate.firmware),
             connectors={str(item.id): item.status for item in view.connectors},
+            faults=tuple(
+                ShownFault(connector, fault.reason, fault.since_ms)
+                for connector, fault in (await charge_point.faults()).items()
+            ),
             answers=link.answers,
             since_ms=link.since_ms,
             heard_at_ms=heard_at_ms,

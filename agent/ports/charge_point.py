@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.machine.events import ConnectorStatus, Obstacle
 from agent.ports.charger import (
     Charger,
+    Fault,
     MeterReport,
     Nameplate,
     StartReport,
@@ -110,6 +111,24 @@ class ChargePoint(Protocol):
 
     async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         """A connector reported its state (connector 0: the charge point as a whole)."""
+        ...
+
+    async def connector_fault(
+        self, connector: int, fault: Fault | None, status: ConnectorStatus | None = None
+    ) -> None:
+        """What is wrong with a connector (connector 0: with the charge point as a whole).
+
+        It is for the operator alone, and forgotten with the process.
+
+        Args:
+            connector: which.
+            fault: the charger's latest word; None for nothing.
+            status: the state that the same message tells, which is reported besides; None for none.
+        """
+        ...
+
+    async def faults(self) -> Mapping[int, Fault]:
+        """What is wrong now, by connector."""
         ...
 
     async def may_charge(self, id_tag: str) -> bool:

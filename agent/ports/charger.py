@@ -86,6 +86,35 @@ class Nameplate:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What a charger says is wrong with a connector, or with itself; texts are its own words, on
+    one line.
+
+    Attributes:
+        code: what is wrong, as OCPP calls it; "" where it does not say.
+        vendor_code: the same by its vendor's list; "" for nothing.
+        info: what it says besides; "" for nothing.
+        since_ms: since when, Unix ms.
+        is_grave: whether somebody must see to it although the connector is not Faulted.
+    """
+
+    code: str
+    vendor_code: str
+    info: str
+    since_ms: int
+    is_grave: bool = False
+
+    @property
+    def reason(self) -> str:
+        """All of it in short: "GroundFailure (E12): RCD tripped"."""
+        vendor_code = (
+            f"({self.vendor_code})" if self.code and self.vendor_code else self.vendor_code
+        )
+        named = f"{self.code} {vendor_code}".strip()
+        return ": ".join(part for part in (named, self.info) if part)
+
+
+@dataclass(frozen=True, slots=True)
 class StartReport:
     """A charger's word that a transaction began (OCPP StartTransaction).
 

@@ -20,6 +20,7 @@ from bridge.charger_sheet import ChargerSheet, SettingsSheet
 from bridge.charger_words import (
     certificate_words,
     clock_words,
+    fault_words,
     heard_words,
     means_words,
     ping_words,
@@ -207,6 +208,10 @@ def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
             states_in_short(states),
         )
     show_table(table)
+    now_ms = time.time_ns() // 1_000_000
+    for sheet in msgspec.convert(chargers, list[ChargerSheet]):
+        for fault in sheet.faults:
+            out.print(Text(f"{sheet.id}: {printable(fault_words(fault, now_ms, _english))}"))
 
 
 def states_in_short(states: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from agent.ports.charger import Nameplate, StartReport, StopReport
 from bridge.ocpp import frames, timestamps
 from bridge.ocpp.actions import V16
 from bridge.ocpp.errors import NotSupported
+from bridge.ocpp.faults import fault_of
 from bridge.ocpp.nameplate import introduce
 from bridge.ocpp.plain_samples import PlainSamples
 from bridge.ocpp.readings import as_int, as_text, id_tag, register
@@ -141,6 +142,10 @@ class Inbound:
         name = as_text(payload.get("status"), 50).strip()
         status = _STATUSES.get(name.lower())
         self._charger_clock.measure(payload.get("timestamp"), now_ms, live=self.booted)
+        at_ms = self._charger_clock.ours(payload.get("timestamp"), now_ms)
+        if connector is not None and connector >= 0:
+            fault = fault_of(payload, status, at_ms)
+            await self._charge_point.connector_fault(connector, fault, status)
         if connector is None or connector < 0 or status is None:
             logger.info(
                 "%s: a status was not understood: connector %s is %r",
@@ -151,7 +156,6 @@ class Inbound:
             return frames.EMPTY
         if connector <= MAX_CONNECTOR:
             self.shown.add(connector)
-        at_ms = self._charger_clock.ours(payload.get("timestamp"), now_ms)
         await self._charge_point.connector_status(connector, status, at_ms)
         return frames.EMPTY
 

@@ -105,6 +105,8 @@ class Inbound201:
                 firmware=as_text(station.get("firmwareVersion"), 50),
             ),
         )
+        for evse in self._station.faults.booted():
+            await self._charge_point.connector_fault(evse, None)
         self._station_clock.began_anew()
         self._station_clock.was_told()
         self.booted = True
@@ -140,8 +142,13 @@ class Inbound201:
         return frames.EMPTY
 
     async def notify_event(self, payload: Payload, now_ms: int) -> bytes:
-        """Use cases G01 and N07: of the states of connectors, EVSEs and the station."""
+        """Use cases G01 and N07: of the states of connectors, EVSEs and the station, and of what is
+        wrong with their components."""
         for item in objects(payload.get("eventData")):
+            at_ms = self._station_clock.ours(item.get("timestamp"), now_ms)
+            about = self._station.faults.take(item, at_ms)
+            if about is not None:
+                await self._charge_point.connector_fault(about, self._station.faults.of(about))
             component, variable = fields(item.get("component")), fields(item.get("variable"))
             name = as_text(component.get("name"), 50).lower()
             if as_text(variable.get("name"), 50).lower() != "availabilitystate":
@@ -152,7 +159,6 @@ class Inbound201:
             ):
                 continue
             plug = as_int(fields(component.get("evse")).get("connectorId")) or 0
-            at_ms = self._station_clock.ours(item.get("timestamp"), now_ms)
             await self._showed(evse, plug, item.get("actualValue"), at_ms)
         return frames.EMPTY
 
@@ -166,6 +172,8 @@ class Inbound201:
             )
             return
         self.showed_status = True
+        if self._station.faults.showed(evse, connector, status):
+            await self._charge_point.connector_fault(evse, self._station.faults.of(evse))
         evses, running = self._station.evses, self._station.running(evse)
         status = evses.plug(evse, connector, status, in_use=running is not None)
         if running is not None:

@@ -15,6 +15,7 @@ import msgspec
 from agent.ports.charge_point import ChargePoint
 from bridge.ocpp.intervals import Tally
 from bridge.ocpp.v201_evses import Evses
+from bridge.ocpp.v201_faults import Faults201
 from bridge.ocpp.v201_values import State
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ class Station:
 
     Attributes:
         evses: what its EVSEs show.
+        faults: what is wrong with its components.
     """
 
     def __init__(self, charge_point: ChargePoint, kept: str) -> None:
@@ -141,6 +143,7 @@ class Station:
         self._told_ms: dict[str, int] = {}
         self._denied: dict[str, bool] = {}
         self.evses = Evses(charge_point)
+        self.faults = Faults201()
 
     def get(self, name: str) -> Transaction | None:
         """A transaction by its name."""

@@ -21,6 +21,7 @@ from bridge.charger_sheet import Chargers, LogQuery, Setting, SpokenLine
 from bridge.charger_words import (
     certificate_words,
     clock_words,
+    fault_words,
     heard_words,
     means_words,
     ping_words,
@@ -137,6 +138,7 @@ async def charger_values(context: Context, desk: Desk, name: str, said: Words) -
         "heard": heard_words(sheet, now_ms, said),
         "ping": ping_words(sheet, said),
         "clock": clock_words(sheet.clock_behind_ms, said),
+        "faults": [fault_words(fault, now_ms, said) for fault in sheet.faults],
         "certificate": certificate_words(sheet, now_ms, said),
         "certificate_ends": (sheet.certificate_expires_at_ms or 0) - now_ms,
         "settings": settings,

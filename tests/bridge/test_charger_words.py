@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from agent.talk.words import LANGUAGES, words
-from bridge.charger_sheet import ChargerSheet, Setting
-from bridge.charger_words import certificate_words, clock_words, means_words, state_words
+from bridge.charger_sheet import ChargerSheet, Setting, ShownFault
+from bridge.charger_words import (
+    certificate_words,
+    clock_words,
+    fault_words,
+    means_words,
+    state_words,
+)
 from bridge.ocpp.billing import Consequence
 from bridge.ocpp.keys import Taken
 
@@ -49,3 +55,22 @@ def test_a_certificate_in_words() -> None:
     assert told(None) == ""
     assert told(1_000_000_000 + 3 * 86_400_000 + 5) == "3 days left"
     assert told(999_999_999) == "has expired"
+
+
+@pytest.mark.parametrize(
+    ("language", "connector", "told"),
+    [
+        ("en", 2, "Connector 2: GroundFailure (E12), for 3 min"),
+        ("en", 0, "Charger: GroundFailure (E12), for 3 min"),
+        ("de", 2, "Anschluss 2: GroundFailure (E12), seit 3 min"),
+        ("fr", 0, "Borne : GroundFailure (E12), depuis 3 min"),
+        ("nl", 0, "Laadpaal: GroundFailure (E12), sinds 3 min"),
+    ],
+)
+def test_what_is_wrong_in_words(language: str, connector: int, told: str) -> None:
+    fault = ShownFault(connector, "GroundFailure (E12)", 1_000)
+    assert fault_words(fault, 181_000, words(language)) == told
+
+
+def test_what_is_wrong_by_a_clock_that_is_ahead_is_new() -> None:
+    assert fault_words(ShownFault(0, "X", 9_000), 1_000, words("en")) == "Charger: X, for 0 s"

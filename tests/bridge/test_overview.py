@@ -51,6 +51,30 @@ async def test_what_is_told_of_one_connector_is_told_of_its_charge_point(tmp_pat
         assert (await sheet(strom, "CP002"))["troubles"] == []
 
 
+async def test_what_a_charger_says_is_wrong_is_shown_counted_and_in_health(tmp_path: Path) -> None:
+    """One error is for operators to see, and one to hear of as well; no driver sees either."""
+    async with whole(tmp_path) as strom, ready(strom) as charger:
+        assert (await sheet(strom))["faults"] == []
+        assert "strom_connectors_faulty 0.0" in (await strom.http.get("/metrics")).text
+        status = {"connectorId": 1, "status": "Faulted", "timestamp": strom.at()}
+        more = {"errorCode": "GroundFailure", "vendorErrorCode": "E12", "info": "RCD\ntripped"}
+        await charger.say("StatusNotification", status | more)
+        weak = {"connectorId": 0, "status": "Available", "errorCode": "WeakSignal"}
+        await charger.say("StatusNotification", weak | {"timestamp": strom.at()})
+        about = await sheet(strom)
+        reason = "GroundFailure (E12): RCD tripped"
+        assert about["faults"] == [
+            {"connector": 0, "reason": "WeakSignal", "since_ms": strom.clock()},
+            {"connector": 1, "reason": reason, "since_ms": strom.clock()},
+        ]
+        assert about["troubles"] == [f"CP001: connector 1 is Faulted: {reason}."]
+        assert "strom_connectors_faulty 2.0" in (await strom.http.get("/metrics")).text
+        for path in ("/cp/cp001", "/lnurl/cp001"):
+            page = (await strom.http.get(path)).text
+            assert "E12" not in page
+            assert "RCD" not in page
+
+
 async def test_a_password_that_nobody_asked_for_proves_nothing(tmp_path: Path) -> None:
     async with whole(tmp_path) as strom:
         async with ready(strom, password="whatever-it-is"):

@@ -13,6 +13,7 @@ import anyio
 import httpx
 
 from agent.config.tables import load
+from agent.ports.charger import Fault
 from bridge.app import App
 from bridge.cli.chargers import readable, states_in_short
 from bridge.simulator import SimulatedChargePoint
@@ -78,6 +79,20 @@ async def test_the_operator_asks_a_charger(tmp_path: Path) -> None:
         assert here.charger.keys.text("HeartbeatInterval") == "77"
         asked = await here.strom("ocpp", "CP001", "ClearCache", "--json")
         assert json.loads(asked.out) == {"status": "Accepted"}
+
+
+async def test_what_a_charger_says_is_wrong(tmp_path: Path) -> None:
+    """Shown also while it is away."""
+    async with house(tmp_path) as here:
+        point = here.app.site.charge_point("CP002")
+        since_ms = now_ms() - 200_000
+        await point.connector_fault(1, Fault("GroundFailure", "E12", "RCD tripped", since_ms))
+        told = "CP002: Connector 1: GroundFailure (E12): RCD tripped, for 3 min"
+        assert told in (await here.strom("ocpp")).out.splitlines()
+        assert told in (await here.strom("ocpp", "CP002")).out.splitlines()
+        assert told not in (await here.strom("ocpp", "CP001")).out.splitlines()
+        [about] = json.loads((await here.strom("ocpp", "CP002", "--json")).out)
+        assert about["faults"][0]["since_ms"] == since_ms
 
 
 async def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:

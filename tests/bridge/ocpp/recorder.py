@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from agent.machine.events import ConnectorStatus, Obstacle
 from agent.ports.charge_point import ChargePointView, Commitments, ConnectorView
 from agent.ports.charger import (
     Charger,
+    Fault,
     MeterReport,
     Nameplate,
     StartReport,
@@ -53,6 +54,7 @@ class RecordingChargePoint:
         self.notes: dict[str, str] = {}
         self.promised = Commitments(frozenset(), frozenset(), idle=True)
         self._nameplate = Nameplate()
+        self._faults: dict[int, Fault] = {}
         self._starts: dict[StartReport, int] = {}
         self._changed = anyio.Event()
 
@@ -97,6 +99,16 @@ class RecordingChargePoint:
 
     async def connector_status(self, connector: int, status: ConnectorStatus, at_ms: int) -> None:
         self._told(StatusReport(connector, status, at_ms))
+
+    async def connector_fault(
+        self, connector: int, fault: Fault | None, status: ConnectorStatus | None = None
+    ) -> None:
+        self._faults.pop(connector, None)
+        if fault is not None:
+            self._faults[connector] = fault
+
+    async def faults(self) -> Mapping[int, Fault]:
+        return self._faults
 
     async def may_charge(self, id_tag: str) -> bool:
         return id_tag != "BAD"

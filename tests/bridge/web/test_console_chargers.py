@@ -67,6 +67,8 @@ async def lived_in(folder: Path) -> AsyncGenerator[tuple[Whole, ObedientCharger]
             here.clock.advance(STEADY_APART_MS / 1000)
             late = status | {"timestamp": here.at(-190)}
             assert await charger.say("StatusNotification", late) == {}
+        error = {"errorCode": "PowerMeterFailure", "info": "<i>no answer</i>"}
+        await charger.say("StatusNotification", status | error | {"timestamp": here.at(-190)})
         await charger.say("DataTransfer", {"vendorId": "Acme", "data": "<script>alert(1)</script>"})
         await written(here, "alert(1)")
         yield here, charger
@@ -107,6 +109,9 @@ async def test_all_about_a_charger(tmp_path: Path) -> None:
             "</span>Answers</span>",
             "3 min slow",
             "<dd>1: password</dd>",
+            # What it says is wrong.
+            "Connector 1: PowerMeterFailure: &lt;i&gt;no answer&lt;/i&gt;, for 0 s",
+            "CP001: connector 1 reports PowerMeterFailure",
             # What differs from the file and what follows.
             "Compared",
             '<code>NumberOfConnectors</code> <span class="tag">read-only</span>',
