@@ -1,7 +1,8 @@
 """Troubles that an operator must know of: each told when it begins, and when it is over.
 
 A trouble has a name, under which it is raised and cleared. It is in the log at once; the
-operators get a message, but of one that comes and goes not more than one in a while.
+operators get a message, but of one that comes and goes not more than one in a while: one that came
+back meanwhile and stays is told of after that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+import anyio
+
 from agent.clock import Clock
 from agent.journal.errors import JournalUnusable
 
@@ -17,6 +20,9 @@ QUIET_MS = 600_000
 """How long after a message about a trouble the next one about it may come."""
 
 MOST_WAITING = 100
+
+_LOOK_S = 30.0
+"""How often it is looked whether one that was not told of may be told of now."""
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,8 @@ class Alerts:
         self._troubles: dict[str, str] = {}
         self._told_at_ms: dict[str, int] = {}
         self._told: set[str] = set()
+        self._withheld: set[str] = set()
+        """Troubles that came, or got worse, too soon after the last message about them."""
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
         self._on_change: list[Callable[[], None]] = []
 
@@ -60,15 +68,15 @@ class Alerts:
         if known and not again:
             return
         log.warning("%s", sentence)
-        if not self._was_just_told(name):
-            self._told.add(name)
-            self._message(name, f"⚠ {sentence}")
+        self._withheld.add(name)
+        self._tell_withheld(name)
 
     def cleared(self, name: str, sentence: str) -> None:
         """It is well again; nothing happens when nothing was wrong."""
         if self._troubles.pop(name, None) is None:
             return
         self._changed()
+        self._withheld.discard(name)
         log.warning("%s", sentence)
         if name in self._told:
             self._told.discard(name)
@@ -93,6 +101,12 @@ class Alerts:
         """What is wrong now, by name."""
         return dict(self._troubles)
 
+    def _tell_withheld(self, name: str) -> None:
+        if not self._was_just_told(name):
+            self._withheld.discard(name)
+            self._told.add(name)
+            self._message(name, f"⚠ {self._troubles[name]}")
+
     def _changed(self) -> None:
         for call in self._on_change:
             call()
@@ -107,7 +121,13 @@ class Alerts:
     async def run(self) -> None:
         """Send the messages until cancelled."""
         while True:
-            text = await self._waiting.get()
+            for name in tuple(self._withheld):
+                self._tell_withheld(name)
+            text = ""
+            with anyio.move_on_after(_LOOK_S):
+                text = await self._waiting.get()
+            if not text:
+                continue
             try:
                 await self._tell(text)
             except JournalUnusable as error:

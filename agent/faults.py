@@ -52,8 +52,7 @@ class Faults:
             fault: what is wrong; None for nothing.
             status: the state that it showed with it; None for none.
         """
-        if status is not None:
-            self._take(connector, status)
+        is_worse = status is not None and self._take(connector, status)
         known = self._said.get(connector)
         if fault is None:
             self._said.pop(connector, None)
@@ -63,21 +62,24 @@ class Faults:
             self._said[connector] = fault
         if fault != known:
             self._changes.tell()
-        self._judge(connector)
+        self._judge(connector, is_worse=is_worse)
 
     def showed(self, connector: int, status: ConnectorStatus) -> None:
         """A connector showed a state."""
-        self._take(connector, status)
-        self._judge(connector)
+        self._judge(connector, is_worse=self._take(connector, status))
 
-    def _take(self, connector: int, status: ConnectorStatus) -> None:
-        if status is ConnectorStatus.FAULTED:
-            self._faulted.add(connector)
-        else:
+    def _take(self, connector: int, status: ConnectorStatus) -> bool:
+        """Keep whether a connector is Faulted; returns whether it became so."""
+        if status is not ConnectorStatus.FAULTED:
             self._faulted.discard(connector)
+            return False
+        is_new = connector not in self._faulted
+        self._faulted.add(connector)
+        return is_new
 
-    def _judge(self, connector: int) -> None:
-        """Tell the operators of what somebody must see to, and that it is over."""
+    def _judge(self, connector: int, *, is_worse: bool) -> None:
+        """Tell the operators of what somebody must see to, also where it got worse, and that it is
+        over."""
         fault, is_faulted = self._said.get(connector), connector in self._faulted
         name = f"fault {self._id}/{connector}"
         place = f"{self._id}: connector {connector}" if connector else f"{self._id}: the charger"
@@ -87,11 +89,11 @@ class Faults:
             return
         if fault is None:
             self._unexplained.add(connector)
-            self._alerts.raised(name, f"{place} is Faulted and does not say why")
+            self._alerts.raised(name, f"{place} is Faulted and does not say why", again=is_worse)
             return
         verb = "is Faulted:" if is_faulted else "reports"
         sentence = f"{place} {verb} {fault.reason}"
-        self._alerts.raised(name, sentence)
+        self._alerts.raised(name, sentence, again=is_worse)
         if connector in self._unexplained:
             # OCPP 2.0.1 tells the state and the reason in messages of their own.
             self._unexplained.discard(connector)

@@ -91,6 +91,31 @@ async def test_one_that_comes_and_goes_is_told_once_in_a_while() -> None:
     assert len(await operators.settle()) == 3
 
 
+async def test_one_that_came_back_at_once_and_stays_is_told_of_later() -> None:
+    """Operators heard that it is over: they must not believe that for ever."""
+    operators = Operators()
+    operators.alerts.raised("relay", "a relay is silent")
+    operators.alerts.cleared("relay", "the relay speaks")
+    operators.alerts.raised("relay", "a relay is silent")
+    assert len(await operators.settle()) == 2
+    operators.clock.now_ms += QUIET_MS - 1
+    assert len(await operators.settle()) == 2
+    operators.clock.now_ms += 1
+    assert (await operators.settle())[2:] == ["⚠ a relay is silent"]
+    operators.clock.now_ms += QUIET_MS
+    operators.alerts.cleared("relay", "the relay speaks")
+    assert (await operators.settle())[3:] == ["✓ the relay speaks"]
+
+
+async def test_one_that_came_back_at_once_and_is_over_is_not_told_of_later() -> None:
+    operators = Operators()
+    for _ in range(2):
+        operators.alerts.raised("relay", "a relay is silent")
+        operators.alerts.cleared("relay", "the relay speaks")
+    operators.clock.now_ms += QUIET_MS
+    assert len(await operators.settle()) == 2
+
+
 async def test_troubles_do_not_hide_each_other() -> None:
     operators = Operators()
     operators.alerts.raised("wallet", "the wallet is lost")

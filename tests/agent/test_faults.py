@@ -100,6 +100,20 @@ async def test_faulted_without_a_reason_counts_and_the_reason_is_told_when_it_co
     ]
 
 
+async def test_an_error_that_becomes_faulted_soon_is_told_of_again_if_it_stays(
+    charger: Charger,
+) -> None:
+    charger.shows(CHARGING, HOT)
+    for _ in range(3):
+        charger.shows(FAULTED, HOT)
+    assert len(await charger.heard()) == 1
+    charger.operators.clock.now_ms += QUIET_MS
+    assert (await charger.heard())[1:] == ["⚠ CP001: connector 1 is Faulted: HighTemperature"]
+    charger.shows(FAULTED, HOT)
+    charger.operators.clock.now_ms += QUIET_MS
+    assert len(await charger.heard()) == 2
+
+
 async def test_one_that_flaps_is_told_of_once_in_a_while(charger: Charger) -> None:
     for _ in range(20):
         charger.shows(FAULTED)
