@@ -17,17 +17,17 @@ from agent.config.secret_files import read_secret
 from agent.config.tables import ChargePointConfig, Config
 from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import AgentError
-from bridge.ocpp.admission import AuthPolicy, Refusal, Visitor
-from bridge.ocpp.authority import Authority, AuthorityUnusable, Issued, RequestRefused
-from bridge.ocpp.certificates import WARN_DAYS, Certificates
 from bridge.ocpp.errors import CallFailed, InvalidCall
 from bridge.ocpp.message_log import MessageLog
-from bridge.ocpp.passwords import Passwords
-from bridge.ocpp.rotation import Rekeyable, Rotation
-from bridge.ocpp.security_events import encoded
-from bridge.ocpp.security_extension import ALARMING
+from bridge.ocpp.security.admission import AuthPolicy, Refusal, Visitor
+from bridge.ocpp.security.authority import Authority, AuthorityUnusable, Issued, RequestRefused
+from bridge.ocpp.security.certificates import WARN_DAYS, Certificates
+from bridge.ocpp.security.events import encoded
+from bridge.ocpp.security.extension import ALARMING
+from bridge.ocpp.security.passwords import Passwords
+from bridge.ocpp.security.rotation import Rekeyable, Rotation
+from bridge.ocpp.security.tls import TlsFiles, TlsUnusable, expires_at_ms
 from bridge.ocpp.server import TlsListener
-from bridge.ocpp.tls import TlsFiles, TlsUnusable, expires_at_ms
 
 REPLACED_FOLDER = "ocpp-passwords"
 ISSUED_FOLDER = "ocpp-certificates"

@@ -25,12 +25,12 @@ from bridge.charger_sheet import (
     ShownFault,
 )
 from bridge.ocpp.actions import Version
-from bridge.ocpp.billing import Consequence, between_readings_wh, consequence
+from bridge.ocpp.configuration.billing import Consequence, between_readings_wh, consequence
+from bridge.ocpp.configuration.upkeep import KeyReport, Upkeep
 from bridge.ocpp.links import CERTIFICATE, PASSWORD, LinkState, profile_of
 from bridge.ocpp.message_log import MESSAGE_LOG_FOLDER, last_heard_ms, read
-from bridge.ocpp.security_events import SecurityEvent, reported
+from bridge.ocpp.security.events import SecurityEvent, reported
 from bridge.ocpp.spoken import Listener, Spoken, printable
-from bridge.ocpp.upkeep import KeyReport, Upkeep
 
 
 class Lines(Protocol):

@@ -13,7 +13,7 @@ from bridge.charger_security import EVENTS_FOLDER
 from bridge.cli.charger_log import known_charge_point
 from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import out
-from bridge.ocpp.security_events import reported
+from bridge.ocpp.security.events import reported
 
 
 def register(app: typer.Typer) -> None:

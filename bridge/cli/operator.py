@@ -20,7 +20,7 @@ from agent.talk.words import words
 from bridge.charger_security import authority, tls_files
 from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
 from bridge.cli.output import Mistake, out, tell_warning
-from bridge.ocpp.tls import Shown, TlsFiles, examine, expires_at_ms
+from bridge.ocpp.security.tls import Shown, TlsFiles, examine, expires_at_ms
 from bridge.wallets import wallet_of
 from nips.identity import Identity
 from nips.location import geohash

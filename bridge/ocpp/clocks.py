@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import AgentError
-from bridge.ocpp.readings import as_int
+from bridge.ocpp.meters.readings import as_int
 from bridge.ocpp.timestamps import Clock
 
 logger = logging.getLogger(__name__)

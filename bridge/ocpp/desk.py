@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from agent.config.models import Wishes
 from agent.ports.charge_point import ChargePoint
 from agent.ports.charger import Nameplate
-from bridge.ocpp import hand_changes
 from bridge.ocpp.actions import Version
 from bridge.ocpp.calls import Calls
+from bridge.ocpp.configuration import hand_changes
 from bridge.ocpp.errors import CallFailed, CallRefused
 from bridge.ocpp.guards import Situation, check
 from bridge.ocpp.masking import without_secrets
-from bridge.ocpp.readings import as_int, as_text, objects
+from bridge.ocpp.meters.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload, check_call, is_valid_result
 from bridge.ocpp.spoken import printable
-from bridge.ocpp.v201_transactions import Stations
+from bridge.ocpp.v201.transactions import Stations
 
 logger = logging.getLogger(__name__)
 

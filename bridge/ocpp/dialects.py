@@ -9,24 +9,25 @@ from typing import Any
 
 from agent.ports.charge_point import ChargePoint
 from agent.ports.errors import AgentError
-from bridge.ocpp import frames, plain_samples, timestamps
+from bridge.ocpp import frames, timestamps
 from bridge.ocpp.actions import V16, V201
-from bridge.ocpp.asked_meters import AskedMeters
-from bridge.ocpp.billing import NEEDS_16, NEEDS_201
 from bridge.ocpp.calls import Calls
-from bridge.ocpp.charger import OcppCharger
+from bridge.ocpp.configuration.billing import NEEDS_16, NEEDS_201
+from bridge.ocpp.configuration.keys import Keys16, Keys201
+from bridge.ocpp.configuration.upkeep import Tended, Upkeep
 from bridge.ocpp.desk import Reports
 from bridge.ocpp.errors import CallFailed
-from bridge.ocpp.inbound import Inbound
-from bridge.ocpp.keys import Keys16, Keys201
 from bridge.ocpp.limits import Limits
+from bridge.ocpp.meters import plain_samples
+from bridge.ocpp.meters.asked_meters import AskedMeters
 from bridge.ocpp.schemas import Payload
-from bridge.ocpp.settings import ask_for_heartbeat, ask_for_status
-from bridge.ocpp.upkeep import Tended, Upkeep
-from bridge.ocpp.v201_charger import Ocpp201Charger
-from bridge.ocpp.v201_inbound import Inbound201
-from bridge.ocpp.v201_transactions import Station
-from bridge.ocpp.v201_whereabouts import Whereabouts
+from bridge.ocpp.v16.charger import OcppCharger
+from bridge.ocpp.v16.inbound import Inbound
+from bridge.ocpp.v16.settings import ask_for_heartbeat, ask_for_status
+from bridge.ocpp.v201.charger import Ocpp201Charger
+from bridge.ocpp.v201.inbound import Inbound201
+from bridge.ocpp.v201.transactions import Station
+from bridge.ocpp.v201.whereabouts import Whereabouts
 from bridge.ocpp.watching import Abilities
 
 Clock = Callable[[], int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.machine.events import ConnectorStatus
 from agent.ports.charger import Fault
-from bridge.ocpp.readings import as_text
+from bridge.ocpp.meters.readings import as_text
 from bridge.ocpp.schemas import Payload
 
 CODE_LENGTH = 50

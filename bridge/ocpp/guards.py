@@ -14,11 +14,11 @@ from typing import Any, cast
 
 from agent.ports.charge_point import Commitments
 from bridge.ocpp import timestamps
-from bridge.ocpp.billing import need_of
+from bridge.ocpp.configuration.billing import need_of
+from bridge.ocpp.configuration.keys import keys_set
 from bridge.ocpp.errors import OcppError
-from bridge.ocpp.keys import keys_set
 from bridge.ocpp.masking import is_secret
-from bridge.ocpp.readings import as_int, as_text, objects
+from bridge.ocpp.meters.readings import as_int, as_text, objects
 from bridge.ocpp.schemas import Payload
 
 _SESSION_TAG = re.compile(r"\s*[0-9a-fA-F]{16}")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.ocpp.admission import Visitor
 from bridge.ocpp.connection import Connection
 from bridge.ocpp.heard_connection import HeardConnection
+from bridge.ocpp.security.admission import Visitor
 
 TLS, PASSWORD, CERTIFICATE = "tls", "password", "certificate"
 

@@ -22,8 +22,8 @@ from agent.ports.charger import Nameplate
 from agent.ports.errors import AgentError, UnknownChargePoint
 from agent.ports.site import ChargePoints
 from bridge.errors import CannotListen
-from bridge.ocpp.admission import AuthPolicy, Guard, Visitor, refusal
 from bridge.ocpp.clocks import Clocks
+from bridge.ocpp.configuration.upkeep import Upkeep
 from bridge.ocpp.connection import Connection, FrameLog, NoLog
 from bridge.ocpp.desk import Desk, Line
 from bridge.ocpp.dialects import Dialect16, Dialect201
@@ -41,11 +41,11 @@ from bridge.ocpp.limits import Limits
 from bridge.ocpp.links import Links, shown
 from bridge.ocpp.listeners import Listeners
 from bridge.ocpp.liveness import Liveness
-from bridge.ocpp.security_extension import SecurityExtension
-from bridge.ocpp.signing import Signing
-from bridge.ocpp.tls import client_certificate
-from bridge.ocpp.upkeep import Upkeep
-from bridge.ocpp.v201_transactions import Stations
+from bridge.ocpp.security.admission import AuthPolicy, Guard, Visitor, refusal
+from bridge.ocpp.security.extension import SecurityExtension
+from bridge.ocpp.security.signing import Signing
+from bridge.ocpp.security.tls import client_certificate
+from bridge.ocpp.v201.transactions import Stations
 from bridge.ocpp.watching import Abilities
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from agent.ports.charger import WatchOutcome
 from bridge.ocpp.errors import CallFailed, CallRefused, InvalidCall
-from bridge.ocpp.readings import as_text
+from bridge.ocpp.meters.readings import as_text
 from bridge.ocpp.schemas import Payload
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from bridge.charger_words import (
     means_words,
     state_words,
 )
-from bridge.ocpp.billing import Consequence
-from bridge.ocpp.keys import Taken
+from bridge.ocpp.configuration.billing import Consequence
+from bridge.ocpp.configuration.keys import Taken
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

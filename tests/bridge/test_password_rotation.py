@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from agent.config.tables import load
 from bridge.app import App
-from bridge.ocpp.passwords import LENGTH
+from bridge.ocpp.security.passwords import LENGTH
 from bridge.simulator import SimulatedChargePoint
 from tests.bridge.ocpp.wire import RawCharger, now_ms
 from tests.ports import free_port

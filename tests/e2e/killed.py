@@ -26,8 +26,8 @@ from agent.nostr.ears import Heard
 from agent.ports.charge_point import ChargePoint
 from agent.talk.conversation import Conversation
 from bridge.cli import main
-from bridge.ocpp.passwords import Passwords, Replacement
-from bridge.ocpp.rotation import Rekeyable, Rotation
+from bridge.ocpp.security.passwords import Passwords, Replacement
+from bridge.ocpp.security.rotation import Rekeyable, Rotation
 from wallet.base import HoldWallet, Wallet
 from wallet.connect import connect
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trustme
 
-from bridge.ocpp.tls import TlsFiles
+from bridge.ocpp.security.tls import TlsFiles
 
 
 @dataclass

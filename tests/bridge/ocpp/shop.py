@@ -12,11 +12,11 @@ import anyio
 from agent.alerts import Alerts
 from agent.config.models import Wishes
 from agent.ports.charger import Nameplate
+from bridge.ocpp.configuration.keys import Taken
+from bridge.ocpp.configuration.reports import Report
+from bridge.ocpp.configuration.upkeep import Upkeep
 from bridge.ocpp.connection import Limits
-from bridge.ocpp.key_reports import Report
-from bridge.ocpp.keys import Taken
 from bridge.ocpp.server import AuthPolicy, OcppServer
-from bridge.ocpp.upkeep import Upkeep
 from tests.agent.world import ManualClock
 from tests.bridge.ocpp.recorder import RecordingChargePoint, RecordingSite
 from tests.bridge.ocpp.wire import RawCharger, charger

@@ -16,7 +16,7 @@ import pytest
 
 from agent.machine.events import Obstacle, TransactionStopped
 from agent.machine.model import SessionState
-from bridge.ocpp.billing import WANTED_SAMPLES_S
+from bridge.ocpp.configuration.billing import WANTED_SAMPLES_S
 from bridge.ocpp.limits import Limits
 from tests.bridge.ocpp.stage import METER_START, Stage, billed, booted, staged
 from tests.bridge.ocpp.wire import charger

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bridge.ocpp.limits import Limits
+from bridge.ocpp.security.tls import server_context
 from bridge.ocpp.server import AuthPolicy, OcppServer, TlsListener
-from bridge.ocpp.tls import server_context
 from tests.bridge.ocpp.pki import Authority
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import now_ms, serving

@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.ports.charger import ChargerCommand, StartOutcome, StopOutcome
 from bridge.errors import CannotListen
-from bridge.ocpp.admission import may_enter
 from bridge.ocpp.limits import Limits
+from bridge.ocpp.security.admission import may_enter
 from bridge.ocpp.server import AuthPolicy, OcppServer
 from tests.bridge.ocpp.recorder import RecordingSite
 from tests.bridge.ocpp.wire import charger, now_ms, serving

@@ -1,0 +1,1 @@
+"""What chargers tell of their meters, read with tolerance."""

@@ -1,0 +1,1 @@
+"""Who may come as which charger: passwords, TLS, certificates, and what it tells of them."""
