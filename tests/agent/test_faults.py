@@ -114,6 +114,24 @@ async def test_an_error_that_becomes_faulted_soon_is_told_of_again_if_it_stays(
     assert len(await charger.heard()) == 2
 
 
+async def test_an_error_that_becomes_faulted_without_a_reason_is_told_of_again(
+    charger: Charger,
+) -> None:
+    charger.shows(CHARGING, HOT)
+    charger.operators.clock.now_ms += QUIET_MS
+    charger.shows(FAULTED)
+    assert (await charger.heard())[1:] == ["⚠ CP001: connector 1 is Faulted and does not say why"]
+
+
+async def test_the_next_time_it_is_faulted_its_reason_is_told_once(charger: Charger) -> None:
+    """The time before, it did not say why."""
+    charger.shows(FAULTED)
+    charger.shows(AVAILABLE)
+    charger.operators.clock.now_ms += QUIET_MS
+    charger.shows(FAULTED, GROUND)
+    assert len(await charger.heard()) == 3
+
+
 async def test_one_that_flaps_is_told_of_once_in_a_while(charger: Charger) -> None:
     for _ in range(20):
         charger.shows(FAULTED)

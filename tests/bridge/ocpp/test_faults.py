@@ -27,6 +27,11 @@ def troubles(stage: Stage) -> list[str]:
     return list(stage.world.site.office.troubles().values())
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was told of, the beginning of each trouble and its end."""
+    return [record.message for record in caplog.records if record.name == "agent.alerts"]
+
+
 async def faults(stage: Stage) -> dict[int, str]:
     found = await stage.world.point.faults()
     return {connector: fault.reason for connector, fault in found.items()}
@@ -38,7 +43,9 @@ async def shows(raw: RawCharger, stage: Stage, status: str, code: object, **more
     assert await raw.call("StatusNotification", payload | more) == {}
 
 
-async def test_16_what_is_wrong_is_known_until_no_error_is(stage: Stage) -> None:
+async def test_16_what_is_wrong_is_known_until_no_error_is(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     async with booted(stage) as raw:
         more = {"info": "RCD tripped", "vendorId": "com.acme", "vendorErrorCode": "E12"}
         await shows(raw, stage, "Faulted", "GroundFailure", **more)
@@ -50,6 +57,10 @@ async def test_16_what_is_wrong_is_known_until_no_error_is(stage: Stage) -> None
         await shows(raw, stage, "Available", "NoError")
         assert await faults(stage) == {}
         assert troubles(stage) == []
+        assert told(caplog) == [
+            f"CP001: connector 1 is Faulted: {reason}",
+            "CP001: connector 1 is in order again",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -124,8 +135,8 @@ async def test_16_whatever_is_said_is_bounded_and_on_one_line(
     async with booted(stage) as raw:
         await shows(raw, stage, "Faulted", info, info=info, vendorErrorCode=info)
         fault = (await stage.world.point.faults()).get(1)
-        told = ("", "", "") if fault is None else (fault.code, fault.vendor_code, fault.info)
-        assert told == (known[:50].strip(), known[:50].strip(), known)
+        kept = ("", "", "") if fault is None else (fault.code, fault.vendor_code, fault.info)
+        assert kept == (known[:50].strip(), known[:50].strip(), known)
 
 
 async def test_16_a_megabyte_of_it_ends_the_connection_and_nothing_else(stage: Stage) -> None:
@@ -192,7 +203,9 @@ async def test_201_a_problem_that_is_not_grave_is_not_told_of(stage: Stage, comp
         assert troubles(stage) == []
 
 
-async def test_201_a_state_by_an_event_has_its_reason_with_it(stage: Stage) -> None:
+async def test_201_a_state_by_an_event_has_its_reason_with_it(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     state = "AvailabilityState"
     more: dict[str, Any] = {"techCode": "E12", "techInfo": "overheated"}
     async with station(stage) as raw:
@@ -201,6 +214,10 @@ async def test_201_a_state_by_an_event_has_its_reason_with_it(stage: Stage) -> N
         await notify(raw, stage, item("Connector", "Available", state))
         assert await faults(stage) == {}
         assert troubles(stage) == []
+        assert told(caplog) == [
+            "CP001: connector 1 is Faulted: E12: overheated",
+            "CP001: connector 1 is in order again",
+        ]
         await notify(raw, stage, item("Connector", "Faulted", state, **more))
         await plug(raw, stage, "Available")
         assert await faults(stage) == {}
