@@ -36,13 +36,15 @@ def ago_words(at_ms: int, now_ms: int, said: Words) -> str:
     return said("charger.ago", age=age(max(0, now_ms - at_ms) // 1000))
 
 
+def place_words(connector: int, said: Words) -> str:
+    """A connector, or (0) the charger itself."""
+    return f"{said('web.connector')} {connector}" if connector else said("charger.title")
+
+
 def fault_words(fault: ShownFault, now_ms: int, said: Words) -> str:
-    """What a charger says is wrong, and for how long."""
+    """What a charger says is wrong somewhere, and for how long."""
     return said(
-        "charger.fault" if fault.connector else "charger.fault_of_all",
-        connector=fault.connector,
-        reason=fault.reason,
-        age=age(max(0, now_ms - fault.since_ms) // 1000),
+        "charger.fault", reason=fault.reason, age=age(max(0, now_ms - fault.since_ms) // 1000)
     )
 
 

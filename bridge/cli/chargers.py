@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -24,6 +25,7 @@ from bridge.charger_words import (
     heard_words,
     means_words,
     ping_words,
+    place_words,
 )
 from bridge.cli.charger_log import AsJson, known_charge_point
 from bridge.cli.options import DEFAULT_CONFIG, PANEL, ConfigFile
@@ -81,7 +83,10 @@ def ocpp(
     checked = load(config)
     data_dir = checked.strom.data_dir
     if charge_point is None:
-        _show(anyio.run(_about, data_dir, ""), as_json)
+        chargers = anyio.run(_about, data_dir, "")
+        _show(chargers, as_json)
+        if not as_json:
+            _tell_faults(msgspec.convert(chargers, list[ChargerSheet]))
         return
     known = known_charge_point(checked, config, charge_point)
     if listing:
@@ -208,10 +213,16 @@ def _show(chargers: list[dict[str, Any]], as_json: bool) -> None:
             states_in_short(states),
         )
     show_table(table)
+
+
+def _tell_faults(sheets: Iterable[ChargerSheet]) -> None:
+    """What chargers say is wrong with them, a line each."""
     now_ms = time.time_ns() // 1_000_000
-    for sheet in msgspec.convert(chargers, list[ChargerSheet]):
+    for sheet in sheets:
         for fault in sheet.faults:
-            out.print(Text(f"{sheet.id}: {printable(fault_words(fault, now_ms, _english))}"))
+            place = place_words(fault.connector, _english)
+            told = printable(fault_words(fault, now_ms, _english))
+            out.print(Text(f"{sheet.id}, {place}: {told}"))
 
 
 def states_in_short(states: dict[str, str]) -> str:
@@ -250,8 +261,13 @@ def _tell_link(sheet: ChargerSheet) -> None:
         lines["charger.security"] = _english(f"charger.profile_{shown}") + asked
     if certificate := certificate_words(sheet, now_ms, _english):
         lines["charger.certificate"] = certificate
-    for label, value in lines.items():
-        out.print(Text.assemble((f"  {_english(label):<18}", "dim"), value))
+    told = {_english(label): value for label, value in lines.items()}
+    for fault in sheet.faults:
+        told[place_words(fault.connector, _english)] = printable(
+            fault_words(fault, now_ms, _english)
+        )
+    for label, value in told.items():
+        out.print(Text.assemble((f"  {label:<18}", "dim"), value))
     for sentence in sheet.troubles:
         tell_warning(printable(sentence))
 

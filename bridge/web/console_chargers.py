@@ -138,7 +138,7 @@ async def charger_values(context: Context, desk: Desk, name: str, said: Words) -
         "heard": heard_words(sheet, now_ms, said),
         "ping": ping_words(sheet, said),
         "clock": clock_words(sheet.clock_behind_ms, said),
-        "faults": [fault_words(fault, now_ms, said) for fault in sheet.faults],
+        "faults": {one.connector: fault_words(one, now_ms, said) for one in sheet.faults},
         "certificate": certificate_words(sheet, now_ms, said),
         "certificate_ends": (sheet.certificate_expires_at_ms or 0) - now_ms,
         "settings": settings,

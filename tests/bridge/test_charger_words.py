@@ -11,6 +11,7 @@ from bridge.charger_words import (
     clock_words,
     fault_words,
     means_words,
+    place_words,
     state_words,
 )
 from bridge.ocpp.configuration.billing import Consequence
@@ -58,19 +59,20 @@ def test_a_certificate_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "connector", "told"),
+    ("language", "connector", "place", "told"),
     [
-        ("en", 2, "Connector 2: GroundFailure (E12), for 3 min"),
-        ("en", 0, "Charger: GroundFailure (E12), for 3 min"),
-        ("de", 2, "Anschluss 2: GroundFailure (E12), seit 3 min"),
-        ("fr", 0, "Borne : GroundFailure (E12), depuis 3 min"),
-        ("nl", 0, "Laadpaal: GroundFailure (E12), sinds 3 min"),
+        ("en", 2, "Connector 2", "GroundFailure (E12) (for 3 min)"),
+        ("en", 0, "Charger", "GroundFailure (E12) (for 3 min)"),
+        ("de", 2, "Anschluss 2", "GroundFailure (E12) (seit 3 min)"),
+        ("fr", 0, "Borne", "GroundFailure (E12) (depuis 3 min)"),
+        ("nl", 0, "Laadpaal", "GroundFailure (E12) (sinds 3 min)"),
     ],
 )
-def test_what_is_wrong_in_words(language: str, connector: int, told: str) -> None:
+def test_what_is_wrong_in_words(language: str, connector: int, place: str, told: str) -> None:
     fault = ShownFault(connector, "GroundFailure (E12)", 1_000)
+    assert place_words(connector, words(language)) == place
     assert fault_words(fault, 181_000, words(language)) == told
 
 
 def test_what_is_wrong_by_a_clock_that_is_ahead_is_new() -> None:
-    assert fault_words(ShownFault(0, "X", 9_000), 1_000, words("en")) == "Charger: X, for 0 s"
+    assert fault_words(ShownFault(0, "X", 9_000), 1_000, words("en")) == "X (for 0 s)"

@@ -87,10 +87,10 @@ async def test_what_a_charger_says_is_wrong(tmp_path: Path) -> None:
         point = here.app.site.charge_point("CP002")
         since_ms = now_ms() - 200_000
         await point.connector_fault(1, Fault("GroundFailure", "E12", "RCD tripped", since_ms))
-        told = "CP002: Connector 1: GroundFailure (E12): RCD tripped, for 3 min"
-        assert told in (await here.strom("ocpp")).out.splitlines()
-        assert told in (await here.strom("ocpp", "CP002")).out.splitlines()
-        assert told not in (await here.strom("ocpp", "CP001")).out.splitlines()
+        told = "GroundFailure (E12): RCD tripped (for 3 min)"
+        assert f"CP002, Connector 1: {told}" in (await here.strom("ocpp")).out.splitlines()
+        assert f"  Connector 1       {told}" in (await here.strom("ocpp", "CP002")).out.splitlines()
+        assert told not in (await here.strom("ocpp", "CP001")).out
         [about] = json.loads((await here.strom("ocpp", "CP002", "--json")).out)
         assert about["faults"][0]["since_ms"] == since_ms
 

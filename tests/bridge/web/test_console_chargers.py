@@ -110,7 +110,7 @@ async def test_all_about_a_charger(tmp_path: Path) -> None:
             "3 min slow",
             "<dd>1: password</dd>",
             # What it says is wrong.
-            "Connector 1: PowerMeterFailure: &lt;i&gt;no answer&lt;/i&gt;, for 0 s",
+            "PowerMeterFailure: &lt;i&gt;no answer&lt;/i&gt; (for 0 s)",
             "CP001: connector 1 reports PowerMeterFailure",
             # What differs from the file and what follows.
             "Compared",
