@@ -396,9 +396,8 @@ class ChargePointAgent:
         await nameplates.keep(self._commons.journal, self.id, nameplate)
         now_ms = self._commons.clock()
         for session in self.sessions.open():
-            if session.unheard_since_ms is not None:
-                booted = ChargerBooted(f"booted:{session.id}:{now_ms}", now_ms)
-                await self.sessions.submit(session.id, [booted])
+            booted = ChargerBooted(f"booted:{session.id}:{now_ms}", now_ms)
+            await self.sessions.submit(session.id, [booted])
 
     async def nameplate(self) -> Nameplate:
         """What the charger said of itself when it last booted."""

@@ -132,8 +132,8 @@ class Session(Struct, frozen=True):
             lost then, and has not shown it since.
         back_at_ms: when a charger that was lost was last back: what it wrote before says nothing
             of the time after it.
-        booted_at_ms: when it last started anew after it was lost: nothing flowed in its silence
-            before that, but for what it tells itself.
+        booted_at_ms: when it last started anew: nothing flowed in a silence before that, but for
+            what it tells itself.
         stop_sent_at_ms: when the stop was last asked for.
         stop_attempts: how often it was asked for.
         stopping_since_ms: when it was first asked for.

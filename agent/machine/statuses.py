@@ -117,14 +117,15 @@ def _lose(session: Session, event: ConnectorStatusChanged) -> Result:
 
 
 def boot(session: Session, event: ChargerBooted) -> Result:
-    """A boot says what a silence was; some chargers send one for no reason.
+    """A boot says what a silence was, and that the register may have lost some of what it counted;
+    some chargers send one for no reason.
 
     The credit lasts as long as before, so the readings that the stop is planned from move on by
     the silence.
     """
     lost_ms = session.unheard_since_ms
     if lost_ms is None:
-        return session, ()
+        return replace(session, booted_at_ms=event.at_ms), ()
     silence_ms = max(0, event.at_ms - max(lost_ms, session.booted_at_ms, session.metered_at_ms))
     booted = replace(
         session,

@@ -98,6 +98,19 @@ async def test_the_register_falls_back_to_what_was_saved_last(stage: Stage) -> N
         assert await stage.closed(quote) == (650, 195_000, 805_000)
 
 
+async def test_the_register_falls_back_in_a_charger_that_is_back_at_once(stage: Stage) -> None:
+    """It boots within a second, before anybody has noticed that its connection is dead."""
+    async with booted(stage) as before:
+        quote, transaction_id = await stage.charging(before)
+        await stage.sample(before, METER_START + 500, transactionId=transaction_id)
+        stage.world.clock.advance(1)
+        async with booted(stage) as raw:
+            assert stage.session(quote).unheard_since_ms is None
+            for register, energy_wh in ((300, 500), (400, 600)):
+                await stage.sample(raw, METER_START + register, transactionId=transaction_id)
+                assert stage.session(quote).energy_wh == energy_wh
+
+
 async def test_readings_that_waited_in_a_charger_without_a_clock_count_once(stage: Stage) -> None:
     """What is new comes before what waited, and nothing tells when it was read."""
     async with booted(stage) as raw:
